@@ -1,0 +1,11 @@
+/* clock.h: the two clocks that the programs use. */
+#ifndef LARDER_CLOCK_H
+#define LARDER_CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_wall_ms(void); /* since the Unix epoch; may jump (CLOCK_REALTIME) */
+int64_t clock_mono_ms(void); /* since some start; never goes back (CLOCK_MONOTONIC) */
+int64_t clock_mono_us(void);
+
+#endif

@@ -1,0 +1,331 @@
+#include "endpoint.h"
+
+#include "identity.h"
+#include "log.h"
+#include "size.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHM_DIRECTORY   "/dev/shm"
+/* A peer creates its pool, locks it, then creates and locks its queue. A name younger than this may belong to
+ * a peer that has not got so far. */
+#define SWEEP_MIN_AGE_S 5
+
+/* A process never sees its own record locks as held, and closing a second descriptor would drop them. So a
+ * sweep must know the objects of its own process by name. Clients may live in several threads. */
+static struct {
+    pthread_mutex_t mutex;
+    struct endpoint *first;
+} own = {PTHREAD_MUTEX_INITIALIZER, NULL};
+
+static void own_add(struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&own.mutex);
+    endpoint->next_own = own.first;
+    own.first = endpoint;
+    pthread_mutex_unlock(&own.mutex);
+}
+
+static void own_remove(struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&own.mutex);
+    for (struct endpoint **at = &own.first; *at; at = &(*at)->next_own) {
+        if (*at == endpoint) {
+            *at = endpoint->next_own;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&own.mutex);
+}
+
+/* With the mutex held. */
+static bool own_has(const char *name)
+{
+    for (const struct endpoint *at = own.first; at; at = at->next_own) {
+        if (strcmp(at->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t random_nonzero(void)
+{
+    uint64_t value;
+
+    do
+        randombytes_buf(&value, sizeof(value));
+    while (value == 0);
+    return value;
+}
+
+static void explain_pool(struct endpoint *endpoint, int error, const struct pool_shape *shape)
+{
+    char size[SIZE_TEXT_BYTES];
+    uint64_t bytes = 0;
+
+    pool_shape_valid(shape, &bytes);
+    if (error == -ENOSPC || error == -ENOMEM)
+        snprintf(endpoint->problem, sizeof(endpoint->problem),
+                 "cannot create segment pool %s: %s has no room for %s; ask for fewer or smaller segments, "
+                 "or enlarge "
+                 "it (mount -o remount,size=..., docker --shm-size)",
+                 endpoint->name, SHM_DIRECTORY, size_human(bytes, size));
+    else
+        snprintf(endpoint->problem, sizeof(endpoint->problem), "cannot create segment pool %s of %s: %s",
+                 endpoint->name, size_human(bytes, size), strerror(-error));
+}
+
+static int create_pool(struct endpoint *endpoint, const struct pool_shape *shape)
+{
+    int error = segment_pool_create(&endpoint->pool, endpoint->name, shape, endpoint->secret);
+
+    if (error)
+        explain_pool(endpoint, error, shape);
+    return error;
+}
+
+static int create_queue(struct endpoint *endpoint)
+{
+    int error = mq_create_exclusive(&endpoint->reply, endpoint->name, MQ_REPLY_DEPTH);
+
+    if (error) {
+        mq_explain(error, endpoint->name, endpoint->problem, sizeof(endpoint->problem));
+        return error;
+    }
+    error = identity_lock(endpoint->reply);
+    if (error) {
+        snprintf(endpoint->problem, sizeof(endpoint->problem), "cannot lock message queue %s: %s",
+                 endpoint->name, strerror(-error));
+        mq_unlink(endpoint->name);
+        mq_close(endpoint->reply);
+    }
+    return error;
+}
+
+int endpoint_create(struct endpoint *endpoint, const char *instance, const struct pool_shape *shape)
+{
+    int error;
+
+    memset(endpoint, 0, sizeof(*endpoint));
+    endpoint->instance = instance;
+    endpoint->command = (mqd_t)-1;
+    endpoint->cache_pidfd = -1;
+    if (sodium_init() < 0) {
+        snprintf(endpoint->problem, sizeof(endpoint->problem), "no source of random numbers");
+        return -EIO;
+    }
+    endpoint->token = random_nonzero();
+    endpoint->secret = random_nonzero();
+    names_peer(endpoint->name, instance, endpoint->token);
+    own_add(endpoint);
+    /* The pool comes first and goes last: whoever finds no pool of this name finds no queue either. */
+    error = create_pool(endpoint, shape);
+    if (error)
+        goto err_forget;
+    error = create_queue(endpoint);
+    if (error)
+        goto err_pool;
+    return 0;
+
+err_pool:
+    shm_unlink(endpoint->name);
+    segment_pool_destroy(&endpoint->pool);
+err_forget:
+    own_remove(endpoint);
+    return error;
+}
+
+void endpoint_unreach(struct endpoint *endpoint)
+{
+    if (endpoint->command != (mqd_t)-1)
+        mq_close(endpoint->command);
+    if (endpoint->cache_pidfd >= 0)
+        close(endpoint->cache_pidfd);
+    endpoint->command = (mqd_t)-1;
+    endpoint->cache_pidfd = -1;
+    endpoint->cache_pid = 0;
+}
+
+void endpoint_retire(struct endpoint *endpoint)
+{
+    endpoint_unreach(endpoint);
+    mq_unlink(endpoint->name);
+    mq_close(endpoint->reply);
+    shm_unlink(endpoint->name);
+    own_remove(endpoint);
+}
+
+void endpoint_destroy(struct endpoint *endpoint)
+{
+    endpoint_retire(endpoint);
+    segment_pool_destroy(&endpoint->pool);
+}
+
+static enum endpoint_reach give_up(struct endpoint *endpoint, enum endpoint_reach result)
+{
+    endpoint_unreach(endpoint);
+    return result;
+}
+
+/* Root and we ourselves may read what we ask for and answer with what they like; nobody else. */
+static bool trusted_owner(int fd, uid_t *owner)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return false;
+    *owner = status.st_uid;
+    return status.st_uid == 0 || status.st_uid == geteuid();
+}
+
+enum endpoint_reach endpoint_reach(struct endpoint *endpoint)
+{
+    char name[NAMES_BYTES];
+    uid_t owner = 0;
+
+    names_command_queue(name, endpoint->instance);
+    int error = mq_open_existing(&endpoint->command, name, O_WRONLY);
+    if (error) {
+        endpoint->command = (mqd_t)-1;
+        if (error == -ENOENT)
+            snprintf(endpoint->problem, sizeof(endpoint->problem),
+                     "no cache serves instance %s (there is no queue %s); start cache_server --instance %s",
+                     endpoint->instance, name, endpoint->instance);
+        else
+            snprintf(endpoint->problem, sizeof(endpoint->problem), "cannot open the cache's queue %s: %s%s",
+                     name, strerror(-error), error == -EACCES ? "; run as the cache's user" : "");
+        return error == -ENOENT ? ENDPOINT_NO_CACHE : ENDPOINT_REACH_FAILED;
+    }
+    if (!trusted_owner(endpoint->command, &owner)) {
+        snprintf(endpoint->problem, sizeof(endpoint->problem),
+                 "queue %s belongs to uid %u; only a cache of this user or of root is trusted", name,
+                 (unsigned)owner);
+        return give_up(endpoint, ENDPOINT_UNTRUSTED);
+    }
+    switch (identity_holder(endpoint->command, &endpoint->cache_pid, &endpoint->cache_pidfd)) {
+    case IDENTITY_ALIVE:
+    case IDENTITY_UNSEEN:
+        endpoint->problem[0] = '\0';
+        return ENDPOINT_REACHED;
+    case IDENTITY_UNLOCKED:
+        snprintf(endpoint->problem, sizeof(endpoint->problem),
+                 "the cache of instance %s is dead (nobody holds queue %s); start cache_server --instance %s",
+                 endpoint->instance, name, endpoint->instance);
+        return give_up(endpoint, ENDPOINT_NO_CACHE);
+    case IDENTITY_FAILED:
+        break;
+    }
+    snprintf(endpoint->problem, sizeof(endpoint->problem), "cannot watch the cache of instance %s: %s",
+             endpoint->instance, strerror(errno));
+    return give_up(endpoint, ENDPOINT_REACH_FAILED);
+}
+
+bool endpoint_cache_lives(struct endpoint *endpoint)
+{
+    pid_t pid;
+    enum identity_result result;
+
+    if (endpoint->command == (mqd_t)-1)
+        return false;
+    result = identity_holder(endpoint->command, &pid, NULL);
+    return result == IDENTITY_ALIVE || result == IDENTITY_UNSEEN;
+}
+
+int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant)
+{
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_HELLO, endpoint->token);
+    struct wire_hello *hello = &message.wire_hello;
+
+    hello->secret = endpoint->secret;
+    hello->role = role;
+    hello->segments = endpoint->pool.shape.segments;
+    hello->segment_bytes = endpoint->pool.shape.segment_bytes;
+    hello->ring_entries = endpoint->pool.shape.ring_entries;
+    snprintf(hello->tenant, sizeof(hello->tenant), "%s", tenant);
+    return mq_send_message(endpoint->command, &message, length);
+}
+
+int endpoint_bye(struct endpoint *endpoint, uint64_t registration)
+{
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_BYE, endpoint->token);
+
+    message.wire_bye.registration = registration;
+    message.wire_bye.secret = endpoint->secret;
+    return mq_send_message(endpoint->command, &message, length);
+}
+
+static bool unlocked(int fd)
+{
+    pid_t pid;
+
+    return identity_holder(fd, &pid, NULL) == IDENTITY_UNLOCKED;
+}
+
+static bool pool_is_dead(const char *name)
+{
+    struct stat status = {0};
+    int fd = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
+
+    if (fd < 0)
+        return false;
+    bool dead = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+                time(NULL) - status.st_ctime >= SWEEP_MIN_AGE_S && unlocked(fd);
+    close(fd);
+    return dead;
+}
+
+static bool queue_is_dead(const char *name)
+{
+    mqd_t queue;
+
+    if (mq_open_existing(&queue, name, O_RDONLY))
+        return true; /* nothing there, or nothing of ours */
+    bool dead = unlocked(queue);
+    mq_close(queue);
+    return dead;
+}
+
+static bool sweep_name(const char *name)
+{
+    if (own_has(name) || !pool_is_dead(name) || !queue_is_dead(name))
+        return false;
+    mq_unlink(name);
+    shm_unlink(name);
+    log_info("swept the names of a dead proxy", "name=%s", name);
+    return true;
+}
+
+int endpoint_sweep(const char *instance)
+{
+    DIR *directory = opendir(SHM_DIRECTORY);
+    struct dirent *entry;
+    int swept = 0;
+
+    if (!directory)
+        return 0;
+    pthread_mutex_lock(&own.mutex);
+    while ((entry = readdir(directory))) {
+        char name[NAMES_BYTES];
+        uint64_t token;
+
+        if (!names_peer_parse(entry->d_name, instance, &token))
+            continue;
+        names_peer(name, instance, token);
+        swept += sweep_name(name);
+    }
+    pthread_mutex_unlock(&own.mutex);
+    closedir(directory);
+    return swept;
+}

@@ -1,0 +1,64 @@
+/* endpoint.h: the IPC objects that one peer of the cache owns, and its view of the cache's command queue.
+ *
+ * Used by the client library and by cache_ctl. A peer makes one endpoint for each registration and throws it
+ * away with it, so that nothing of an earlier life can be mistaken for the present.
+ *
+ *     endpoint_create()  token, locked pool, locked reply queue
+ *     endpoint_reach()   command queue opened, its owner checked, the cache's life watched through a pidfd
+ *     endpoint_hello()   HELLO sent (the answer arrives on the reply queue)
+ *     endpoint_destroy() names unlinked, everything closed
+ *
+ * Errors: 0 or -errno, and one line for a person in `problem`. */
+#ifndef LARDER_ENDPOINT_H
+#define LARDER_ENDPOINT_H
+
+#include "mq.h"
+#include "segment_pool.h"
+#include "wire.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define ENDPOINT_PROBLEM_BYTES 384
+
+struct endpoint {
+    struct endpoint *next_own; /* all endpoints of this process: what a sweep must not touch */
+    const char *instance;
+    char name[NAMES_BYTES];
+    uint64_t token;
+    uint64_t secret;
+    struct segment_pool pool;
+    mqd_t reply;
+    mqd_t command;   /* (mqd_t)-1 until reached */
+    int cache_pidfd; /* -1: not reached, or the cache lives in another pid namespace */
+    pid_t cache_pid;
+    char problem[ENDPOINT_PROBLEM_BYTES];
+};
+
+int endpoint_create(struct endpoint *endpoint, const char *instance, const struct pool_shape *shape);
+void endpoint_destroy(struct endpoint *endpoint);
+/* Unlinks the names and closes the queues but keeps the pool mapped: somebody still reads from it. The rest
+ * is done by segment_pool_destroy(). */
+void endpoint_retire(struct endpoint *endpoint);
+
+/* "Not yet" differs from "no". */
+enum endpoint_reach {
+    ENDPOINT_REACHED,
+    ENDPOINT_NO_CACHE,  /* no queue, or its owner is dead: try again later */
+    ENDPOINT_UNTRUSTED, /* the queue belongs to somebody whom we do not trust with our bytes */
+    ENDPOINT_REACH_FAILED,
+};
+enum endpoint_reach endpoint_reach(struct endpoint *endpoint);
+/* Forgets the cache (it has died, say); endpoint_reach() may follow. */
+void endpoint_unreach(struct endpoint *endpoint);
+/* Is the lock on the command queue still held? For caches that no pidfd can watch. */
+bool endpoint_cache_lives(struct endpoint *endpoint);
+
+int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant);
+int endpoint_bye(struct endpoint *endpoint, uint64_t registration);
+
+/* Removes queues and pools of this instance and this uid whose owners are dead. Returns how many peers were
+ * swept. */
+int endpoint_sweep(const char *instance);
+
+#endif

@@ -1,0 +1,88 @@
+#include "identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define IDENTITY_TRIES 3
+
+static struct flock whole_file(void)
+{
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
+int identity_lock(int fd)
+{
+    struct flock lock = whole_file();
+
+    if (fcntl(fd, F_SETLK, &lock) == 0)
+        return 0;
+    return errno == EACCES ? -EAGAIN : -errno;
+}
+
+/* 0 and *pid (0 for a process that has no pid here), or -ENOENT when nobody holds the lock. */
+static int ask(int fd, pid_t *pid)
+{
+    struct flock lock = whole_file();
+
+    if (fcntl(fd, F_GETLK, &lock) < 0)
+        return -errno;
+    if (lock.l_type == F_UNLCK)
+        return -ENOENT;
+    *pid = lock.l_pid > 0 ? lock.l_pid : 0;
+    return 0;
+}
+
+static enum identity_result from_error(int error)
+{
+    return error == -ENOENT ? IDENTITY_UNLOCKED : IDENTITY_FAILED;
+}
+
+static enum identity_result attempt(int fd, pid_t *pid, int *pidfd, bool *again)
+{
+    pid_t second;
+    int error = ask(fd, pid);
+
+    *again = false;
+    if (error)
+        return from_error(error);
+    if (*pid == 0)
+        return IDENTITY_UNSEEN;
+    if (!pidfd)
+        return IDENTITY_ALIVE;
+    *pidfd = (int)syscall(SYS_pidfd_open, *pid, 0);
+    if (*pidfd < 0) {
+        *again = errno == ESRCH; /* died between the two calls */
+        return IDENTITY_FAILED;
+    }
+    error = ask(fd, &second);
+    if (!error && second == *pid)
+        return IDENTITY_ALIVE;
+    close(*pidfd);
+    *pidfd = -1;
+    *again = !error;
+    return error ? from_error(error) : IDENTITY_FAILED;
+}
+
+enum identity_result identity_holder(int fd, pid_t *pid, int *pidfd)
+{
+    enum identity_result result = IDENTITY_FAILED;
+    bool again = true;
+
+    *pid = 0;
+    if (pidfd)
+        *pidfd = -1;
+    for (int i = 0; i < IDENTITY_TRIES && again; i++)
+        result = attempt(fd, pid, pidfd, &again);
+    return result;
+}
+
+bool identity_is_private(int fd, uid_t owner)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == owner &&
+           (status.st_mode & 07777) == 0600;
+}

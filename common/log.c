@@ -1,0 +1,105 @@
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_BYTES 1024
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+
+static struct {
+    const char *process;
+    enum log_level level;
+} logger = {"larder", LOG_LEVEL_INFO};
+
+void log_setup(const char *process)
+{
+    logger.process = process;
+}
+
+bool log_set_level(const char *name)
+{
+    for (unsigned i = 0; i < sizeof(level_names) / sizeof(*level_names); i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            logger.level = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= logger.level;
+}
+
+/* snprintf's answer as the bytes that really stand in the buffer. */
+static size_t clamp(int printed, size_t room)
+{
+    if (printed < 0)
+        return 0;
+    return (size_t)printed < room ? (size_t)printed : room - 1;
+}
+
+static size_t prefix(char *line, enum log_level level, const char *message)
+{
+    struct timespec now;
+    struct tm utc;
+    char stamp[32];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
+    return clamp(snprintf(line, LINE_BYTES, "ts=%s.%03ldZ level=%s proc=%s pid=%d msg=\"%s\"", stamp,
+                          now.tv_nsec / 1000000, level_names[level], logger.process, (int)getpid(), message),
+                 LINE_BYTES);
+}
+
+void log_write(enum log_level level, const char *message, const char *format, ...)
+{
+    char line[LINE_BYTES + 1];
+    size_t length = prefix(line, level, message);
+    va_list arguments;
+
+    if (format[0] != '\0' && length + 2 < LINE_BYTES) {
+        line[length++] = ' ';
+        va_start(arguments, format);
+        length +=
+            clamp(vsnprintf(line + length, LINE_BYTES - length, format, arguments), LINE_BYTES - length);
+        va_end(arguments);
+    }
+    while (length > 0 && line[length - 1] == ' ')
+        length--;
+    line[length++] = '\n';
+    if (write(STDERR_FILENO, line, length) < 0)
+        return; /* nobody listens; there is nobody to tell */
+}
+
+const char *log_quote(const char *text, unsigned length, char *out, unsigned out_size)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned at = 0;
+
+    for (unsigned i = 0; i < length; i++) {
+        uint8_t byte = (uint8_t)text[i];
+        if (at + 8 > out_size) {
+            memcpy(out + at, "...", out_size - at < 3 ? out_size - at : 3);
+            at = at + 3 < out_size ? at + 3 : out_size - 1;
+            break;
+        }
+        if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\') {
+            out[at++] = (char)byte;
+        } else {
+            out[at++] = '\\';
+            out[at++] = 'x';
+            out[at++] = hex[byte >> 4];
+            out[at++] = hex[byte & 15];
+        }
+    }
+    out[at] = '\0';
+    return out;
+}

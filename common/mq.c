@@ -1,0 +1,75 @@
+#include "mq.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+int mq_create_exclusive(mqd_t *out, const char *name, long depth)
+{
+    struct mq_attr attributes = {.mq_maxmsg = depth, .mq_msgsize = MQ_MESSAGE_BYTES};
+    mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK | O_CLOEXEC, 0600, &attributes);
+
+    if (queue == (mqd_t)-1)
+        return -errno;
+    *out = queue;
+    return 0;
+}
+
+int mq_open_existing(mqd_t *out, const char *name, int flags)
+{
+    mqd_t queue = mq_open(name, flags | O_NONBLOCK | O_CLOEXEC);
+
+    if (queue == (mqd_t)-1)
+        return -errno;
+    *out = queue;
+    return 0;
+}
+
+int mq_send_message(mqd_t queue, const void *message, size_t length)
+{
+    return mq_send(queue, message, length, 0) == 0 ? 0 : -errno;
+}
+
+int mq_receive_message(mqd_t queue, void *buffer)
+{
+    ssize_t length = mq_receive(queue, buffer, MQ_MESSAGE_BYTES, NULL);
+
+    return length < 0 ? -errno : (int)length;
+}
+
+void mq_explain(int error, const char *name, char *out, size_t out_size)
+{
+    struct rlimit limit = {0};
+
+    switch (-error) {
+    case EMFILE:
+        getrlimit(RLIMIT_MSGQUEUE, &limit);
+        snprintf(
+            out, out_size,
+            "cannot create message queue %s: this user's queues would exceed RLIMIT_MSGQUEUE (%llu bytes) or "
+            "this process is out of descriptors; remove stale queues, or raise `ulimit -q` (LimitMSGQUEUE= "
+            "in systemd) or `ulimit -n`",
+            name, (unsigned long long)limit.rlim_cur);
+        return;
+    case ENOSPC:
+        snprintf(out, out_size,
+                 "cannot create message queue %s: the host has as many queues as sysctl fs.mqueue.queues_max "
+                 "allows; remove stale ones or raise it",
+                 name);
+        return;
+    case EINVAL:
+        snprintf(out, out_size,
+                 "cannot create message queue %s: sysctl fs.mqueue.msg_max must be at least %d and "
+                 "fs.mqueue.msgsize_max at least %d",
+                 name, MQ_COMMAND_DEPTH, MQ_MESSAGE_BYTES);
+        return;
+    case ENOSYS:
+        snprintf(out, out_size,
+                 "cannot create message queue %s: the kernel is built without CONFIG_POSIX_MQUEUE", name);
+        return;
+    default:
+        snprintf(out, out_size, "cannot create message queue %s: %s", name, strerror(-error));
+    }
+}

@@ -1,0 +1,178 @@
+#include "segment_pool.h"
+
+#include "identity.h"
+#include "shm_guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define POOL_MAGIC  0x4c4f4f5052445241u /* "ARDRPOOL" */
+#define POOL_HEADER 4096u
+
+/* Payloads a power of two apart would all begin in the same sets of the processor's caches; a stride that is
+ * an odd number of lines longer spreads them. */
+#define POOL_COLOUR (17u * 64u)
+
+struct pool_header {
+    uint64_t magic;
+    uint64_t secret;
+    struct pool_shape shape; /* for people with a debugger; nobody reads it back */
+    uint32_t pid;
+};
+
+static size_t ring_bytes(uint32_t entries)
+{
+    return sizeof(struct ring_shared) + (size_t)entries * RING_ENTRY_BYTES;
+}
+
+static size_t stride_of(const struct pool_shape *shape)
+{
+    return sizeof(struct segment_header) + shape->segment_bytes + POOL_COLOUR;
+}
+
+static size_t segments_at(const struct pool_shape *shape)
+{
+    return (POOL_HEADER + 2 * ring_bytes(shape->ring_entries) + 4095) & ~(size_t)4095;
+}
+
+bool pool_shape_valid(const struct pool_shape *shape, uint64_t *bytes)
+{
+    if (shape->segments < POOL_MIN_SEGMENTS || shape->segments > POOL_MAX_SEGMENTS ||
+        shape->segment_bytes < POOL_MIN_SEGMENT_BYTES || shape->segment_bytes > POOL_MAX_SEGMENT_BYTES ||
+        shape->segment_bytes % 64 != 0 || shape->ring_entries < POOL_MIN_RING ||
+        shape->ring_entries > POOL_MAX_RING || (shape->ring_entries & (shape->ring_entries - 1)) != 0)
+        return false;
+    /* At most 2^14 segments of 2^24 bytes: no overflow in 64 bits. */
+    uint64_t total = segments_at(shape) + (uint64_t)shape->segments * stride_of(shape);
+    *bytes = (total + 4095) & ~(uint64_t)4095;
+    return *bytes <= POOL_MAX_BYTES;
+}
+
+static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, uint8_t *base, size_t bytes)
+{
+    pool->shape = *shape;
+    pool->base = base;
+    pool->bytes = bytes;
+    pool->stride = stride_of(shape);
+    pool->segments = base + segments_at(shape);
+    ring_attach(&pool->requests, base + POOL_HEADER, shape->ring_entries);
+    ring_attach(&pool->completions, base + POOL_HEADER + ring_bytes(shape->ring_entries),
+                shape->ring_entries);
+}
+
+static int map_and_lay_out(struct segment_pool *pool, const struct pool_shape *shape, int fd, size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (memory == MAP_FAILED)
+        return -errno;
+    lay_out(pool, shape, memory, bytes);
+    return 0;
+}
+
+static void initialise(struct segment_pool *pool, uint64_t secret)
+{
+    struct pool_header *header = (struct pool_header *)(void *)pool->base;
+
+    for (uint32_t i = 0; i < pool->shape.segments; i++) {
+        sem_init(&segment_header(pool, i)->wsem, 1, 1);
+        sem_init(&segment_header(pool, i)->rsem, 1, 0);
+    }
+    /* Fresh pages are zero: both rings are empty. The cache has polled nothing yet, so it counts as asleep.
+     */
+    atomic_store(&pool->requests.shared->sleeping, 1);
+    header->shape = pool->shape;
+    header->pid = (uint32_t)getpid();
+    header->secret = secret;
+    header->magic = POOL_MAGIC;
+}
+
+int segment_pool_create(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
+                        uint64_t secret)
+{
+    uint64_t bytes;
+    int error;
+
+    if (!pool_shape_valid(shape, &bytes))
+        return -EINVAL;
+    int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (fd < 0)
+        return -errno;
+    error = identity_lock(fd);
+    if (!error)
+        error = -posix_fallocate(fd, 0, (off_t)bytes);
+    if (!error)
+        error = map_and_lay_out(pool, shape, fd, (size_t)bytes);
+    if (error) {
+        shm_unlink(name);
+        close(fd);
+        return error;
+    }
+    pool->fd = fd;
+    initialise(pool, secret);
+    return 0;
+}
+
+static void unmap(struct segment_pool *pool)
+{
+    munmap(pool->base, pool->bytes);
+    pool->base = NULL;
+}
+
+void segment_pool_destroy(struct segment_pool *pool)
+{
+    unmap(pool);
+    close(pool->fd);
+    pool->fd = -1;
+}
+
+static bool is_backed(int fd, uint64_t bytes)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && (uint64_t)status.st_size == bytes &&
+           (uint64_t)status.st_blocks * 512 >= bytes;
+}
+
+/* Copied under the guard: the object may shrink between fstat and here. */
+static int check_header(const struct segment_pool *pool, uint64_t secret)
+{
+    const volatile struct pool_header *header = (const volatile struct pool_header *)(void *)pool->base;
+
+    shm_guard_enter(pool->base, pool->bytes);
+    bool match = header->magic == POOL_MAGIC && header->secret == secret;
+    return shm_guard_leave() && match ? 0 : -EACCES;
+}
+
+int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
+                        uid_t owner, uint64_t secret)
+{
+    uint64_t bytes;
+    int error;
+
+    if (!pool_shape_valid(shape, &bytes))
+        return -EINVAL;
+    /* shm_open adds O_NOFOLLOW; O_NONBLOCK so that a fifo of this name cannot hold us up. */
+    int fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    error = !identity_is_private(fd, owner) ? -EPERM : !is_backed(fd, bytes) ? -EINVAL : 0;
+    if (!error)
+        error = map_and_lay_out(pool, shape, fd, (size_t)bytes);
+    close(fd);
+    if (error)
+        return error;
+    pool->fd = -1;
+    error = check_header(pool, secret);
+    if (error)
+        unmap(pool);
+    return error;
+}
+
+void segment_pool_detach(struct segment_pool *pool)
+{
+    unmap(pool);
+}

@@ -1,0 +1,106 @@
+/* segment_pool.h: one shared-memory object: header, request ring, completion ring, fixed-size segments.
+ *
+ *     0        4096                                       segments_at
+ *     +--------+--------------+-----------------+---------+-----------------+-----------------+---
+ *     | header | request ring | completion ring | padding | segment 0       | segment 1       | ...
+ *     +--------+--------------+-----------------+---------+-----------------+-----------------+---
+ *                                                          wsem rsem payload
+ *
+ * Ownership: a peer (proxy or cache_ctl) creates, allocates and unlinks the pool; the cache only attaches.
+ * Trust:     the other side can write every byte at any time, and can truncate the object. Layout is computed
+ *            from checked numbers, never read back from the pool; whoever touches a foreign pool does so
+ * inside shm_guard. Hand-off:  (wsem, rsem) is (1,0) while a segment is free. The writer wins wsem, writes,
+ * posts rsem; the reader wins rsem, uses the bytes, posts wsem. While one side works on a segment both are 0.
+ * The semaphores prove the hand-off; who may expect one is in the private memory of each side. They are only
+ * ever try-waited: the other side may have died holding one. Errors:    0 or -errno. */
+#ifndef LARDER_SEGMENT_POOL_H
+#define LARDER_SEGMENT_POOL_H
+
+#include "ring.h"
+
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define POOL_MIN_SEGMENTS      1u
+#define POOL_MAX_SEGMENTS      16384u
+#define POOL_MIN_SEGMENT_BYTES 4096u
+#define POOL_MAX_SEGMENT_BYTES (16u << 20)
+#define POOL_MIN_RING          16u
+#define POOL_MAX_RING          65536u
+#define POOL_MAX_BYTES         ((uint64_t)1 << 30)
+
+struct segment_header {
+    sem_t wsem;
+    sem_t rsem;
+    uint8_t reserved[128 - 2 * sizeof(sem_t)];
+};
+_Static_assert(sizeof(struct segment_header) == 128, "payload starts on a cache line");
+
+struct pool_shape {
+    uint32_t segments;
+    uint32_t segment_bytes; /* payload; a multiple of 64 */
+    uint32_t ring_entries;  /* of each ring; a power of two */
+};
+
+struct segment_pool {
+    struct pool_shape shape;
+    uint8_t *base;
+    size_t bytes;
+    size_t stride; /* from one segment to the next */
+    uint8_t *segments;
+    struct ring requests;    /* this side's view */
+    struct ring completions; /* this side's view */
+    int fd;                  /* the creator's, locked; -1 in the cache */
+};
+
+/* False if a number is out of range; otherwise the size of the object in bytes. */
+bool pool_shape_valid(const struct pool_shape *shape, uint64_t *bytes);
+
+/* Creates exclusively with mode 0600, allocates every page (a full /dev/shm is -ENOSPC here instead of SIGBUS
+ * later), locks the descriptor and initialises rings and semaphores. */
+int segment_pool_create(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
+                        uint64_t secret);
+/* Unmaps and closes. The creator unlinks the name itself. */
+void segment_pool_destroy(struct segment_pool *pool);
+
+/* The cache's side. -EPERM: not a private regular file of `owner`; -EINVAL: wrong size or sparse; -EACCES:
+ * another secret in the header. */
+int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
+                        uid_t owner, uint64_t secret);
+void segment_pool_detach(struct segment_pool *pool);
+
+static inline struct segment_header *segment_header(const struct segment_pool *pool, uint32_t index)
+{
+    return (struct segment_header *)(void *)(pool->segments + (size_t)index * pool->stride);
+}
+
+static inline uint8_t *segment_payload(const struct segment_pool *pool, uint32_t index)
+{
+    return pool->segments + (size_t)index * pool->stride + sizeof(struct segment_header);
+}
+
+/* Try-waits; false when the other side has not handed over. */
+static inline bool segment_win_write(const struct segment_pool *pool, uint32_t index)
+{
+    return sem_trywait(&segment_header(pool, index)->wsem) == 0;
+}
+
+static inline bool segment_win_read(const struct segment_pool *pool, uint32_t index)
+{
+    return sem_trywait(&segment_header(pool, index)->rsem) == 0;
+}
+
+static inline void segment_post_write(const struct segment_pool *pool, uint32_t index)
+{
+    sem_post(&segment_header(pool, index)->wsem);
+}
+
+static inline void segment_post_read(const struct segment_pool *pool, uint32_t index)
+{
+    sem_post(&segment_header(pool, index)->rsem);
+}
+
+#endif

@@ -1,0 +1,24 @@
+/* shm_guard.h: touching memory that somebody else can take away.
+ *
+ * A shared-memory object can be truncated by whoever may write it; touching a page behind its end raises
+ * SIGBUS. Between shm_guard_enter() and shm_guard_leave() such a fault inside the named range is survived:
+ * the handler maps private zero pages over the whole range, so that the operation finishes on dead memory,
+ * and leave() reports it. The caller then drops the peer and unmaps the range.
+ *
+ * A SIGBUS outside the named range, or one that was sent by a process (not raised by a page), is a real crash
+ * and ends the process as without us. One range at a time, not nested; the process's thread that enters must
+ * leave. */
+#ifndef LARDER_SHM_GUARD_H
+#define LARDER_SHM_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Installs the handler; once, at start. 0 or -errno. */
+int shm_guard_setup(void);
+
+void shm_guard_enter(void *base, size_t length);
+/* True: all memory touched was there. False: the range faulted and is now private zeroes. */
+bool shm_guard_leave(void);
+
+#endif

@@ -1,0 +1,285 @@
+/* wire.h: everything that two processes say to each other, byte for byte. docs/protocol.md tells the story.
+ *
+ * Version rule: WIRE_VERSION goes up with every change of a struct or of its meaning in this header. The
+ * first 24 bytes of a message (struct wire_header) never change, so that every version can refuse every other
+ * by name. All integers are in host order (the bytes never leave the machine); reserved fields are sent as 0
+ * and not read.
+ *
+ * Trust: the receiver copies a message or ring entry into private memory, decodes it once with the functions
+ * here, and works with the copy. */
+#ifndef LARDER_WIRE_H
+#define LARDER_WIRE_H
+
+#include "names.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_MAGIC     0x5244524cu /* "LRDR" */
+#define WIRE_VERSION   1
+#define WIRE_MAX_BYTES 512
+
+/* ---- control messages: one message queue slot each -------------------------------------------------------
+ */
+
+/* X(name, value, struct) ; to the cache below 64, to a peer from 64 on */
+#define WIRE_MESSAGES(X)                                                                                     \
+    X(HELLO, 1, wire_hello)                                                                                  \
+    X(BYE, 2, wire_bye)                                                                                      \
+    X(BELL, 3, wire_bell)                                                                                    \
+    X(PING, 4, wire_ping)                                                                                    \
+    X(STATS, 5, wire_stats)                                                                                  \
+    X(WELCOME, 64, wire_welcome)                                                                             \
+    X(REFUSED, 65, wire_refused)                                                                             \
+    X(CACHE_BELL, 66, wire_cache_bell)                                                                       \
+    X(PONG, 67, wire_pong)                                                                                   \
+    X(STATS_ROWS, 68, wire_stats_rows)
+
+enum wire_type {
+#define WIRE_ENUM(name, value, type) WIRE_##name = value,
+    WIRE_MESSAGES(WIRE_ENUM)
+#undef WIRE_ENUM
+};
+
+struct wire_header {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t type;
+    uint32_t length; /* of the whole message */
+    uint32_t reserved;
+    uint64_t token; /* names the peer's reply queue and pool; see names.h */
+};
+
+enum wire_role { WIRE_ROLE_PROXY = 0, WIRE_ROLE_ADMIN = 1 };
+
+/* Register me: my queue and pool are called by my token. The pool's header repeats the secret, which proves
+ * that the sender may read the pool. */
+struct wire_hello {
+    struct wire_header header;
+    uint64_t secret;
+    uint32_t role;
+    uint32_t segments;
+    uint32_t segment_bytes;
+    uint32_t ring_entries;
+    char tenant[NAMES_TENANT_MAX + 1]; /* zero-terminated */
+};
+
+/* I go; forget me. */
+struct wire_bye {
+    struct wire_header header;
+    uint64_t registration;
+    uint64_t secret;
+};
+
+/* There is something in my request ring. */
+struct wire_bell {
+    struct wire_header header;
+    uint64_t registration;
+};
+
+/* Are you there? Needs no registration. */
+struct wire_ping {
+    struct wire_header header;
+    uint64_t cookie;
+};
+
+/* Fill `segment` of my pool with statistics rows from row `cursor` on (struct wire_row). For WIRE_ROLE_ADMIN.
+ */
+struct wire_stats {
+    struct wire_header header;
+    uint64_t registration;
+    uint64_t secret;
+    uint32_t segment;
+    uint32_t cursor;
+};
+
+/* Registered. Every ring entry and message from now on carries `registration`. */
+struct wire_welcome {
+    struct wire_header header;
+    uint64_t epoch;        /* of this run of the cache */
+    uint64_t registration; /* low half of the epoch in the upper 32 bits, generation in the lower */
+    uint64_t max_object;   /* bytes */
+    uint32_t max_handles;  /* pinned objects at a time */
+    uint32_t max_fills;    /* leases at a time */
+};
+
+/* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. */
+struct wire_refused {
+    struct wire_header header;
+    uint32_t type;
+    uint32_t reason;
+};
+
+/* There is something in your completion ring. */
+struct wire_cache_bell {
+    struct wire_header header;
+};
+
+struct wire_pong {
+    struct wire_header header;
+    uint64_t cookie;
+    uint64_t epoch;
+    uint64_t uptime_ms;
+    uint32_t pid;
+    uint32_t reserved;
+};
+
+struct wire_stats_rows {
+    struct wire_header header;
+    uint32_t segment;
+    uint32_t rows;        /* in the segment */
+    uint32_t next_cursor; /* 0: that was all */
+    uint32_t reserved;
+};
+
+/* X(name, text for a person) */
+#define WIRE_REFUSALS(X)                                                                                     \
+    X(NONE, "no reason given")                                                                               \
+    X(VERSION, "the cache speaks another protocol version; run programs of one release")                     \
+    X(TYPE, "the cache does not know this message; run programs of one release")                             \
+    X(MALFORMED, "the message is malformed")                                                                 \
+    X(QUEUE, "the reply queue is missing, not private (mode 0600) or not owned by an allowed user")          \
+    X(UNLOCKED, "nobody holds the lock on the reply queue")                                                  \
+    X(POOL,                                                                                                  \
+      "the segment pool is missing, not private (mode 0600), of the wrong size or not fully allocated")      \
+    X(SECRET, "the secret in the message is not the one in the pool")                                        \
+    X(USER, "this user may not use this cache")                                                              \
+    X(TENANT, "the tenant's name is not valid, or there are too many tenants")                               \
+    X(FULL, "the cache has as many registered proxies as it allows")                                         \
+    X(DUPLICATE, "this reply queue is registered already")                                                   \
+    X(STALE, "the registration is unknown; register again")                                                  \
+    X(ROLE, "this registration may not ask for that")                                                        \
+    X(RESOURCES, "the cache is out of memory or descriptors")
+
+enum wire_refusal {
+#define WIRE_ENUM(name, text) WIRE_REFUSAL_##name,
+    WIRE_REFUSALS(WIRE_ENUM)
+#undef WIRE_ENUM
+        WIRE_REFUSAL_COUNT
+};
+const char *wire_refusal_text(uint32_t reason);
+const char *wire_type_name(uint32_t type);
+
+union wire_message {
+    struct wire_header header;
+#define WIRE_MEMBER(name, value, type) struct type type;
+    WIRE_MESSAGES(WIRE_MEMBER)
+#undef WIRE_MEMBER
+    unsigned char bytes[WIRE_MAX_BYTES];
+};
+
+enum wire_decoded {
+    WIRE_DECODED,
+    WIRE_GARBAGE,     /* no header of ours: nobody to answer */
+    WIRE_BAD_VERSION, /* header.token says whom to refuse */
+    WIRE_BAD_TYPE,
+    WIRE_MALFORMED, /* wrong length for its type, or a text that is not terminated */
+};
+/* Checks a received message of `length` bytes in place. On WIRE_DECODED the member named by header.type is
+ * whole. */
+enum wire_decoded wire_decode(union wire_message *message, size_t length);
+
+/* Zeroes the message and fills its header. Returns the length to send. */
+size_t wire_prepare(union wire_message *message, enum wire_type type, uint64_t token);
+
+/* ---- ring entries: 64 bytes each
+ * ---------------------------------------------------------------------------- */
+
+enum wire_op {
+    WIRE_OP_LOOKUP = 1,
+    WIRE_OP_READ,
+    WIRE_OP_RELEASE, /* no completion */
+    WIRE_OP_FILL_BEGIN,
+    WIRE_OP_FILL_DATA,
+    WIRE_OP_FILL_END,
+    WIRE_OP_FILL_ABORT, /* no completion */
+    WIRE_OP_UPDATE,
+    WIRE_OP_REMOVE,
+    WIRE_OP_END
+};
+
+enum wire_status {
+    WIRE_STATUS_OK,
+    WIRE_STATUS_HIT,
+    WIRE_STATUS_STALE,
+    WIRE_STATUS_MISS,
+    WIRE_STATUS_BUSY,
+    WIRE_STATUS_TOO_LARGE,
+    WIRE_STATUS_NO_MEMORY,
+    WIRE_STATUS_FENCED,
+    WIRE_STATUS_BAD,
+    WIRE_STATUS_END
+};
+
+#define WIRE_NO_SEGMENT UINT32_MAX
+#define WIRE_MAX_KEY    16384u
+#define WIRE_MAX_META   65535u
+
+enum { WIRE_LOOKUP_LEASE = 1, WIRE_LOOKUP_NO_BODY = 2, WIRE_LOOKUP_REVALIDATE = 4 };
+
+struct wire_request {
+    uint8_t op;
+    uint8_t flags; /* LOOKUP */
+    uint16_t reserved;
+    uint32_t segment;      /* RELEASE, FILL_END, FILL_ABORT: WIRE_NO_SEGMENT */
+    uint64_t registration; /* fences whatever comes from an earlier life */
+    uint64_t cookie;       /* comes back with the completion */
+    uint64_t handle;       /* READ, RELEASE, UPDATE: pinned object; FILL_*: lease */
+    uint64_t value;        /* READ, FILL_DATA: offset; FILL_BEGIN, FILL_END: object size; UPDATE: lease */
+    uint16_t key_length;   /* segment: key, */
+    uint16_t meta_length;  /*   then metadata, */
+    uint32_t length;       /*   then body bytes; READ: bytes wanted */
+    int64_t fresh_until;   /* FILL_BEGIN, UPDATE: milliseconds since the epoch */
+    int64_t keep_until;
+};
+
+enum { WIRE_HAS_DATA = 1 }; /* the cache wrote into the segment and posted rsem */
+
+struct wire_completion {
+    uint8_t op;
+    uint8_t status;
+    uint16_t meta_length;
+    uint32_t segment;
+    uint64_t registration;
+    uint64_t cookie;
+    uint64_t handle; /* 0: none */
+    uint64_t lease;  /* 0: none */
+    uint64_t object_size;
+    int64_t fresh_until;
+    uint32_t length; /* body bytes in the segment, behind the metadata */
+    uint32_t flags;
+};
+
+/* ---- statistics rows
+ * ----------------------------------------------------------------------------------------- */
+
+enum wire_row_kind { WIRE_ROW_CACHE = 1, WIRE_ROW_TENANT = 2, WIRE_ROW_PROXY = 3 };
+enum wire_row_state { WIRE_STATE_NONE, WIRE_STATE_ALIVE, WIRE_STATE_STALLED };
+
+#define WIRE_ROW_VALUES 56
+struct wire_row {
+    uint32_t kind;
+    uint32_t state; /* proxies */
+    uint32_t pid;   /* of the proxy; of the cache in the cache's row */
+    uint32_t uid;
+    uint64_t epoch; /* cache: epoch; proxy: registration */
+    uint64_t uptime_ms;
+    char name[NAMES_TENANT_MAX + 1];  /* the tenant's; the instance's in the cache's row */
+    uint64_t values[WIRE_ROW_VALUES]; /* by enum counter, then by enum gauge; see counters.h */
+};
+
+_Static_assert(sizeof(struct wire_header) == 24, "every version's header");
+_Static_assert(sizeof(union wire_message) == WIRE_MAX_BYTES, "one queue slot");
+_Static_assert(offsetof(struct wire_hello, tenant) == 48, "hello layout");
+_Static_assert(sizeof(struct wire_request) == 64, "one cache line");
+_Static_assert(offsetof(struct wire_request, handle) == 24 &&
+                   offsetof(struct wire_request, fresh_until) == 48,
+               "request layout");
+_Static_assert(sizeof(struct wire_completion) == 64, "one cache line");
+_Static_assert(offsetof(struct wire_completion, handle) == 24 &&
+                   offsetof(struct wire_completion, length) == 56,
+               "completion layout");
+_Static_assert(sizeof(struct wire_row) == 544, "row layout");
+
+#endif
