@@ -1,0 +1,110 @@
+#include "body.h"
+
+#include "invariant.h"
+
+#include <string.h>
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint8_t *chunk_at(const struct body *body, uint64_t index)
+{
+    return body->chunks <= 1 ? body->single : body->table[index];
+}
+
+static bool grow_table(struct body *body, struct memory *memory, struct account *account, uint64_t expected)
+{
+    uint64_t wanted = body->table_size ? (uint64_t)body->table_size * 2 : 8;
+
+    if (expected != BODY_SIZE_UNKNOWN)
+        wanted = (expected + BODY_CHUNK - 1) / BODY_CHUNK;
+    if (wanted <= body->chunks || wanted > UINT32_MAX)
+        return false;
+    uint8_t **table = memory_alloc(memory, account, wanted * sizeof(*table));
+    if (!table)
+        return false;
+    if (body->chunks == 1) {
+        table[0] = body->single;
+    } else {
+        memcpy(table, body->table, body->chunks * sizeof(*table));
+        memory_free(memory, account, body->table);
+    }
+    body->table = table;
+    body->table_size = (uint32_t)wanted;
+    return true;
+}
+
+static bool add_chunk(struct body *body, struct memory *memory, struct account *account, uint64_t expected)
+{
+    uint64_t capacity = BODY_CHUNK;
+
+    if (expected != BODY_SIZE_UNKNOWN)
+        capacity = min(capacity, expected - body->size);
+    if (body->chunks > 0 && body->chunks >= body->table_size && !grow_table(body, memory, account, expected))
+        return false;
+    uint8_t *chunk = memory_alloc(memory, account, capacity);
+    if (!chunk)
+        return false;
+    if (body->chunks == 0)
+        body->single = chunk;
+    else
+        body->table[body->chunks] = chunk;
+    body->chunks++;
+    return true;
+}
+
+bool body_append(struct body *body, struct memory *memory, struct account *account, uint64_t expected,
+                 const uint8_t *bytes, uint64_t length)
+{
+    while (length > 0) {
+        uint64_t index = body->size / BODY_CHUNK;
+        uint64_t start = body->size % BODY_CHUNK;
+
+        if (index == body->chunks && !add_chunk(body, memory, account, expected))
+            return false;
+        uint64_t piece = min(length, BODY_CHUNK - start);
+        memcpy(chunk_at(body, index) + start, bytes, piece);
+        body->size += piece;
+        bytes += piece;
+        length -= piece;
+    }
+    return true;
+}
+
+void body_finish(struct body *body, struct memory *memory, struct account *account)
+{
+    uint64_t last = body->size % BODY_CHUNK;
+
+    if (body->chunks == 0 || last == 0)
+        return;
+    uint8_t *chunk = memory_shrink(memory, account, chunk_at(body, body->chunks - 1), last);
+    if (body->chunks == 1)
+        body->single = chunk;
+    else
+        body->table[body->chunks - 1] = chunk;
+}
+
+void body_free(struct body *body, struct memory *memory, struct account *account)
+{
+    for (uint32_t i = 0; i < body->chunks; i++)
+        memory_free(memory, account, chunk_at(body, i));
+    if (body->table_size > 0)
+        memory_free(memory, account, body->table);
+    memset(body, 0, sizeof(*body));
+}
+
+void body_read(const struct body *body, uint64_t offset, uint8_t *out, uint64_t length)
+{
+    INVARIANT(offset <= body->size && length <= body->size - offset);
+    while (length > 0) {
+        uint64_t start = offset % BODY_CHUNK;
+        uint64_t piece = min(length, BODY_CHUNK - start);
+
+        memcpy(out, chunk_at(body, offset / BODY_CHUNK) + start, piece);
+        out += piece;
+        offset += piece;
+        length -= piece;
+    }
+}

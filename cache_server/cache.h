@@ -1,0 +1,71 @@
+/* cache.h: one running cache: its state, its turn, and the ends of its registrations.
+ *
+ * One thread, one loop. A turn serves every active ring once, within a bound, and looks at the descriptors;
+ * the cache sleeps in epoll when all rings are empty and armed, and blocks nowhere else.
+ *
+ * A registered proxy is ACTIVE (its ring is polled each turn) or ARMED (its ring's sleeping flag is up, and
+ * its next request sends a BELL). So idle proxies cost nothing, and busy ones cost no system call.
+ *
+ * The command queue holds ten messages, so a BELL can find it full; the sender does not wait. Having read as
+ * many messages as the queue holds without once finding it empty, the cache therefore polls every ring. */
+#ifndef LARDER_CACHE_H
+#define LARDER_CACHE_H
+
+#include "cache_conf.h"
+#include "counters.h"
+#include "lease.h"
+#include "loop.h"
+#include "mq.h"
+#include "registry.h"
+#include "session.h"
+#include "store.h"
+#include "tenant.h"
+
+struct cache {
+    struct cache_conf conf;
+    struct loop loop;
+    struct loop_source commands; /* the command queue */
+    struct loop_source signals;  /* signalfd */
+    uint64_t epoch;
+    int64_t since_mono_ms;
+    int64_t now;           /* wall clock of this turn, ms */
+    int64_t next_check_ms; /* monotonic: when locks are asked for again */
+    uint32_t unseen;       /* sessions that no pidfd watches */
+    uint32_t proxies;      /* sessions with WIRE_ROLE_PROXY */
+    uint32_t unanswered;   /* messages read since the queue was last seen empty */
+    bool stopping;
+    struct registry registry;
+    struct session *active; /* utlist */
+    struct tenants tenants;
+    struct store store;
+    struct leases leases;
+    struct counters counters;
+    struct store_key key; /* the one being worked on; large, hence not on the stack */
+};
+
+/* Creates the command queue (exit status 2 material: another cache of this instance lives) and everything
+ * else. On failure `problem` says why. 0 or -errno; -EBUSY: the instance is served already. */
+int cache_setup(struct cache *cache, const struct cache_conf *conf, char *problem, size_t problem_size);
+void cache_run(struct cache *cache);
+void cache_teardown(struct cache *cache);
+
+/* Registers and watches; the peer is answered by the caller. */
+enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hello, struct session **out);
+
+enum departure {
+    DEPARTURE_BYE,      /* it said so */
+    DEPARTURE_DIED,     /* its process is gone, or has let go of its queue */
+    DEPARTURE_BROKE,    /* it broke the protocol */
+    DEPARTURE_FAULTED,  /* its pool lost pages under us */
+    DEPARTURE_SHUTDOWN, /* we go */
+};
+/* Takes everything back. Nulls the pointer. */
+void cache_part(struct cache *cache, struct session **session, enum departure why);
+
+/* Its ring will be polled from this turn on. */
+void cache_activate(struct cache *cache, struct session *session);
+
+/* Adds to the cache's, the tenant's and the session's counter. */
+void cache_count(struct session *session, enum counter counter, uint64_t by);
+
+#endif

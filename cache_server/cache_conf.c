@@ -1,0 +1,105 @@
+#include "cache_conf.h"
+
+#include "log.h"
+#include "size.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: cache_server [--instance NAME] [--memory SIZE] [--max-object SIZE] [--log-level LEVEL]\n"
+    "\n"
+    "Keeps what the proxies of this host have fetched, in memory, for all of them.\n"
+    "\n"
+    "  --instance NAME    which cache this is; proxies name the same (default: default)\n"
+    "  --memory SIZE      bytes to use for objects, keys and index, e.g. 512M, 4G (default: 512M)\n"
+    "  --max-object SIZE  largest object to keep (default: a quarter of --memory)\n"
+    "  --log-level LEVEL  error, warn, info or debug, to standard error (default: info)\n"
+    "  --version          print the version and exit\n"
+    "  --help             print this and exit\n"
+    "\n"
+    "Prints `ready` on standard output when proxies can register. SIGINT and SIGTERM end it. Exit status: 0 "
+    "ended by\n"
+    "a signal, 1 something failed, 2 wrong usage, or another cache serves this instance.\n";
+
+static int complain(const char *option, const char *value, const char *why)
+{
+    fprintf(stderr, "cache_server: %s %s: %s\n", option, value, why);
+    return 2;
+}
+
+static int parse_size(const char *option, const char *text, uint64_t least, uint64_t *out)
+{
+    char why[128];
+    char size[SIZE_TEXT_BYTES];
+
+    if (size_parse(text, out))
+        return complain(option, text, "not a size; write bytes, or a number with K, M, G or T, e.g. 512M");
+    if (*out < least || *out > UINT64_MAX / 4) {
+        snprintf(why, sizeof(why), "out of range; the least is %s", size_format(least, size));
+        return complain(option, text, why);
+    }
+    return -1;
+}
+
+enum { OPTION_INSTANCE = 1, OPTION_MEMORY, OPTION_MAX_OBJECT, OPTION_LOG_LEVEL, OPTION_VERSION, OPTION_HELP };
+
+static const struct option options[] = {
+    {"instance", required_argument, NULL, OPTION_INSTANCE},
+    {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"max-object", required_argument, NULL, OPTION_MAX_OBJECT},
+    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {0},
+};
+
+static int set_instance(struct cache_conf *conf, const char *name)
+{
+    if (!names_instance_valid(name))
+        return complain("--instance", name, "1 to 32 letters, digits, '-' or '_' are allowed");
+    memcpy(conf->instance, name, strlen(name) + 1);
+    return -1;
+}
+
+static int apply(struct cache_conf *conf, int option)
+{
+    switch (option) {
+    case OPTION_INSTANCE:
+        return set_instance(conf, optarg);
+    case OPTION_MEMORY:
+        return parse_size("--memory", optarg, CACHE_MIN_MEMORY, &conf->memory);
+    case OPTION_MAX_OBJECT:
+        return parse_size("--max-object", optarg, 1, &conf->max_object);
+    case OPTION_LOG_LEVEL:
+        return log_set_level(optarg) ? -1 : complain("--log-level", optarg, "use error, warn, info or debug");
+    case OPTION_VERSION:
+        puts("cache_server (larder) " LARDER_VERSION);
+        return 0;
+    case OPTION_HELP:
+        fputs(help, stdout);
+        return 0;
+    default: /* getopt has said what is wrong */
+        fputs("cache_server: try --help\n", stderr);
+        return 2;
+    }
+}
+
+int cache_conf_parse(struct cache_conf *conf, int argc, char **argv)
+{
+    int option, status = -1;
+
+    *conf = (struct cache_conf){.instance = NAMES_DEFAULT, .memory = CACHE_DEFAULT_MEMORY};
+    while (status < 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
+        status = apply(conf, option);
+    if (status >= 0)
+        return status;
+    if (optind < argc)
+        return complain("argument", argv[optind], "unexpected; try --help");
+    if (conf->max_object == 0)
+        conf->max_object = conf->memory / CACHE_OBJECT_SHARE;
+    if (conf->max_object > conf->memory)
+        return complain("--max-object", "", "larger than --memory");
+    return -1;
+}

@@ -1,0 +1,219 @@
+#include "dispatch.h"
+
+#include "cache.h"
+#include "clock.h"
+#include "identity.h"
+#include "log.h"
+#include "stats.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+/* In one go; more wait for the next turn, after the rings have been served. */
+#define DISPATCH_MAX 16
+
+/* ---- answers
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/* To a peer that is not registered: its queue is opened for this one message, if it is a private queue of our
+ * user. */
+static void answer_stranger(struct cache *cache, const union wire_message *message)
+{
+    char name[NAMES_BYTES];
+    mqd_t queue;
+
+    names_peer(name, cache->conf.instance, message->header.token);
+    if (mq_open_existing(&queue, name, O_WRONLY))
+        return;
+    if (identity_is_private(queue, geteuid()))
+        (void)mq_send_message(queue, message, message->header.length);
+    mq_close(queue);
+}
+
+/* Never waits: whoever lets its reply queue fill up misses the answer. */
+static void answer(struct cache *cache, const union wire_message *message)
+{
+    const struct session *session = registry_find_token(&cache->registry, message->header.token);
+
+    if (session)
+        (void)mq_send_message(session->reply, message, message->header.length);
+    else
+        answer_stranger(cache, message);
+}
+
+static void refuse(struct cache *cache, const struct wire_header *asked, enum wire_refusal reason)
+{
+    union wire_message message;
+
+    cache->counters.values[COUNTER_bad_messages]++;
+    log_debug("message refused", "type=%s reason=\"%s\"", wire_type_name(asked->type),
+              wire_refusal_text(reason));
+    wire_prepare(&message, WIRE_REFUSED, asked->token);
+    message.wire_refused.type = asked->type;
+    message.wire_refused.reason = reason;
+    answer(cache, &message);
+}
+
+/* ---- one handler a message
+ * ------------------------------------------------------------------------------------------ */
+
+static void on_hello(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_hello *hello = &message->wire_hello;
+    struct session *session;
+    union wire_message reply;
+
+    enum wire_refusal refusal = cache_admit(cache, hello, &session);
+    if (refusal != WIRE_REFUSAL_NONE) {
+        cache->counters.values[COUNTER_registrations_refused]++;
+        log_warn("registration refused", "reason=\"%s\"", wire_refusal_text(refusal));
+        refuse(cache, &hello->header, refusal);
+        return;
+    }
+    wire_prepare(&reply, WIRE_WELCOME, session->token);
+    reply.wire_welcome.epoch = cache->epoch;
+    reply.wire_welcome.registration = session->registration;
+    reply.wire_welcome.max_object = cache->store.max_object;
+    reply.wire_welcome.max_handles = SESSION_MAX_HANDLES;
+    reply.wire_welcome.max_fills = SESSION_MAX_FILLS;
+    answer(cache, &reply);
+}
+
+/* The session that registration, token and secret name together, or NULL after a refusal. */
+static struct session *authenticate(struct cache *cache, const struct wire_header *header,
+                                    uint64_t registration, uint64_t secret)
+{
+    struct session *session = registry_find(&cache->registry, registration);
+
+    if (session && session->token == header->token && session->secret == secret)
+        return session;
+    refuse(cache, header, WIRE_REFUSAL_STALE);
+    return NULL;
+}
+
+static void on_bye(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_bye *bye = &message->wire_bye;
+    struct session *session = authenticate(cache, &bye->header, bye->registration, bye->secret);
+
+    if (session)
+        cache_part(cache, &session, DEPARTURE_BYE);
+}
+
+/* Needs no secret: the worst that a forged one does is to make us look at a ring. */
+static void on_bell(struct cache *cache, const union wire_message *message)
+{
+    struct session *session = registry_find(&cache->registry, message->wire_bell.registration);
+
+    if (session)
+        cache_activate(cache, session);
+    else
+        refuse(cache, &message->header, WIRE_REFUSAL_STALE);
+}
+
+static void on_ping(struct cache *cache, const union wire_message *message)
+{
+    union wire_message reply;
+
+    wire_prepare(&reply, WIRE_PONG, message->header.token);
+    reply.wire_pong.cookie = message->wire_ping.cookie;
+    reply.wire_pong.epoch = cache->epoch;
+    reply.wire_pong.uptime_ms = (uint64_t)(clock_mono_ms() - cache->since_mono_ms);
+    reply.wire_pong.pid = (uint32_t)getpid();
+    answer(cache, &reply);
+}
+
+static void on_stats(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_stats *stats = &message->wire_stats;
+    struct session *session = authenticate(cache, &stats->header, stats->registration, stats->secret);
+    union wire_message reply;
+
+    if (!session)
+        return;
+    if (session->role != WIRE_ROLE_ADMIN) {
+        refuse(cache, &stats->header, WIRE_REFUSAL_ROLE);
+        return;
+    }
+    wire_prepare(&reply, WIRE_STATS_ROWS, session->token);
+    reply.wire_stats_rows.segment = stats->segment;
+    switch (stats_give(cache, session, stats->segment, stats->cursor, &reply.wire_stats_rows.rows,
+                       &reply.wire_stats_rows.next_cursor)) {
+    case STATS_GIVEN:
+        answer(cache, &reply);
+        return;
+    case STATS_BAD_SEGMENT:
+        refuse(cache, &stats->header, WIRE_REFUSAL_MALFORMED);
+        return;
+    case STATS_FAULTED:
+        cache_part(cache, &session, DEPARTURE_FAULTED);
+        return;
+    }
+}
+
+/* ---- the queue
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void (*const handlers[])(struct cache *, const union wire_message *) = {
+    [WIRE_HELLO] = on_hello, [WIRE_BYE] = on_bye,     [WIRE_BELL] = on_bell,
+    [WIRE_PING] = on_ping,   [WIRE_STATS] = on_stats,
+};
+
+static void dispatch(struct cache *cache, union wire_message *message, size_t length)
+{
+    const struct wire_header *header = &message->header;
+
+    cache->counters.values[COUNTER_messages]++;
+    switch (wire_decode(message, length)) {
+    case WIRE_DECODED:
+        if (header->type < sizeof(handlers) / sizeof(*handlers))
+            handlers[header->type](cache, message);
+        else /* a message for peers, sent to us */
+            refuse(cache, header, WIRE_REFUSAL_TYPE);
+        return;
+    case WIRE_GARBAGE:
+        cache->counters.values[COUNTER_bad_messages]++;
+        return;
+    case WIRE_BAD_VERSION:
+        refuse(cache, header, WIRE_REFUSAL_VERSION);
+        return;
+    case WIRE_BAD_TYPE:
+        refuse(cache, header, WIRE_REFUSAL_TYPE);
+        return;
+    case WIRE_MALFORMED:
+        refuse(cache, header, WIRE_REFUSAL_MALFORMED);
+        return;
+    }
+}
+
+/* A BELL may have found the queue full. If it was, as many messages as it holds came out of it without its
+ * being seen empty in between. */
+static void poll_all_rings(struct cache *cache)
+{
+    for (uint32_t i = 0; i < REGISTRY_MAX; i++) {
+        if (cache->registry.places[i].session)
+            cache_activate(cache, cache->registry.places[i].session);
+    }
+}
+
+void dispatch_messages(struct cache *cache)
+{
+    union wire_message message;
+
+    for (int i = 0; i < DISPATCH_MAX; i++) {
+        int length = mq_receive_message(cache->commands.fd, &message);
+        if (length < 0) { /* -EAGAIN: seen empty */
+            cache->unanswered = 0;
+            return;
+        }
+        if (++cache->unanswered >= MQ_COMMAND_DEPTH) {
+            cache->unanswered = 0;
+            poll_all_rings(cache);
+        }
+        dispatch(cache, &message, (size_t)length);
+    }
+}

@@ -1,0 +1,467 @@
+#include "serve.h"
+
+#include "cache.h"
+#include "invariant.h"
+#include "shm_guard.h"
+
+#include <string.h>
+
+/* The two enums are one; the client's public names are mapped in its own code. */
+_Static_assert((int)WIRE_LOOKUP_REVALIDATE == 4, "flags are wire values");
+
+struct serving {
+    struct session *session;
+    struct cache *cache;
+    uint64_t bytes; /* moved in this turn */
+};
+
+typedef enum wire_status serve_function(struct serving *serving, const struct wire_request *request,
+                                        struct wire_completion *completion);
+
+static enum wire_status refuse(struct session *session, enum wire_status status)
+{
+    static const enum counter counters[WIRE_STATUS_END] = {
+        [WIRE_STATUS_BUSY] = COUNTER_busy,           [WIRE_STATUS_TOO_LARGE] = COUNTER_too_large,
+        [WIRE_STATUS_NO_MEMORY] = COUNTER_no_memory, [WIRE_STATUS_FENCED] = COUNTER_fenced,
+        [WIRE_STATUS_BAD] = COUNTER_bad_requests,
+    };
+
+    cache_count(session, counters[status], 1);
+    return status;
+}
+
+static bool segment_in_range(const struct session *session, uint32_t segment)
+{
+    return segment < session->pool.shape.segments;
+}
+
+/* Takes a segment that the proxy has handed over with `length` bytes in it. */
+static bool take_segment(struct session *session, const struct wire_request *request, uint64_t length)
+{
+    return segment_in_range(session, request->segment) && length <= session->pool.shape.segment_bytes &&
+           segment_win_read(&session->pool, request->segment);
+}
+
+/* ---- lookup
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static bool take_key(struct serving *serving, const struct wire_request *request)
+{
+    struct session *session = serving->session;
+
+    if (request->key_length == 0 || request->key_length > STORE_MAX_KEY ||
+        !take_segment(session, request, request->key_length))
+        return false;
+    store_key_set(&serving->cache->store, &serving->cache->key, session->tenant,
+                  segment_payload(&session->pool, request->segment), request->key_length);
+    segment_post_write(&session->pool, request->segment);
+    return true;
+}
+
+static uint64_t grant_lease(struct serving *serving)
+{
+    struct session *session = serving->session;
+    struct cache *cache = serving->cache;
+
+    if (session->leases.used == session->leases.capacity)
+        return 0;
+    struct lease *lease = lease_grant(&cache->leases, &cache->key);
+    return lease ? handles_put(&session->leases, lease) : 0;
+}
+
+/* 0: the proxy holds as many as it may. */
+static uint64_t pin(struct serving *serving, struct object *object)
+{
+    uint64_t handle = handles_put(&serving->session->pins, object);
+
+    if (handle)
+        store_pin(&serving->cache->store, object);
+    return handle;
+}
+
+/* Puts metadata and the body's beginning into the segment. False: the proxy did not leave it writable. */
+static bool give_object(struct serving *serving, const struct object *object, bool with_body,
+                        uint32_t segment, struct wire_completion *completion)
+{
+    struct session *session = serving->session;
+    uint8_t *payload = segment_payload(&session->pool, segment);
+    uint32_t meta_length;
+    const uint8_t *meta = object_meta(object, &meta_length);
+    uint64_t room, length = 0;
+
+    if (meta_length > session->pool.shape.segment_bytes || !segment_win_write(&session->pool, segment))
+        return false;
+    if (meta_length > 0)
+        memcpy(payload, meta, meta_length);
+    room = session->pool.shape.segment_bytes - meta_length;
+    if (with_body) {
+        length = object_size(object) < room ? object_size(object) : room;
+        object_read(object, 0, payload + meta_length, length);
+    }
+    segment_post_read(&session->pool, segment);
+    completion->meta_length = (uint16_t)meta_length;
+    completion->length = (uint32_t)length;
+    completion->flags = WIRE_HAS_DATA;
+    serving->bytes += meta_length + length;
+    cache_count(session, COUNTER_bytes_served, length);
+    return true;
+}
+
+static enum wire_status serve_miss(struct serving *serving, const struct wire_request *request,
+                                   struct wire_completion *completion)
+{
+    cache_count(serving->session, COUNTER_misses, 1);
+    if (request->flags & WIRE_LOOKUP_LEASE)
+        completion->lease = grant_lease(serving);
+    return WIRE_STATUS_MISS;
+}
+
+static enum wire_status serve_lookup(struct serving *serving, const struct wire_request *request,
+                                     struct wire_completion *completion)
+{
+    struct session *session = serving->session;
+
+    if (!take_key(serving, request))
+        return refuse(session, WIRE_STATUS_BAD);
+    struct object *object = store_find(&serving->cache->store, &serving->cache->key, serving->cache->now);
+    if (!object)
+        return serve_miss(serving, request, completion);
+
+    bool stale =
+        (request->flags & WIRE_LOOKUP_REVALIDATE) || object_fresh_until(object) <= serving->cache->now;
+    bool with_body = !(request->flags & WIRE_LOOKUP_NO_BODY);
+    uint32_t meta_length;
+    object_meta(object, &meta_length);
+    bool whole = meta_length + object_size(object) <= session->pool.shape.segment_bytes;
+
+    if (stale || (with_body && !whole)) {
+        completion->handle = pin(serving, object);
+        if (!completion->handle)
+            return refuse(session, WIRE_STATUS_BUSY);
+    }
+    if (!give_object(serving, object, with_body, request->segment, completion)) {
+        if (handles_take(&session->pins, completion->handle))
+            store_unpin(&serving->cache->store, &object);
+        completion->handle = 0;
+        return refuse(session, WIRE_STATUS_BAD);
+    }
+    completion->object_size = object_size(object);
+    completion->fresh_until = object_fresh_until(object);
+    if (stale && (request->flags & WIRE_LOOKUP_LEASE))
+        completion->lease = grant_lease(serving);
+    cache_count(session, stale ? COUNTER_stale : COUNTER_hits, 1);
+    return stale ? WIRE_STATUS_STALE : WIRE_STATUS_HIT;
+}
+
+/* ---- reading on
+ * ------------------------------------------------------------------------------------------------------- */
+
+static enum wire_status serve_read(struct serving *serving, const struct wire_request *request,
+                                   struct wire_completion *completion)
+{
+    struct session *session = serving->session;
+    const struct object *object = handles_get(&session->pins, request->handle);
+
+    if (!object)
+        return refuse(session, WIRE_STATUS_FENCED);
+    if (request->value > object_size(object) || !segment_in_range(session, request->segment) ||
+        !segment_win_write(&session->pool, request->segment))
+        return refuse(session, WIRE_STATUS_BAD);
+
+    uint64_t length = object_size(object) - request->value;
+    if (length > request->length)
+        length = request->length;
+    if (length > session->pool.shape.segment_bytes)
+        length = session->pool.shape.segment_bytes;
+    object_read(object, request->value, segment_payload(&session->pool, request->segment), length);
+    segment_post_read(&session->pool, request->segment);
+    completion->length = (uint32_t)length;
+    completion->object_size = object_size(object);
+    completion->flags = WIRE_HAS_DATA;
+    serving->bytes += length;
+    cache_count(session, COUNTER_bytes_served, length);
+    return WIRE_STATUS_OK;
+}
+
+static enum wire_status serve_release(struct serving *serving, const struct wire_request *request,
+                                      struct wire_completion *completion)
+{
+    struct object *object = handles_take(&serving->session->pins, request->handle);
+
+    (void)completion;
+    if (!object)
+        return refuse(serving->session, WIRE_STATUS_FENCED);
+    store_unpin(&serving->cache->store, &object);
+    return WIRE_STATUS_OK;
+}
+
+/* ---- filling
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static enum wire_status status_of(struct session *session, enum store_result result)
+{
+    switch (result) {
+    case STORE_OK:
+        return WIRE_STATUS_OK;
+    case STORE_TOO_LARGE:
+        return refuse(session, WIRE_STATUS_TOO_LARGE);
+    case STORE_NO_MEMORY:
+        return refuse(session, WIRE_STATUS_NO_MEMORY);
+    case STORE_MISMATCH:
+        break;
+    }
+    return refuse(session, WIRE_STATUS_BAD);
+}
+
+static void end_lease(struct serving *serving, uint64_t handle)
+{
+    struct lease *lease = handles_take(&serving->session->leases, handle);
+
+    if (lease && lease_end(&serving->cache->leases, &lease))
+        cache_count(serving->session, COUNTER_fill_aborts, 1);
+}
+
+/* A fill that went wrong is over: half an object must not wait for bytes that do not come. */
+static enum wire_status end_badly(struct serving *serving, uint64_t handle, enum wire_status status)
+{
+    end_lease(serving, handle);
+    return status;
+}
+
+static enum wire_status commit(struct serving *serving, uint64_t handle)
+{
+    struct lease *lease = handles_take(&serving->session->leases, handle);
+    enum store_result result = lease_commit(&serving->cache->leases, &lease);
+
+    cache_count(serving->session, result == STORE_OK ? COUNTER_fills : COUNTER_fill_aborts, 1);
+    return status_of(serving->session, result);
+}
+
+static enum wire_status append(struct serving *serving, const struct wire_request *request,
+                               struct lease *lease, const uint8_t *bytes, bool *ended)
+{
+    enum wire_status status =
+        status_of(serving->session, lease_append(&serving->cache->leases, lease, bytes, request->length));
+
+    *ended = status != WIRE_STATUS_OK;
+    if (*ended)
+        return end_badly(serving, request->handle, status);
+    serving->bytes += request->length;
+    cache_count(serving->session, COUNTER_bytes_filled, request->length);
+    return status;
+}
+
+static enum wire_status fill_from_segment(struct serving *serving, const struct wire_request *request,
+                                          struct lease *lease, const uint8_t *payload)
+{
+    const uint8_t *meta = payload + request->key_length;
+    bool ended = false;
+
+    if (!lease_key_is(lease, payload, request->key_length))
+        return end_badly(serving, request->handle, refuse(serving->session, WIRE_STATUS_BAD));
+    enum wire_status status =
+        status_of(serving->session, lease_begin(&serving->cache->leases, lease, meta, request->meta_length,
+                                                request->value, request->fresh_until, request->keep_until));
+    if (status != WIRE_STATUS_OK)
+        return end_badly(serving, request->handle, status);
+    if (request->length > 0)
+        status = append(serving, request, lease, meta + request->meta_length, &ended);
+    if (!ended && request->value == request->length)
+        status = commit(serving, request->handle);
+    return status;
+}
+
+static enum wire_status serve_fill_begin(struct serving *serving, const struct wire_request *request,
+                                         struct wire_completion *completion)
+{
+    struct session *session = serving->session;
+    struct lease *lease = handles_get(&session->leases, request->handle);
+    uint64_t length = (uint64_t)request->key_length + request->meta_length + request->length;
+
+    (void)completion;
+    if (!take_segment(session, request, length))
+        return end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
+
+    enum wire_status status;
+    if (!lease)
+        status = refuse(session, WIRE_STATUS_FENCED);
+    else if (lease_is_filling(lease))
+        status = end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
+    else
+        status =
+            fill_from_segment(serving, request, lease, segment_payload(&session->pool, request->segment));
+    segment_post_write(&session->pool, request->segment);
+    return status;
+}
+
+static enum wire_status serve_fill_data(struct serving *serving, const struct wire_request *request,
+                                        struct wire_completion *completion)
+{
+    struct session *session = serving->session;
+    struct lease *lease = handles_get(&session->leases, request->handle);
+    enum wire_status status;
+    bool ended;
+
+    (void)completion;
+    if (!take_segment(session, request, request->length))
+        return end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
+    if (!lease)
+        status = refuse(session, WIRE_STATUS_FENCED);
+    else if (!lease_is_filling(lease) || request->value != lease_filled(lease))
+        status = end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
+    else
+        status = append(serving, request, lease, segment_payload(&session->pool, request->segment), &ended);
+    segment_post_write(&session->pool, request->segment);
+    return status;
+}
+
+static enum wire_status serve_fill_end(struct serving *serving, const struct wire_request *request,
+                                       struct wire_completion *completion)
+{
+    struct lease *lease = handles_get(&serving->session->leases, request->handle);
+
+    (void)completion;
+    if (!lease)
+        return refuse(serving->session, WIRE_STATUS_FENCED);
+    if (!lease_is_filling(lease) || request->value != lease_filled(lease))
+        return end_badly(serving, request->handle, refuse(serving->session, WIRE_STATUS_BAD));
+    return commit(serving, request->handle);
+}
+
+static enum wire_status serve_fill_abort(struct serving *serving, const struct wire_request *request,
+                                         struct wire_completion *completion)
+{
+    (void)completion;
+    if (!handles_get(&serving->session->leases, request->handle))
+        return refuse(serving->session, WIRE_STATUS_FENCED);
+    end_lease(serving, request->handle);
+    return WIRE_STATUS_OK;
+}
+
+static enum wire_status serve_update(struct serving *serving, const struct wire_request *request,
+                                     struct wire_completion *completion)
+{
+    struct session *session = serving->session;
+    struct object *object = handles_get(&session->pins, request->handle);
+    enum store_result result = STORE_MISMATCH;
+
+    (void)completion;
+    if (!take_segment(session, request, request->meta_length))
+        return end_badly(serving, request->value, refuse(session, WIRE_STATUS_BAD));
+    if (object)
+        result =
+            store_update(&serving->cache->store, object, segment_payload(&session->pool, request->segment),
+                         request->meta_length, request->fresh_until, request->keep_until);
+    segment_post_write(&session->pool, request->segment);
+    end_lease(serving, request->value);
+    if (!object)
+        return refuse(session, WIRE_STATUS_FENCED);
+    if (result == STORE_MISMATCH) /* replaced or evicted meanwhile: no fault of the proxy */
+        return WIRE_STATUS_MISS;
+    if (result == STORE_OK)
+        cache_count(session, COUNTER_updates, 1);
+    return status_of(session, result);
+}
+
+static enum wire_status serve_remove(struct serving *serving, const struct wire_request *request,
+                                     struct wire_completion *completion)
+{
+    (void)completion;
+    if (!take_key(serving, request))
+        return refuse(serving->session, WIRE_STATUS_BAD);
+    lease_cancel_key(&serving->cache->leases, &serving->cache->key);
+    if (!store_remove(&serving->cache->store, &serving->cache->key))
+        return WIRE_STATUS_MISS;
+    cache_count(serving->session, COUNTER_removals, 1);
+    return WIRE_STATUS_OK;
+}
+
+/* ---- the ring
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    serve_function *serve;
+    bool silent; /* no completion */
+} operations[WIRE_OP_END] = {
+    [WIRE_OP_LOOKUP] = {serve_lookup, false},        [WIRE_OP_READ] = {serve_read, false},
+    [WIRE_OP_RELEASE] = {serve_release, true},       [WIRE_OP_FILL_BEGIN] = {serve_fill_begin, false},
+    [WIRE_OP_FILL_DATA] = {serve_fill_data, false},  [WIRE_OP_FILL_END] = {serve_fill_end, false},
+    [WIRE_OP_FILL_ABORT] = {serve_fill_abort, true}, [WIRE_OP_UPDATE] = {serve_update, false},
+    [WIRE_OP_REMOVE] = {serve_remove, false},
+};
+
+/* False: the completion ring has no room, which a client that counts what it has under way never causes. */
+static bool serve_one(struct serving *serving, const struct wire_request *request)
+{
+    struct session *session = serving->session;
+    struct wire_completion completion = {
+        .op = request->op,
+        .segment = request->segment,
+        .registration = request->registration,
+        .cookie = request->cookie,
+    };
+    bool known = request->op < WIRE_OP_END && operations[request->op].serve && session->tenant;
+
+    cache_count(session, COUNTER_requests, 1);
+    if (request->registration != session->registration)
+        completion.status = (uint8_t)refuse(session, WIRE_STATUS_FENCED);
+    else if (!known)
+        completion.status = (uint8_t)refuse(session, WIRE_STATUS_BAD);
+    else
+        completion.status = (uint8_t)operations[request->op].serve(serving, request, &completion);
+    if (known && operations[request->op].silent)
+        return true;
+    return ring_put(&session->pool.completions, &completion) == RING_OK;
+}
+
+static enum serve_result serve_batch(struct serving *serving)
+{
+    struct ring *requests = &serving->session->pool.requests;
+    struct wire_request request;
+
+    for (unsigned served = 0; served < SERVE_MAX_REQUESTS && serving->bytes < SERVE_MAX_BYTES; served++) {
+        switch (ring_take(requests, &request)) {
+        case RING_NONE:
+            return served > 0 ? SERVE_MORE : SERVE_IDLE;
+        case RING_BROKEN:
+            return SERVE_BROKEN;
+        case RING_OK:
+            break;
+        }
+        if (!serve_one(serving, &request))
+            return SERVE_BROKEN;
+    }
+    return SERVE_MORE;
+}
+
+/* A full queue means that the proxy is awake, or will see all completions when it wakes. */
+static void ring_bell(struct session *session)
+{
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_CACHE_BELL, session->token);
+
+    session->cache->counters.values[COUNTER_bells_sent]++;
+    (void)mq_send_message(session->reply, &message, length);
+}
+
+enum serve_result serve_session(struct session *session)
+{
+    struct serving serving = {.session = session, .cache = session->cache};
+    bool wake = false;
+
+    shm_guard_enter(session->pool.base, session->pool.bytes);
+    enum serve_result result = serve_batch(&serving);
+    if (result == SERVE_MORE) {
+        ring_consumed(&session->pool.requests);
+        ring_publish(&session->pool.completions);
+        wake = ring_wants_bell(&session->pool.completions);
+    }
+    if (!shm_guard_leave())
+        return SERVE_FAULTED;
+    if (wake)
+        ring_bell(session);
+    return result;
+}

@@ -1,0 +1,21 @@
+/* serve.h: requests out of rings, completions into rings. */
+#ifndef LARDER_SERVE_H
+#define LARDER_SERVE_H
+
+#include "session.h"
+
+/* A turn's bound for one proxy, so that no proxy starves another. */
+#define SERVE_MAX_REQUESTS 64u
+#define SERVE_MAX_BYTES    ((uint64_t)1 << 20)
+
+enum serve_result {
+    SERVE_IDLE,    /* the ring is empty */
+    SERVE_MORE,    /* something was served; there may be more */
+    SERVE_BROKEN,  /* the proxy broke the protocol: end it */
+    SERVE_FAULTED, /* its pool lost pages: end it */
+};
+/* Serves what is in the session's request ring, within the bound, publishes the completions and rings its
+ * bell. */
+enum serve_result serve_session(struct session *session);
+
+#endif

@@ -1,0 +1,128 @@
+#include "session.h"
+
+#include "clock.h"
+#include "identity.h"
+#include "invariant.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static enum wire_refusal open_queue(struct session *session, const char *name)
+{
+    int error = mq_open_existing(&session->reply, name, O_WRONLY);
+
+    if (error) {
+        session->reply = (mqd_t)-1;
+        return error == -EMFILE || error == -ENFILE ? WIRE_REFUSAL_RESOURCES : WIRE_REFUSAL_QUEUE;
+    }
+    if (!identity_is_private(session->reply, session->uid))
+        return WIRE_REFUSAL_QUEUE;
+    switch (identity_holder(session->reply, &session->pid, &session->death.fd)) {
+    case IDENTITY_ALIVE:
+    case IDENTITY_UNSEEN:
+        return WIRE_REFUSAL_NONE;
+    case IDENTITY_UNLOCKED:
+        return WIRE_REFUSAL_UNLOCKED;
+    case IDENTITY_FAILED:
+        break;
+    }
+    return WIRE_REFUSAL_RESOURCES;
+}
+
+static enum wire_refusal attach_pool(struct session *session, const char *name,
+                                     const struct wire_hello *hello)
+{
+    struct pool_shape shape = {hello->segments, hello->segment_bytes, hello->ring_entries};
+
+    switch (segment_pool_attach(&session->pool, name, &shape, session->uid, hello->secret)) {
+    case 0:
+        return WIRE_REFUSAL_NONE;
+    case -EACCES:
+        return WIRE_REFUSAL_SECRET;
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOMEM:
+        return WIRE_REFUSAL_RESOURCES;
+    default:
+        return WIRE_REFUSAL_POOL;
+    }
+}
+
+static bool create_tables(struct session *session)
+{
+    return handles_create(&session->pins, SESSION_MAX_HANDLES) &&
+           handles_create(&session->leases, SESSION_MAX_FILLS);
+}
+
+static void destroy(struct session *session)
+{
+    if (session->pool.base)
+        segment_pool_detach(&session->pool);
+    if (session->death.fd >= 0)
+        close(session->death.fd);
+    if (session->reply != (mqd_t)-1)
+        mq_close(session->reply);
+    handles_destroy(&session->pins);
+    handles_destroy(&session->leases);
+    free(session);
+}
+
+enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    enum wire_refusal refusal = WIRE_REFUSAL_RESOURCES;
+    char name[NAMES_BYTES];
+
+    *out = NULL;
+    if (!session)
+        return refusal;
+    names_peer(name, instance, hello->header.token);
+    session->death.fd = -1;
+    session->reply = (mqd_t)-1;
+    session->uid = geteuid();
+    session->token = hello->header.token;
+    session->secret = hello->secret;
+    session->role = (enum wire_role)hello->role;
+    session->since_mono_ms = clock_mono_ms();
+    if (create_tables(session))
+        refusal = open_queue(session, name);
+    if (refusal == WIRE_REFUSAL_NONE)
+        refusal = attach_pool(session, name, hello);
+    if (refusal == WIRE_REFUSAL_NONE)
+        *out = session;
+    else
+        destroy(session);
+    return refusal;
+}
+
+unsigned session_end_leases(struct session *session, struct leases *leases)
+{
+    struct lease *lease;
+    unsigned fills = 0;
+
+    while ((lease = handles_take_any(&session->leases)))
+        fills += lease_end(leases, &lease);
+    return fills;
+}
+
+void session_detach(struct session **pointer, struct store *store)
+{
+    struct session *session = *pointer;
+    struct object *object;
+
+    *pointer = NULL;
+    INVARIANT(session->leases.used == 0);
+    while ((object = handles_take_any(&session->pins)))
+        store_unpin(store, &object);
+    destroy(session);
+}
+
+bool session_is_held(const struct session *session)
+{
+    pid_t pid;
+    enum identity_result result = identity_holder(session->reply, &pid, NULL);
+
+    return result == IDENTITY_UNSEEN || (result == IDENTITY_ALIVE && pid == session->pid);
+}

@@ -1,0 +1,108 @@
+#include "stats.h"
+
+#include "cache.h"
+#include "clock.h"
+#include "shm_guard.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* Positions of a cursor: the cache, then the tenants, then the registry's places. */
+#define FIRST_TENANT 1u
+#define FIRST_PROXY  (FIRST_TENANT + TENANTS_MAX)
+#define END          (FIRST_PROXY + REGISTRY_MAX)
+
+static void set_gauge(struct wire_row *row, enum gauge gauge, uint64_t value)
+{
+    row->values[COUNTER_COUNT + gauge] = value;
+}
+
+static void cache_row(const struct cache *cache, struct wire_row *row)
+{
+    row->kind = WIRE_ROW_CACHE;
+    row->pid = (uint32_t)getpid();
+    row->uid = geteuid();
+    row->epoch = cache->epoch;
+    row->uptime_ms = (uint64_t)(clock_mono_ms() - cache->since_mono_ms);
+    memcpy(row->name, cache->conf.instance, sizeof(cache->conf.instance));
+    memcpy(row->values, cache->counters.values, sizeof(cache->counters.values));
+    set_gauge(row, GAUGE_objects, cache->store.objects);
+    set_gauge(row, GAUGE_bytes_used, cache->store.memory.used);
+    set_gauge(row, GAUGE_bytes_allowed, cache->store.memory.limit);
+    set_gauge(row, GAUGE_proxies, cache->proxies);
+    set_gauge(row, GAUGE_pins, cache->store.pins);
+    set_gauge(row, GAUGE_leases, cache->leases.count);
+}
+
+static void tenant_row(const struct cache *cache, const struct tenant *tenant, struct wire_row *row)
+{
+    row->kind = WIRE_ROW_TENANT;
+    memcpy(row->name, tenant->name, sizeof(tenant->name));
+    memcpy(row->values, tenant->counters.values, sizeof(tenant->counters.values));
+    set_gauge(row, GAUGE_objects, tenant->objects);
+    set_gauge(row, GAUGE_bytes_used, tenant->account.used);
+    set_gauge(row, GAUGE_bytes_allowed, cache->store.memory.limit);
+    set_gauge(row, GAUGE_proxies, tenant->proxies);
+    set_gauge(row, GAUGE_pins, tenant->pins);
+    set_gauge(row, GAUGE_leases, tenant->leases);
+}
+
+static void proxy_row(const struct session *session, struct wire_row *row)
+{
+    row->kind = WIRE_ROW_PROXY;
+    row->state = WIRE_STATE_ALIVE;
+    row->pid = (uint32_t)session->pid;
+    row->uid = session->uid;
+    row->epoch = session->registration;
+    row->uptime_ms = (uint64_t)(clock_mono_ms() - session->since_mono_ms);
+    memcpy(row->name, session->tenant->name, sizeof(session->tenant->name));
+    memcpy(row->values, session->counters.values, sizeof(session->counters.values));
+    set_gauge(row, GAUGE_pins, session->pins.used);
+    set_gauge(row, GAUGE_leases, session->leases.used);
+}
+
+/* The row at this position; false if there is none. */
+static bool row_at(const struct cache *cache, uint32_t position, struct wire_row *row)
+{
+    memset(row, 0, sizeof(*row));
+    if (position < FIRST_TENANT) {
+        cache_row(cache, row);
+        return true;
+    }
+    if (position < FIRST_PROXY) {
+        if (position - FIRST_TENANT >= cache->tenants.count)
+            return false;
+        tenant_row(cache, cache->tenants.list[position - FIRST_TENANT], row);
+        return true;
+    }
+    const struct session *session = cache->registry.places[position - FIRST_PROXY].session;
+    if (!session || session->role != WIRE_ROLE_PROXY)
+        return false;
+    proxy_row(session, row);
+    return true;
+}
+
+enum stats_result stats_give(struct cache *cache, struct session *session, uint32_t segment, uint32_t cursor,
+                             uint32_t *rows, uint32_t *next_cursor)
+{
+    struct segment_pool *pool = &session->pool;
+    uint32_t room = pool->shape.segment_bytes / (uint32_t)sizeof(struct wire_row);
+    struct wire_row row;
+
+    *rows = 0;
+    *next_cursor = 0;
+    if (segment >= pool->shape.segments || cursor >= END)
+        return STATS_BAD_SEGMENT;
+    shm_guard_enter(pool->base, pool->bytes);
+    bool won = segment_win_write(pool, segment);
+    for (; won && cursor < END && *rows < room; cursor++) {
+        if (row_at(cache, cursor, &row))
+            memcpy(segment_payload(pool, segment) + sizeof(row) * (*rows)++, &row, sizeof(row));
+    }
+    if (won)
+        segment_post_read(pool, segment);
+    if (!shm_guard_leave())
+        return STATS_FAULTED;
+    *next_cursor = cursor < END ? cursor : 0;
+    return won ? STATS_GIVEN : STATS_BAD_SEGMENT;
+}

@@ -1,0 +1,386 @@
+#include "store.h"
+
+#include "invariant.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stddef.h>
+#include <string.h>
+
+/* uthash's allocations are charged like all others; every function that uses a HASH_ macro has `store` in
+ * scope. */
+#define uthash_malloc(size)      memory_alloc_index(&store->memory, &store->index, size)
+#define uthash_free(block, size) memory_free(&store->memory, &store->index, block)
+#include <uthash.h>
+#include <utlist.h>
+
+enum object_state { OBJECT_FILLING, OBJECT_STORED, OBJECT_DOOMED };
+
+struct object {
+    UT_hash_handle hh;
+    struct object *prev, *next; /* LRU */
+    struct tenant *tenant;
+    uint8_t *meta;
+    struct body body;
+    uint64_t expected;
+    int64_t fresh_until;
+    struct expiry_node keep;
+    uint64_t hash;
+    uint32_t pins;
+    uint32_t key_length;
+    uint16_t meta_length;
+    uint8_t state;
+    uint8_t key[]; /* tenant id, then the key */
+};
+
+static struct object **shelf_of(struct store *store, uint64_t hash)
+{
+    return &store->shelves[hash >> 56];
+}
+
+/* ---- taking objects away
+ * ------------------------------------------------------------------------------------- */
+
+static void free_object(struct store *store, struct object *object)
+{
+    struct account *account = &object->tenant->account;
+
+    INVARIANT(object->pins == 0);
+    body_free(&object->body, &store->memory, account);
+    memory_free(&store->memory, account, object->meta);
+    memory_free(&store->memory, account, object);
+}
+
+/* STORED to DOOMED, and gone if nobody reads it. */
+static void doom(struct store *store, struct object *object)
+{
+    struct object **shelf = shelf_of(store, object->hash);
+
+    INVARIANT(object->state == OBJECT_STORED);
+    HASH_DELETE(hh, *shelf, object);
+    DL_DELETE(store->lru, object);
+    expiry_remove(&store->expiry, &object->keep);
+    object->state = OBJECT_DOOMED;
+    object->tenant->objects--;
+    store->objects--;
+    if (object->pins == 0)
+        free_object(store, object);
+}
+
+static void count(struct store *store, struct tenant *tenant, enum counter counter)
+{
+    store->counters->values[counter]++;
+    tenant->counters.values[counter]++;
+}
+
+static bool evict_until_room(void *context, uint64_t bytes)
+{
+    struct store *store = context;
+    struct memory *memory = &store->memory;
+
+    if (bytes > memory->limit)
+        return false;
+    while (memory->used + bytes > memory->limit && store->lru) {
+        count(store, store->lru->tenant, COUNTER_evictions);
+        doom(store, store->lru);
+    }
+    return memory->used + bytes <= memory->limit;
+}
+
+unsigned store_expire(struct store *store, int64_t now, unsigned most)
+{
+    unsigned removed = 0;
+
+    while (removed < most && store_next_expiry(store) <= now) {
+        struct expiry_node *node = expiry_first(&store->expiry);
+        struct object *object = (struct object *)(void *)((char *)node - offsetof(struct object, keep));
+
+        count(store, object->tenant, COUNTER_expired);
+        doom(store, object);
+        removed++;
+    }
+    return removed;
+}
+
+int64_t store_next_expiry(const struct store *store)
+{
+    const struct expiry_node *node = expiry_first(&store->expiry);
+
+    return node ? node->at : INT64_MAX;
+}
+
+/* ---- set-up
+ * ---------------------------------------------------------------------------------------------------- */
+
+int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object, struct counters *counters)
+{
+    if (sodium_init() < 0)
+        return -EIO;
+    memset(store, 0, sizeof(*store));
+    store->memory.limit = memory_limit;
+    store->memory.make_room = evict_until_room;
+    store->memory.context = store;
+    store->max_object = max_object;
+    store->counters = counters;
+    randombytes_buf(store->hash_key, sizeof(store->hash_key));
+    return 0;
+}
+
+void store_teardown(struct store *store)
+{
+    INVARIANT(store->pins == 0);
+    while (store->lru)
+        doom(store, store->lru);
+    expiry_free(&store->expiry, &store->memory, &store->index);
+    INVARIANT(store->memory.used == 0);
+}
+
+/* ---- keys and finding
+ * -------------------------------------------------------------------------------------------- */
+
+void store_key_set(const struct store *store, struct store_key *key, struct tenant *tenant,
+                   const uint8_t *bytes, uint32_t length)
+{
+    uint8_t digest[crypto_shorthash_BYTES];
+
+    INVARIANT(length >= 1 && length <= STORE_MAX_KEY);
+    key->tenant = tenant;
+    key->length = (uint32_t)sizeof(tenant->id) + length;
+    memcpy(key->bytes, &tenant->id, sizeof(tenant->id));
+    memcpy(key->bytes + sizeof(tenant->id), bytes, length);
+    crypto_shorthash(digest, key->bytes, key->length, store->hash_key);
+    memcpy(&key->hash, digest, sizeof(key->hash));
+}
+
+bool store_key_equal(const struct store_key *a, uint64_t hash, const uint8_t *bytes, uint32_t length)
+{
+    return a->hash == hash && a->length == length && memcmp(a->bytes, bytes, length) == 0;
+}
+
+static struct object *find(struct store *store, const struct store_key *key)
+{
+    struct object *object;
+
+    HASH_FIND_BYHASHVALUE(hh, *shelf_of(store, key->hash), key->bytes, key->length, (unsigned)key->hash,
+                          object);
+    return object;
+}
+
+struct object *store_find(struct store *store, const struct store_key *key, int64_t now)
+{
+    struct object *object = find(store, key);
+
+    if (!object)
+        return NULL;
+    if (object->keep.at <= now) {
+        count(store, object->tenant, COUNTER_expired);
+        doom(store, object);
+        return NULL;
+    }
+    DL_DELETE(store->lru, object);
+    DL_APPEND(store->lru, object);
+    return object;
+}
+
+bool store_remove(struct store *store, const struct store_key *key)
+{
+    struct object *object = find(store, key);
+
+    if (!object)
+        return false;
+    doom(store, object);
+    return true;
+}
+
+void store_pin(struct store *store, struct object *object)
+{
+    object->pins++;
+    object->tenant->pins++;
+    store->pins++;
+}
+
+void store_unpin(struct store *store, struct object **pointer)
+{
+    struct object *object = *pointer;
+
+    *pointer = NULL;
+    INVARIANT(object->pins > 0);
+    object->pins--;
+    object->tenant->pins--;
+    store->pins--;
+    if (object->pins == 0 && object->state == OBJECT_DOOMED)
+        free_object(store, object);
+}
+
+/* ---- filling
+ * ------------------------------------------------------------------------------------------------------ */
+
+static struct object *create_object(struct store *store, const struct store_key *key)
+{
+    struct object *object =
+        memory_alloc(&store->memory, &key->tenant->account, sizeof(*object) + key->length);
+
+    if (!object)
+        return NULL;
+    memset(object, 0, sizeof(*object));
+    memcpy(object->key, key->bytes, key->length);
+    object->key_length = key->length;
+    object->hash = key->hash;
+    object->tenant = key->tenant;
+    object->state = OBJECT_FILLING;
+    object->keep.index = EXPIRY_NOT_IN;
+    return object;
+}
+
+static bool copy_meta(struct store *store, struct tenant *tenant, const uint8_t *meta, uint32_t length,
+                      uint8_t **out)
+{
+    *out = NULL;
+    if (length == 0)
+        return true;
+    *out = memory_alloc(&store->memory, &tenant->account, length);
+    if (!*out)
+        return false;
+    memcpy(*out, meta, length);
+    return true;
+}
+
+enum store_result store_fill_begin(struct store *store, struct object **out, const struct store_key *key,
+                                   const uint8_t *meta, uint32_t meta_length, uint64_t expected,
+                                   int64_t fresh_until, int64_t keep_until)
+{
+    INVARIANT(meta_length <= UINT16_MAX);
+    *out = NULL;
+    if (expected != BODY_SIZE_UNKNOWN && expected > store->max_object)
+        return STORE_TOO_LARGE;
+    struct object *object = create_object(store, key);
+    if (!object)
+        return STORE_NO_MEMORY;
+    if (!copy_meta(store, key->tenant, meta, meta_length, &object->meta)) {
+        free_object(store, object);
+        return STORE_NO_MEMORY;
+    }
+    object->meta_length = (uint16_t)meta_length;
+    object->expected = expected;
+    object->fresh_until = fresh_until;
+    object->keep.at = keep_until;
+    *out = object;
+    return STORE_OK;
+}
+
+enum store_result store_fill_append(struct store *store, struct object *object, const uint8_t *bytes,
+                                    uint64_t length)
+{
+    INVARIANT(object->state == OBJECT_FILLING);
+    if (object->expected != BODY_SIZE_UNKNOWN && length > object->expected - object->body.size)
+        return STORE_MISMATCH;
+    if (length > store->max_object - object->body.size)
+        return STORE_TOO_LARGE;
+    return body_append(&object->body, &store->memory, &object->tenant->account, object->expected, bytes,
+                       length)
+               ? STORE_OK
+               : STORE_NO_MEMORY;
+}
+
+void store_fill_discard(struct store *store, struct object **pointer)
+{
+    struct object *object = *pointer;
+
+    *pointer = NULL;
+    INVARIANT(object->state == OBJECT_FILLING);
+    free_object(store, object);
+}
+
+/* FILLING to STORED. False: no memory for the index. */
+static bool link_object(struct store *store, struct object *object)
+{
+    struct object **shelf = shelf_of(store, object->hash);
+
+    if (!expiry_add(&store->expiry, &store->memory, &store->index, &object->keep))
+        return false;
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, *shelf, object->key, object->key_length, (unsigned)object->hash, object);
+    if (!object->hh.tbl) {
+        expiry_remove(&store->expiry, &object->keep);
+        return false;
+    }
+    object->state = OBJECT_STORED;
+    DL_APPEND(store->lru, object);
+    object->tenant->objects++;
+    store->objects++;
+    return true;
+}
+
+static void doom_older(struct store *store, const struct object *newer)
+{
+    struct object *older;
+
+    HASH_FIND_BYHASHVALUE(hh, *shelf_of(store, newer->hash), newer->key, newer->key_length,
+                          (unsigned)newer->hash, older);
+    if (older)
+        doom(store, older);
+}
+
+enum store_result store_fill_commit(struct store *store, struct object **pointer)
+{
+    struct object *object = *pointer;
+
+    if (object->expected != BODY_SIZE_UNKNOWN && object->body.size != object->expected) {
+        store_fill_discard(store, pointer);
+        return STORE_MISMATCH;
+    }
+    body_finish(&object->body, &store->memory, &object->tenant->account);
+    doom_older(store, object);
+    if (!link_object(store, object)) {
+        store_fill_discard(store, pointer);
+        return STORE_NO_MEMORY;
+    }
+    *pointer = NULL;
+    memory_settle(&store->memory);
+    return STORE_OK;
+}
+
+enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
+                               uint32_t meta_length, int64_t fresh_until, int64_t keep_until)
+{
+    uint8_t *copy;
+
+    INVARIANT(object->pins > 0 && meta_length <= UINT16_MAX);
+    if (object->state != OBJECT_STORED)
+        return STORE_MISMATCH;
+    if (!copy_meta(store, object->tenant, meta, meta_length, &copy))
+        return STORE_NO_MEMORY;
+    memory_free(&store->memory, &object->tenant->account, object->meta);
+    object->meta = copy;
+    object->meta_length = (uint16_t)meta_length;
+    object->fresh_until = fresh_until;
+    object->keep.at = keep_until;
+    /* Making room for the copy may have evicted the object itself; its pin kept it readable. */
+    if (object->state != OBJECT_STORED)
+        return STORE_MISMATCH;
+    expiry_moved(&store->expiry, &object->keep);
+    return STORE_OK;
+}
+
+/* ---- accessors
+ * ------------------------------------------------------------------------------------------------------ */
+
+const uint8_t *object_meta(const struct object *object, uint32_t *length)
+{
+    *length = object->meta_length;
+    return object->meta;
+}
+
+uint64_t object_size(const struct object *object)
+{
+    return object->body.size;
+}
+
+int64_t object_fresh_until(const struct object *object)
+{
+    return object->fresh_until;
+}
+
+void object_read(const struct object *object, uint64_t offset, uint8_t *out, uint64_t length)
+{
+    body_read(&object->body, offset, out, length);
+}

@@ -1,0 +1,102 @@
+/* store.h: objects by (tenant, key), least recently used first to go.
+ *
+ * An object is opaque metadata, a body and two times. Life of one:
+ *
+ *     store_fill_begin      FILLING   not found by anybody; grows by store_fill_append()
+ *     store_fill_commit     STORED    found, in LRU order, expires; replaces an older object of its key
+ *     store_fill_discard    gone
+ *     eviction, expiry, replacement, store_remove()
+ *                           DOOMED    not found any more; readers that pinned it may finish
+ *     last store_unpin()    gone
+ *
+ * Ownership: the store owns every object. A pointer from store_find() is good until the next call of the
+ * store; a pin makes it good until the unpin. Taking an object away nulls the caller's pointer. Bound:
+ * memory_limit, with every byte charged (memory.h); what room needs is evicted from the cold end, O(1) an
+ *            object. Pinned and filling objects count too.
+ * Hashing:   SipHash with a random key (libsodium), so that nobody can choose keys that collide; keys are
+ * compared whole. The index is split into SHELVES tables, so that growing one moves only a small part. Knows
+ * no queue, no ring, no clock: times are arguments, in milliseconds since the epoch. */
+#ifndef LARDER_STORE_H
+#define LARDER_STORE_H
+
+#include "body.h"
+#include "counters.h"
+#include "expiry.h"
+#include "memory.h"
+#include "tenant.h"
+
+#define STORE_MAX_KEY 16384u
+#define STORE_SHELVES 256u
+
+struct object; /* opaque but for the accessors below */
+
+struct store {
+    struct memory memory;
+    struct account index; /* hash tables and expiry heap */
+    uint64_t max_object;
+    uint64_t objects;
+    uint64_t pins;
+    struct object *shelves[STORE_SHELVES];
+    struct object *lru; /* head: next to be evicted; head->prev: most recent */
+    struct expiry expiry;
+    struct counters *counters; /* the cache's, borrowed */
+    uint8_t hash_key[16];
+};
+
+/* 0 or -errno. */
+int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object, struct counters *counters);
+/* Nothing may be pinned or filling any more. */
+void store_teardown(struct store *store);
+
+/* A key, hashed once. `bytes` holds the tenant's id in front of the caller's key. */
+struct store_key {
+    uint64_t hash;
+    struct tenant *tenant;
+    uint32_t length; /* with the id */
+    uint8_t bytes[sizeof(uint32_t) + STORE_MAX_KEY];
+};
+/* Copies `length` (1 .. STORE_MAX_KEY) bytes. */
+void store_key_set(const struct store *store, struct store_key *key, struct tenant *tenant,
+                   const uint8_t *bytes, uint32_t length);
+bool store_key_equal(const struct store_key *a, uint64_t hash, const uint8_t *bytes, uint32_t length);
+
+enum store_result {
+    STORE_OK,
+    STORE_TOO_LARGE, /* than max_object */
+    STORE_NO_MEMORY,
+    STORE_MISMATCH, /* more or fewer bytes than announced */
+};
+
+/* Marks it as just used. NULL: not there, or kept long enough (it is removed then). */
+struct object *store_find(struct store *store, const struct store_key *key, int64_t now);
+
+void store_pin(struct store *store, struct object *object);
+void store_unpin(struct store *store, struct object **object);
+
+enum store_result store_fill_begin(struct store *store, struct object **out, const struct store_key *key,
+                                   const uint8_t *meta, uint32_t meta_length, uint64_t expected,
+                                   int64_t fresh_until, int64_t keep_until);
+enum store_result store_fill_append(struct store *store, struct object *object, const uint8_t *bytes,
+                                    uint64_t length);
+/* Makes it visible if all that was announced has arrived; otherwise it is discarded. Nulls the pointer. */
+enum store_result store_fill_commit(struct store *store, struct object **object);
+void store_fill_discard(struct store *store, struct object **object);
+
+/* New metadata and times for a pinned object. STORE_MISMATCH: it is not stored any more. */
+enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
+                               uint32_t meta_length, int64_t fresh_until, int64_t keep_until);
+/* True if there was something. */
+bool store_remove(struct store *store, const struct store_key *key);
+
+/* Removes at most `most` objects whose time has come; returns how many. */
+unsigned store_expire(struct store *store, int64_t now, unsigned most);
+/* When the next object expires, or INT64_MAX. */
+int64_t store_next_expiry(const struct store *store);
+
+const uint8_t *object_meta(const struct object *object, uint32_t *length);
+uint64_t object_size(const struct object *object);
+int64_t object_fresh_until(const struct object *object);
+/* Copies [offset, offset + length), which must lie within the object's size. */
+void object_read(const struct object *object, uint64_t offset, uint8_t *out, uint64_t length);
+
+#endif
