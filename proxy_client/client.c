@@ -1,0 +1,996 @@
+/* The client side of the IPC.
+ *
+ *                    cache reached, HELLO sent            WELCOME
+ *     SEARCHING ------------------------------> GREETING ----------> ATTACHED
+ *         ^  ^   retry timer                       |                    |
+ *         |  +------- REFUSED, no answer ----------+                    |
+ *         +---- cache died, dropped us, or broke the protocol ----------+
+ *
+ * Each HELLO is made with an endpoint (queue, pool, token, secret) of its own. When it is over the endpoint
+ * is retired: names go at once, the mapping stays until the last segment that the caller holds has been
+ * returned. */
+#include "larder.h"
+
+#include "clock.h"
+#include "endpoint.h"
+#include "invariant.h"
+#include "log.h"
+#include "wire.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+/* How long until the next attempt: a random time in between, so that many proxies do not come at once. */
+#define RETRY_MIN_MS        50u
+#define RETRY_MAX_MS        250u
+#define RETRY_REFUSED_MIN   500u
+#define RETRY_REFUSED_MAX   1500u
+#define GREETING_TIMEOUT_MS 1000u
+#define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
+
+/* Handles as the caller sees them carry the number of the attachment between the cache's place and
+ * generation. */
+#define HANDLE_PLACE_BITS   12
+#define HANDLE_PLACE_MASK   ((1u << HANDLE_PLACE_BITS) - 1)
+#define HANDLE_ATTACH_MASK  (0xffffffffu & ~HANDLE_PLACE_MASK)
+
+_Static_assert(LARDER_MAX_KEY == WIRE_MAX_KEY, "one limit");
+_Static_assert(LARDER_MAX_SEGMENTS == POOL_MAX_SEGMENTS &&
+                   LARDER_MAX_SEGMENT_BYTES == POOL_MAX_SEGMENT_BYTES &&
+                   LARDER_MIN_SEGMENT_BYTES == POOL_MIN_SEGMENT_BYTES,
+               "public limits are those of the pool");
+_Static_assert(LARDER_LOOKUP_LEASE == WIRE_LOOKUP_LEASE && LARDER_LOOKUP_NO_BODY == WIRE_LOOKUP_NO_BODY &&
+                   LARDER_LOOKUP_REVALIDATE == WIRE_LOOKUP_REVALIDATE,
+               "flags travel as they are");
+
+static const enum larder_status status_map[WIRE_STATUS_END] = {
+    [WIRE_STATUS_OK] = LARDER_OK,
+    [WIRE_STATUS_HIT] = LARDER_HIT,
+    [WIRE_STATUS_STALE] = LARDER_STALE,
+    [WIRE_STATUS_MISS] = LARDER_MISS,
+    [WIRE_STATUS_BUSY] = LARDER_BUSY,
+    [WIRE_STATUS_TOO_LARGE] = LARDER_TOO_LARGE,
+    [WIRE_STATUS_NO_MEMORY] = LARDER_NO_MEMORY,
+    [WIRE_STATUS_FENCED] = LARDER_FENCED,
+    [WIRE_STATUS_BAD] = LARDER_BAD,
+};
+
+static const enum larder_event_kind kind_map[WIRE_OP_END] = {
+    [WIRE_OP_LOOKUP] = LARDER_EVENT_LOOKUP,         [WIRE_OP_READ] = LARDER_EVENT_READ,
+    [WIRE_OP_FILL_BEGIN] = LARDER_EVENT_FILL_BEGIN, [WIRE_OP_FILL_DATA] = LARDER_EVENT_FILL_DATA,
+    [WIRE_OP_FILL_END] = LARDER_EVENT_FILL_END,     [WIRE_OP_UPDATE] = LARDER_EVENT_UPDATE,
+    [WIRE_OP_REMOVE] = LARDER_EVENT_REMOVE,
+};
+
+enum segment_state { SEGMENT_FREE, SEGMENT_HELD /* by the caller */, SEGMENT_PASSED /* to the cache */ };
+
+struct segment {
+    struct larder_segment public; /* first: the caller's pointer is ours */
+    struct connection *connection;
+    uint32_t index;
+    uint32_t next_free;
+    enum segment_state state;
+};
+
+struct connection {
+    struct endpoint endpoint;
+    struct segment *segments;
+    uint32_t first_free;
+    uint32_t held;
+    bool retired;
+};
+
+/* One operation under way; its place and generation are the cookie. */
+struct operation {
+    uint32_t generation;
+    uint32_t next_free;
+    uint8_t op; /* enum wire_op; 0: free */
+    void *user;
+    struct segment *segment;
+    uint64_t offset;
+};
+
+struct silent_request {
+    uint8_t op;
+    uint64_t handle; /* the cache's */
+};
+
+enum client_state { CLIENT_SEARCHING, CLIENT_GREETING, CLIENT_ATTACHED };
+
+struct larder_client {
+    char instance[NAMES_INSTANCE_MAX + 1];
+    char tenant[NAMES_TENANT_MAX + 1];
+    struct pool_shape shape;
+    enum client_state state;
+    struct connection *connection; /* NULL: the next attempt makes one */
+    int watch;                     /* epoll: timer, reply queue, cache's pidfd */
+    int timer;
+    uint64_t registration;
+    uint32_t attachment; /* counts, shifted as in handles */
+    bool armed;          /* our sleeping flag is up */
+    bool unpublished;    /* requests were put since the last flush */
+    bool tell_attached, tell_detached;
+    struct operation *operations; /* ring_entries of them */
+    uint32_t first_free_operation;
+    uint32_t under_way;
+    uint32_t lost_cursor; /* operations below have been told that they are lost */
+    bool losing;
+    /* RELEASE and FILL_ABORT that found the ring full. At most one for each handle and lease that exist. */
+    struct silent_request *deferred;
+    uint32_t deferred_count, deferred_room;
+    char problem[ENDPOINT_PROBLEM_BYTES];
+};
+
+/* ---- connections
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void free_connection(struct connection *connection)
+{
+    segment_pool_destroy(&connection->endpoint.pool);
+    free(connection->segments);
+    free(connection);
+}
+
+/* Names go now, memory with the last held segment. */
+static void retire_connection(struct larder_client *client)
+{
+    struct connection *connection = client->connection;
+
+    client->connection = NULL;
+    epoll_ctl(client->watch, EPOLL_CTL_DEL, connection->endpoint.reply, NULL);
+    if (connection->endpoint.cache_pidfd >= 0)
+        epoll_ctl(client->watch, EPOLL_CTL_DEL, connection->endpoint.cache_pidfd, NULL);
+    endpoint_retire(&connection->endpoint);
+    connection->retired = true;
+    if (connection->held == 0)
+        free_connection(connection);
+}
+
+static bool number_segments(struct connection *connection)
+{
+    const struct segment_pool *pool = &connection->endpoint.pool;
+
+    connection->segments = calloc(pool->shape.segments, sizeof(*connection->segments));
+    if (!connection->segments)
+        return false;
+    for (uint32_t i = 0; i < pool->shape.segments; i++) {
+        connection->segments[i] = (struct segment){
+            .public = {segment_payload(pool, i), pool->shape.segment_bytes},
+            .connection = connection,
+            .index = i,
+            .next_free = i + 1,
+        };
+    }
+    return true;
+}
+
+static int watch_fd(struct larder_client *client, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+    return epoll_ctl(client->watch, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+static int make_connection(struct larder_client *client)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+    int error;
+
+    if (!connection)
+        return -ENOMEM;
+    error = endpoint_create(&connection->endpoint, client->instance, &client->shape);
+    if (error) {
+        snprintf(client->problem, sizeof(client->problem), "%s", connection->endpoint.problem);
+        free(connection);
+        return error;
+    }
+    error = number_segments(connection) ? watch_fd(client, connection->endpoint.reply) : -ENOMEM;
+    if (error) {
+        snprintf(client->problem, sizeof(client->problem), "cannot watch the reply queue: %s",
+                 strerror(-error));
+        endpoint_retire(&connection->endpoint);
+        free_connection(connection);
+        return error;
+    }
+    client->connection = connection;
+    return 0;
+}
+
+/* ---- looking for the cache
+ * ------------------------------------------------------------------------------------------------ */
+
+static void set_timer(struct larder_client *client, uint32_t ms, bool repeat)
+{
+    struct itimerspec spec = {
+        .it_value = {ms / 1000, (long)(ms % 1000) * 1000000},
+    };
+
+    if (repeat)
+        spec.it_interval = spec.it_value;
+    timerfd_settime(client->timer, 0, &spec, NULL);
+}
+
+static void retry_later(struct larder_client *client, uint32_t min_ms, uint32_t max_ms)
+{
+    client->state = CLIENT_SEARCHING;
+    set_timer(client, min_ms + randombytes_uniform(max_ms - min_ms + 1), false);
+}
+
+static void greet(struct larder_client *client)
+{
+    struct endpoint *endpoint = &client->connection->endpoint;
+
+    if (endpoint_hello(endpoint, WIRE_ROLE_PROXY, client->tenant)) {
+        /* A full queue: the cache is there and busy. Not sent, so the endpoint is still fresh. */
+        retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
+        return;
+    }
+    if (endpoint->cache_pidfd >= 0)
+        watch_fd(client, endpoint->cache_pidfd);
+    client->state = CLIENT_GREETING;
+    set_timer(client, GREETING_TIMEOUT_MS, false);
+}
+
+static void attempt(struct larder_client *client)
+{
+    if (!client->connection && make_connection(client)) {
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+        return;
+    }
+    struct endpoint *endpoint = &client->connection->endpoint;
+    enum endpoint_reach reach = ENDPOINT_REACHED;
+    if (endpoint->command == (mqd_t)-1 || !endpoint_cache_lives(endpoint)) {
+        endpoint_unreach(endpoint);
+        reach = endpoint_reach(endpoint);
+    }
+    if (reach == ENDPOINT_REACHED) {
+        greet(client);
+        return;
+    }
+    snprintf(client->problem, sizeof(client->problem), "%s", endpoint->problem);
+    if (reach == ENDPOINT_NO_CACHE)
+        retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
+    else
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+}
+
+/* ---- being attached
+ * ------------------------------------------------------------------------------------------------------- */
+
+static bool welcome_is_sane(const struct wire_welcome *welcome)
+{
+    return welcome->max_handles >= 1 && welcome->max_handles < HANDLE_PLACE_MASK && welcome->max_fills >= 1 &&
+           welcome->max_fills < HANDLE_PLACE_MASK;
+}
+
+static bool make_room_for_deferred(struct larder_client *client, uint32_t room)
+{
+    struct silent_request *deferred = realloc(client->deferred, room * sizeof(*deferred));
+
+    if (!deferred)
+        return false;
+    client->deferred = deferred;
+    client->deferred_room = room;
+    return true;
+}
+
+static void on_welcome(struct larder_client *client, const struct wire_welcome *welcome)
+{
+    if (client->state != CLIENT_GREETING)
+        return;
+    if (!welcome_is_sane(welcome) ||
+        !make_room_for_deferred(client, welcome->max_handles + welcome->max_fills)) {
+        snprintf(client->problem, sizeof(client->problem), "the cache's welcome makes no sense");
+        retire_connection(client);
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+        return;
+    }
+    client->registration = welcome->registration;
+    client->attachment = (client->attachment + (1u << HANDLE_PLACE_BITS)) & HANDLE_ATTACH_MASK;
+    client->deferred_count = 0;
+    client->state = CLIENT_ATTACHED;
+    client->tell_attached = true;
+    client->problem[0] = '\0';
+    bool unseen = client->connection->endpoint.cache_pidfd < 0;
+    set_timer(client, unseen ? UNSEEN_CHECK_MS : 0, unseen);
+}
+
+/* The registration is over. Operations under way are answered with LARDER_LOST by larder_client_next(). */
+static void lose(struct larder_client *client, const char *why)
+{
+    snprintf(client->problem, sizeof(client->problem), "%s", why);
+    if (client->state == CLIENT_ATTACHED) {
+        client->tell_detached = !client->tell_attached;
+        client->tell_attached = false;
+        client->losing = true;
+        client->lost_cursor = 0;
+    }
+    client->armed = false;
+    client->unpublished = false;
+    retire_connection(client);
+    retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
+}
+
+static void on_refused(struct larder_client *client, const struct wire_refused *refused)
+{
+    if (client->state == CLIENT_ATTACHED && refused->reason == WIRE_REFUSAL_STALE) {
+        lose(client, "the cache has ended this registration");
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+    } else if (client->state == CLIENT_GREETING) {
+        snprintf(client->problem, sizeof(client->problem), "the cache refused this proxy: %s",
+                 wire_refusal_text(refused->reason));
+        retire_connection(client);
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+    }
+}
+
+/* True if there was a message. */
+static bool read_message(struct larder_client *client)
+{
+    union wire_message message;
+    int length =
+        client->connection ? mq_receive_message(client->connection->endpoint.reply, &message) : -EAGAIN;
+
+    if (length < 0)
+        return false;
+    switch (wire_decode(&message, (size_t)length)) {
+    case WIRE_DECODED:
+        if (message.header.type == WIRE_WELCOME)
+            on_welcome(client, &message.wire_welcome);
+        else if (message.header.type == WIRE_REFUSED)
+            on_refused(client, &message.wire_refused);
+        break; /* a bell has done its work by waking us */
+    case WIRE_BAD_VERSION:
+        if (client->state == CLIENT_GREETING) {
+            struct wire_refused refused = {.reason = WIRE_REFUSAL_VERSION};
+            on_refused(client, &refused);
+        }
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+static void on_timer(struct larder_client *client)
+{
+    uint64_t expirations;
+
+    if (read(client->timer, &expirations, sizeof(expirations)) != sizeof(expirations))
+        return;
+    switch (client->state) {
+    case CLIENT_SEARCHING:
+        if (client->losing) /* the caller has not yet heard of the last one's end */
+            retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
+        else
+            attempt(client);
+        break;
+    case CLIENT_GREETING:
+        snprintf(client->problem, sizeof(client->problem), "the cache does not answer; is it stopped?");
+        retire_connection(client);
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+        break;
+    case CLIENT_ATTACHED:
+        if (!endpoint_cache_lives(&client->connection->endpoint))
+            lose(client, "the cache is gone");
+        break;
+    }
+}
+
+static void on_cache_death(struct larder_client *client)
+{
+    if (client->state != CLIENT_SEARCHING)
+        lose(client, "the cache is gone");
+}
+
+void larder_client_wake(struct larder_client *client)
+{
+    struct epoll_event events[4];
+
+    /* Nearly always a bell: then this is the only system call. */
+    if (read_message(client))
+        return;
+    int count = epoll_wait(client->watch, events, 4, 0);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.fd == client->timer)
+            on_timer(client);
+        else if (client->connection && events[i].data.fd == client->connection->endpoint.cache_pidfd)
+            on_cache_death(client);
+    }
+}
+
+/* ---- life of the client
+ * ------------------------------------------------------------------------------------------------------ */
+
+static int refuse_options(char *problem, size_t size, const char *text)
+{
+    snprintf(problem, size, "%s", text);
+    return -EINVAL;
+}
+
+static uint32_t ring_size(uint32_t segments)
+{
+    uint32_t entries = 64;
+
+    while (entries < segments * 2)
+        entries *= 2;
+    return entries;
+}
+
+static int take_options(struct larder_client *client, const struct larder_options *options, char *problem,
+                        size_t size)
+{
+    const char *instance = options->instance ? options->instance : NAMES_DEFAULT;
+    const char *tenant = options->tenant ? options->tenant : NAMES_DEFAULT;
+    uint64_t bytes;
+
+    if (!names_instance_valid(instance))
+        return refuse_options(problem, size,
+                              "instance name: 1 to 32 letters, digits, '-' or '_' are allowed");
+    if (!names_tenant_valid(tenant))
+        return refuse_options(problem, size,
+                              "tenant name: 1 to 63 letters, digits, '.', '-' or '_' are allowed");
+    memcpy(client->instance, instance, strlen(instance) + 1);
+    memcpy(client->tenant, tenant, strlen(tenant) + 1);
+    client->shape.segments = options->segments ? options->segments : LARDER_DEFAULT_SEGMENTS;
+    client->shape.segment_bytes =
+        options->segment_bytes ? options->segment_bytes : LARDER_DEFAULT_SEGMENT_BYTES;
+    if (client->shape.segments < LARDER_MIN_SEGMENTS || client->shape.segments > LARDER_MAX_SEGMENTS)
+        return refuse_options(problem, size, "number of segments: from 4 to 16384");
+    if (client->shape.segment_bytes < LARDER_MIN_SEGMENT_BYTES ||
+        client->shape.segment_bytes > LARDER_MAX_SEGMENT_BYTES || client->shape.segment_bytes % 64 != 0)
+        return refuse_options(problem, size, "segment size: from 4K to 16M, a multiple of 64 bytes");
+    client->shape.ring_entries = ring_size(client->shape.segments);
+    if (!pool_shape_valid(&client->shape, &bytes))
+        return refuse_options(
+            problem, size, "the segment pool would be larger than 1 GiB; ask for fewer or smaller segments");
+    return 0;
+}
+
+static bool make_operations(struct larder_client *client)
+{
+    client->operations = calloc(client->shape.ring_entries, sizeof(*client->operations));
+    if (!client->operations)
+        return false;
+    for (uint32_t i = 0; i < client->shape.ring_entries; i++)
+        client->operations[i].next_free = i + 1;
+    return true;
+}
+
+static int open_watch(struct larder_client *client)
+{
+    client->watch = epoll_create1(EPOLL_CLOEXEC);
+    if (client->watch < 0)
+        return -errno;
+    client->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (client->timer < 0)
+        return -errno;
+    return watch_fd(client, client->timer);
+}
+
+static void free_client(struct larder_client *client)
+{
+    if (client->timer >= 0)
+        close(client->timer);
+    if (client->watch >= 0)
+        close(client->watch);
+    free(client->deferred);
+    free(client->operations);
+    free(client);
+}
+
+int larder_client_create(struct larder_client **out, const struct larder_options *options, char *problem,
+                         size_t problem_size)
+{
+    struct larder_client *client = calloc(1, sizeof(*client));
+    int error = -ENOMEM;
+
+    *out = NULL;
+    snprintf(problem, problem_size, "out of memory or descriptors");
+    if (!client)
+        return error;
+    client->watch = client->timer = -1;
+    error = take_options(client, options, problem, problem_size);
+    if (!error)
+        error = make_operations(client) ? open_watch(client) : -ENOMEM;
+    if (!error) {
+        endpoint_sweep(client->instance);
+        error = make_connection(client);
+        if (error && client->problem[0])
+            snprintf(problem, problem_size, "%s", client->problem);
+    }
+    if (error) {
+        free_client(client);
+        return error;
+    }
+    problem[0] = '\0';
+    attempt(client); /* the cache may be there already */
+    *out = client;
+    return 0;
+}
+
+void larder_client_destroy(struct larder_client **pointer)
+{
+    struct larder_client *client = *pointer;
+
+    *pointer = NULL;
+    if (!client)
+        return;
+    if (client->connection) {
+        if (client->state == CLIENT_ATTACHED)
+            (void)endpoint_bye(&client->connection->endpoint, client->registration);
+        client->connection->held = 0; /* what the caller still holds becomes invalid */
+        retire_connection(client);
+    }
+    free_client(client);
+}
+
+int larder_client_fd(const struct larder_client *client)
+{
+    return client->watch;
+}
+
+bool larder_client_attached(const struct larder_client *client)
+{
+    return client->state == CLIENT_ATTACHED;
+}
+
+const char *larder_client_problem(const struct larder_client *client)
+{
+    return client->problem;
+}
+
+/* ---- segments
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+int larder_segment_borrow(struct larder_client *client, struct larder_segment **out)
+{
+    struct connection *connection = client->connection;
+
+    *out = NULL;
+    if (client->state != CLIENT_ATTACHED)
+        return -ENOTCONN;
+    if (connection->first_free >= client->shape.segments)
+        return -EAGAIN;
+    struct segment *segment = &connection->segments[connection->first_free];
+    if (!segment_win_write(&connection->endpoint.pool, segment->index)) {
+        lose(client, "the cache left a segment in a state that the protocol does not know");
+        return -ENOTCONN;
+    }
+    connection->first_free = segment->next_free;
+    connection->held++;
+    segment->state = SEGMENT_HELD;
+    *out = &segment->public;
+    return 0;
+}
+
+void larder_segment_return(struct larder_client *client, struct larder_segment **pointer)
+{
+    struct segment *segment = (struct segment *)(void *)*pointer;
+    struct connection *connection = segment->connection;
+
+    (void)client;
+    *pointer = NULL;
+    INVARIANT(segment->state == SEGMENT_HELD && connection->held > 0);
+    segment->state = SEGMENT_FREE;
+    segment->next_free = connection->first_free;
+    connection->first_free = segment->index;
+    connection->held--;
+    if (connection->retired) {
+        if (connection->held == 0)
+            free_connection(connection);
+        return;
+    }
+    segment_post_write(&connection->endpoint.pool, segment->index);
+}
+
+/* ---- operations
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t public_handle(const struct larder_client *client, uint64_t handle)
+{
+    return handle ? handle | client->attachment : 0;
+}
+
+/* False if the handle belongs to an earlier registration. */
+static bool wire_handle(const struct larder_client *client, uint64_t handle, uint64_t *out)
+{
+    *out = handle & ~(uint64_t)HANDLE_ATTACH_MASK;
+    return handle != 0 && (handle & HANDLE_ATTACH_MASK) == client->attachment;
+}
+
+/* Announces an operation with the segment's bytes handed over (or, for READ, its room). */
+static int submit(struct larder_client *client, struct wire_request *request, struct larder_segment **pointer,
+                  void *user)
+{
+    struct segment *segment = pointer ? (struct segment *)(void *)*pointer : NULL;
+    uint32_t index = client->first_free_operation;
+
+    if (segment && segment->connection != client->connection)
+        return -ENOTCONN; /* of an earlier registration: still readable, not usable */
+    if (index >= client->shape.ring_entries)
+        return -EAGAIN;
+    struct operation *operation = &client->operations[index];
+    request->registration = client->registration;
+    request->segment = segment ? segment->index : WIRE_NO_SEGMENT;
+    request->cookie = (uint64_t)operation->generation << 32 | index;
+    struct segment_pool *pool = &client->connection->endpoint.pool;
+    switch (ring_put(&pool->requests, request)) {
+    case RING_OK:
+        break;
+    case RING_NONE:
+        return -EAGAIN;
+    case RING_BROKEN:
+        lose(client, "the cache scribbled over the request ring");
+        return -ENOTCONN;
+    }
+    client->first_free_operation = operation->next_free;
+    client->under_way++;
+    client->unpublished = true;
+    operation->op = request->op;
+    operation->user = user;
+    operation->offset = request->value;
+    operation->segment = segment;
+    if (segment) {
+        /* The entry is not published yet, so the cache cannot look before the semaphore is up. */
+        if (request->op == WIRE_OP_READ)
+            segment_post_write(pool, segment->index);
+        else
+            segment_post_read(pool, segment->index);
+        segment->state = SEGMENT_PASSED;
+        client->connection->held--;
+        *pointer = NULL;
+    }
+    return 0;
+}
+
+static int check_key(const struct larder_client *client, uint32_t key_length)
+{
+    if (client->state != CLIENT_ATTACHED)
+        return -ENOTCONN;
+    return key_length == 0 || key_length > LARDER_MAX_KEY || key_length > client->shape.segment_bytes
+               ? -EINVAL
+               : 0;
+}
+
+int larder_lookup(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                  uint32_t flags, void *user)
+{
+    struct wire_request request = {
+        .op = WIRE_OP_LOOKUP,
+        .flags = (uint8_t)flags,
+        .key_length = (uint16_t)key_length,
+    };
+    int error = check_key(client, key_length);
+
+    return error ? error : submit(client, &request, segment, user);
+}
+
+int larder_remove(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                  void *user)
+{
+    struct wire_request request = {.op = WIRE_OP_REMOVE, .key_length = (uint16_t)key_length};
+    int error = check_key(client, key_length);
+
+    return error ? error : submit(client, &request, segment, user);
+}
+
+/* Fills in request->handle; 0 or why the operation cannot be. */
+static int take_handle(const struct larder_client *client, uint64_t handle, struct wire_request *request)
+{
+    if (client->state != CLIENT_ATTACHED)
+        return -ENOTCONN;
+    return wire_handle(client, handle, &request->handle) ? 0 : -ESTALE;
+}
+
+int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
+                struct larder_segment **segment, uint32_t length, void *user)
+{
+    struct wire_request request = {.op = WIRE_OP_READ, .value = offset, .length = length};
+    int error = take_handle(client, handle, &request);
+
+    return error ? error : submit(client, &request, segment, user);
+}
+
+int larder_fill_begin(struct larder_client *client, const struct larder_fill *fill,
+                      struct larder_segment **segment, void *user)
+{
+    struct wire_request request = {
+        .op = WIRE_OP_FILL_BEGIN,
+        .value = fill->object_size,
+        .key_length = (uint16_t)fill->key_length,
+        .meta_length = (uint16_t)fill->meta_length,
+        .length = fill->body_length,
+        .fresh_until = fill->fresh_until,
+        .keep_until = fill->keep_until,
+    };
+    int error = check_key(client, fill->key_length);
+
+    if (!error)
+        error = take_handle(client, fill->lease, &request);
+    if (!error &&
+        (fill->meta_length > WIRE_MAX_META ||
+         (uint64_t)fill->key_length + fill->meta_length + fill->body_length > client->shape.segment_bytes))
+        error = -EINVAL;
+    return error ? error : submit(client, &request, segment, user);
+}
+
+int larder_fill_data(struct larder_client *client, uint64_t lease, uint64_t offset,
+                     struct larder_segment **segment, uint32_t length, void *user)
+{
+    struct wire_request request = {.op = WIRE_OP_FILL_DATA, .value = offset, .length = length};
+    int error = take_handle(client, lease, &request);
+
+    if (!error && length > client->shape.segment_bytes)
+        error = -EINVAL;
+    return error ? error : submit(client, &request, segment, user);
+}
+
+int larder_fill_end(struct larder_client *client, uint64_t lease, uint64_t object_size, void *user)
+{
+    struct wire_request request = {.op = WIRE_OP_FILL_END, .value = object_size};
+    int error = take_handle(client, lease, &request);
+
+    return error ? error : submit(client, &request, NULL, user);
+}
+
+int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
+                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
+                  int64_t keep_until, void *user)
+{
+    struct wire_request request = {
+        .op = WIRE_OP_UPDATE,
+        .meta_length = (uint16_t)meta_length,
+        .fresh_until = fresh_until,
+        .keep_until = keep_until,
+    };
+    int error = take_handle(client, handle, &request);
+
+    if (!error && (meta_length > WIRE_MAX_META || meta_length > client->shape.segment_bytes))
+        error = -EINVAL;
+    if (!error && lease && !wire_handle(client, lease, &request.value))
+        error = -ESTALE;
+    return error ? error : submit(client, &request, segment, user);
+}
+
+/* ---- requests without an answer
+ * ----------------------------------------------------------------------------------------------- */
+
+static bool put_silent(struct larder_client *client, uint8_t op, uint64_t handle)
+{
+    struct wire_request request = {
+        .op = op,
+        .segment = WIRE_NO_SEGMENT,
+        .registration = client->registration,
+        .handle = handle,
+    };
+
+    if (ring_put(&client->connection->endpoint.pool.requests, &request) != RING_OK)
+        return false;
+    client->unpublished = true;
+    return true;
+}
+
+static void send_silent(struct larder_client *client, uint8_t op, uint64_t handle)
+{
+    uint64_t wire;
+
+    if (client->state != CLIENT_ATTACHED || !wire_handle(client, handle, &wire))
+        return;
+    if (client->deferred_count == 0 && put_silent(client, op, wire))
+        return;
+    if (client->deferred_count < client->deferred_room)
+        client->deferred[client->deferred_count++] = (struct silent_request){op, wire};
+    else /* only a caller that gives the same handle back twice gets here */
+        log_error("a handle was released twice", " ");
+}
+
+void larder_release(struct larder_client *client, uint64_t handle)
+{
+    send_silent(client, WIRE_OP_RELEASE, handle);
+}
+
+void larder_fill_abort(struct larder_client *client, uint64_t lease)
+{
+    send_silent(client, WIRE_OP_FILL_ABORT, lease);
+}
+
+static void put_deferred(struct larder_client *client)
+{
+    uint32_t done = 0;
+
+    while (done < client->deferred_count &&
+           put_silent(client, client->deferred[done].op, client->deferred[done].handle))
+        done++;
+    client->deferred_count -= done;
+    memmove(client->deferred, client->deferred + done, client->deferred_count * sizeof(*client->deferred));
+}
+
+/* EAGAIN is fine: a full command queue means that the cache is awake and will look at every ring. */
+static void ring_bell(struct larder_client *client)
+{
+    struct endpoint *endpoint = &client->connection->endpoint;
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_BELL, endpoint->token);
+
+    message.wire_bell.registration = client->registration;
+    (void)mq_send_message(endpoint->command, &message, length);
+}
+
+void larder_client_flush(struct larder_client *client)
+{
+    if (client->state != CLIENT_ATTACHED)
+        return;
+    if (client->deferred_count > 0)
+        put_deferred(client);
+    if (!client->unpublished)
+        return;
+    client->unpublished = false;
+    struct ring *requests = &client->connection->endpoint.pool.requests;
+    ring_publish(requests);
+    if (ring_wants_bell(requests))
+        ring_bell(client);
+}
+
+/* ---- events
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void free_operation(struct larder_client *client, struct operation *operation)
+{
+    operation->op = 0;
+    operation->generation++;
+    operation->segment = NULL;
+    operation->next_free = client->first_free_operation;
+    client->first_free_operation = (uint32_t)(operation - client->operations);
+    client->under_way--;
+}
+
+/* The segment is the caller's again. */
+static void give_back(struct segment *segment, struct larder_event *event)
+{
+    segment->state = SEGMENT_HELD;
+    segment->connection->held++;
+    event->segment = &segment->public;
+}
+
+static bool next_lost(struct larder_client *client, struct larder_event *event)
+{
+    while (client->lost_cursor < client->shape.ring_entries) {
+        struct operation *operation = &client->operations[client->lost_cursor++];
+        if (operation->op == 0)
+            continue;
+        *event = (struct larder_event){
+            .kind = kind_map[operation->op],
+            .status = LARDER_LOST,
+            .user = operation->user,
+        };
+        free_operation(client, operation);
+        return true;
+    }
+    client->losing = false;
+    return false;
+}
+
+static bool next_announcement(struct larder_client *client, struct larder_event *event)
+{
+    *event = (struct larder_event){.kind = LARDER_EVENT_DETACHED};
+    if (client->tell_detached) {
+        client->tell_detached = false;
+        return true;
+    }
+    event->kind = LARDER_EVENT_ATTACHED;
+    if (client->tell_attached) {
+        client->tell_attached = false;
+        return true;
+    }
+    return false;
+}
+
+static struct operation *find_operation(const struct larder_client *client,
+                                        const struct wire_completion *completion)
+{
+    uint32_t index = (uint32_t)completion->cookie;
+
+    if (completion->registration != client->registration || index >= client->shape.ring_entries)
+        return NULL;
+    struct operation *operation = &client->operations[index];
+    return operation->op != 0 && operation->generation == completion->cookie >> 32 ? operation : NULL;
+}
+
+/* Wins the segment back: to read if the cache wrote into it, else to write. */
+static bool win_back(struct larder_client *client, const struct segment *segment,
+                     const struct wire_completion *completion)
+{
+    const struct segment_pool *pool = &client->connection->endpoint.pool;
+
+    if (completion->flags & WIRE_HAS_DATA)
+        return segment_win_read(pool, segment->index) &&
+               (uint64_t)completion->meta_length + completion->length <= pool->shape.segment_bytes;
+    return segment_win_write(pool, segment->index) || segment_win_read(pool, segment->index);
+}
+
+/* False: the completion is not believable. */
+static bool deliver(struct larder_client *client, const struct wire_completion *completion,
+                    struct larder_event *event)
+{
+    struct operation *operation = find_operation(client, completion);
+
+    if (!operation || completion->status >= WIRE_STATUS_END)
+        return false;
+    struct segment *segment = operation->segment;
+    if (segment && !win_back(client, segment, completion))
+        return false;
+    *event = (struct larder_event){
+        .kind = kind_map[operation->op],
+        .status = status_map[completion->status],
+        .user = operation->user,
+        .offset = operation->op == WIRE_OP_READ ? operation->offset : 0,
+        .object_size = completion->object_size,
+        .handle = public_handle(client, completion->handle),
+        .lease = public_handle(client, completion->lease),
+        .fresh_until = completion->fresh_until,
+    };
+    if (segment)
+        give_back(segment, event);
+    if (completion->flags & WIRE_HAS_DATA) {
+        event->meta_length = completion->meta_length;
+        event->length = completion->length;
+    }
+    free_operation(client, operation);
+    return true;
+}
+
+static bool next_completion(struct larder_client *client, struct larder_event *event)
+{
+    struct ring *completions = &client->connection->endpoint.pool.completions;
+    struct wire_completion completion;
+
+    switch (ring_take(completions, &completion)) {
+    case RING_NONE:
+        return false;
+    case RING_OK:
+        ring_consumed(completions);
+        if (deliver(client, &completion, event))
+            return true;
+        break;
+    case RING_BROKEN:
+        break;
+    }
+    lose(client, "the cache sent what the protocol does not know");
+    return larder_client_next(client, event);
+}
+
+bool larder_client_next(struct larder_client *client, struct larder_event *event)
+{
+    if (client->losing && next_lost(client, event))
+        return true;
+    if (next_announcement(client, event))
+        return true;
+    if (client->state != CLIENT_ATTACHED || client->under_way == 0)
+        return false;
+    if (client->armed) {
+        ring_disarm(&client->connection->endpoint.pool.completions);
+        client->armed = false;
+    }
+    return next_completion(client, event);
+}
+
+bool larder_client_may_sleep(struct larder_client *client)
+{
+    if (client->losing || client->tell_attached || client->tell_detached)
+        return false;
+    if (client->state != CLIENT_ATTACHED || client->under_way == 0)
+        return true;
+    client->armed = true;
+    return ring_arm(&client->connection->endpoint.pool.completions);
+}

@@ -1,0 +1,186 @@
+/* larder.h: become a proxy of a Larder cache.
+ *
+ * One `larder_client` is one registration of this process with the cache of one instance: a reply queue, a
+ * segment pool and two rings. Every call returns at once. Operations are queued with the functions below,
+ * handed over with larder_client_flush() and answered by events that larder_client_next() delivers in any
+ * order. The loop that it is meant for:
+ *
+ *     watch larder_client_fd() for reading (level-triggered);
+ *     for (;;) {
+ *         while (larder_client_next(client, &event))
+ *             handle(&event);
+ *         larder_client_flush(client);                 // at most one system call, none if the cache is awake
+ *         if (larder_client_may_sleep(client))         // false: an event has arrived meanwhile
+ *             epoll_wait(..., -1);
+ *         else
+ *             epoll_wait(..., 0);
+ *         if (larder_client_fd() was readable)
+ *             larder_client_wake(client);              // reads bells, notices births and deaths of the cache
+ *     }
+ *
+ * Cache absent: the client keeps trying by itself (several times a second, with jitter), announces
+ * LARDER_EVENT_ATTACHED when it has registered and LARDER_EVENT_DETACHED when the cache is gone; in between
+ * every operation returns -ENOTCONN. When the cache is lost, each operation under way is answered with
+ * LARDER_LOST, and handles and leases of that registration become void: using one returns -ESTALE.
+ *
+ * Segments: a caller borrows a segment, writes a key (or bytes) into it and passes it to an operation, which
+ * owns it until the operation's event gives it back (with LARDER_LOST it is gone with its pool). A segment in
+ * the caller's hands stays readable until it is returned, even if the cache has been lost since; it must be
+ * returned before larder_client_destroy().
+ *
+ * Trust: what the cache hands over was stored by some proxy of the same tenant. Metadata and bodies are
+ * opaque here; whoever interprets them checks them first.
+ *
+ * Threads: a client belongs to one thread. Errors: 0 or -errno. Times: milliseconds since the Unix epoch
+ * (CLOCK_REALTIME). */
+#ifndef LARDER_H
+#define LARDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct larder_client; /* opaque */
+
+/* A piece of the pool that the caller holds. `data` and `size` may be read; the rest is the library's. */
+struct larder_segment {
+    uint8_t *data;
+    uint32_t size; /* bytes */
+};
+
+enum larder_event_kind {
+    LARDER_EVENT_ATTACHED, /* registered; operations work from now on */
+    LARDER_EVENT_DETACHED, /* the cache is gone; the client is looking for the next one */
+    LARDER_EVENT_LOOKUP,
+    LARDER_EVENT_READ,
+    LARDER_EVENT_FILL_BEGIN,
+    LARDER_EVENT_FILL_DATA,
+    LARDER_EVENT_FILL_END,
+    LARDER_EVENT_UPDATE,
+    LARDER_EVENT_REMOVE,
+};
+
+enum larder_status {
+    LARDER_OK,        /* done */
+    LARDER_HIT,       /* LOOKUP: found, fresh_until lies ahead */
+    LARDER_STALE,     /* LOOKUP: found, fresh_until has passed (or LARDER_LOOKUP_REVALIDATE was asked) */
+    LARDER_MISS,      /* LOOKUP: not there. REMOVE: nothing was there */
+    LARDER_BUSY,      /* a bound of this registration is reached (handles, fills); go on without the cache */
+    LARDER_TOO_LARGE, /* larger than the cache accepts; the lease is gone */
+    LARDER_NO_MEMORY, /* everything that could be evicted is in use; the lease is gone */
+    LARDER_FENCED,    /* handle or lease is not (any more) this registration's */
+    LARDER_BAD,       /* the cache found the request malformed */
+    LARDER_LOST,      /* the cache vanished before it answered */
+};
+
+struct larder_event {
+    enum larder_event_kind kind;
+    enum larder_status status;
+    void *user;                     /* as passed to the operation */
+    struct larder_segment *segment; /* given back; NULL if the operation took none, or with LARDER_LOST */
+
+    /* LOOKUP with HIT or STALE: the segment holds metadata, then the body from offset 0.
+     * READ: the segment holds body bytes from `offset`. */
+    uint32_t meta_length; /* bytes */
+    uint32_t length;      /* body bytes in the segment */
+    uint64_t offset;      /* of those body bytes in the object */
+    uint64_t object_size; /* whole body, bytes */
+    uint64_t handle;      /* pins the object until larder_release(); 0: nothing is pinned */
+    uint64_t lease;       /* right to fill this key; 0: not granted (somebody else is filling it) */
+    int64_t fresh_until;  /* as given with the fill or the last update */
+};
+
+struct larder_options {
+    const char *instance;   /* NULL: "default"; [A-Za-z0-9_-]{1,32} */
+    const char *tenant;     /* NULL: "default"; [A-Za-z0-9._-]{1,63} */
+    uint32_t segments;      /* 0: LARDER_DEFAULT_SEGMENTS; LARDER_MIN_SEGMENTS .. LARDER_MAX_SEGMENTS */
+    uint32_t segment_bytes; /* 0: LARDER_DEFAULT_SEGMENT_BYTES; a multiple of 64 */
+};
+
+#define LARDER_DEFAULT_SEGMENTS      128u
+#define LARDER_MIN_SEGMENTS          4u
+#define LARDER_MAX_SEGMENTS          16384u
+#define LARDER_DEFAULT_SEGMENT_BYTES (64u * 1024)
+#define LARDER_MIN_SEGMENT_BYTES     (4u * 1024)
+#define LARDER_MAX_SEGMENT_BYTES     (16u * 1024 * 1024)
+#define LARDER_MAX_KEY               (16u * 1024) /* bytes; and key + metadata must fit in one segment */
+
+/* Creates the client and its IPC objects, sweeps names that dead proxies of this uid left behind, and starts
+ * to look for the cache. On failure *out is NULL and `problem` (of problem_size bytes) says in one line what
+ * happened, to what, and what to do: pool larger than /dev/shm has room for (-ENOSPC), queue limits reached
+ * (-EMFILE, -ENOSPC), names or sizes out of range (-EINVAL). A cache that is not there is not a failure. */
+int larder_client_create(struct larder_client **out, const struct larder_options *options, char *problem,
+                         size_t problem_size);
+
+/* Says BYE, unlinks and frees everything, nulls the caller's pointer. Return all segments before. */
+void larder_client_destroy(struct larder_client **client);
+
+int larder_client_fd(const struct larder_client *client);
+void larder_client_wake(struct larder_client *client);
+bool larder_client_next(struct larder_client *client, struct larder_event *event);
+void larder_client_flush(struct larder_client *client);
+bool larder_client_may_sleep(struct larder_client *client);
+bool larder_client_attached(const struct larder_client *client);
+/* What is wrong while not attached (one line, for a log), or "" if all is well. */
+const char *larder_client_problem(const struct larder_client *client);
+
+/* -EAGAIN: all segments are out; -ENOTCONN: no cache. */
+int larder_segment_borrow(struct larder_client *client, struct larder_segment **out);
+/* Nulls the caller's pointer. */
+void larder_segment_return(struct larder_client *client, struct larder_segment **segment);
+
+/* Operations. All take ownership of *segment (and null it) only when they return 0. Errors: -ENOTCONN,
+ * -EAGAIN (too many under way: wait for an event), -ESTALE (handle or lease of an earlier registration),
+ * -EINVAL (lengths that do not fit), in which case the caller still has its segment. */
+
+#define LARDER_LOOKUP_LEASE      1u /* on MISS or STALE, grant the lease if nobody has it */
+#define LARDER_LOOKUP_NO_BODY    2u /* metadata only (HEAD); nothing is pinned unless STALE */
+#define LARDER_LOOKUP_REVALIDATE 4u /* treat what is found as stale */
+/* The segment's first key_length bytes are the key. HIT with the whole body in the segment pins nothing; HIT
+ * with a longer body, and every STALE, returns a handle. A lease that is granted ends with FILL_END,
+ * larder_fill_abort() or larder_update() and should not be held idle. */
+int larder_lookup(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                  uint32_t flags, void *user);
+
+/* Asks for up to `length` (at most segment size) body bytes at `offset`. */
+int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
+                struct larder_segment **segment, uint32_t length, void *user);
+/* Unpins. No event. Cannot fail: a handle of an earlier registration is ignored. */
+void larder_release(struct larder_client *client, uint64_t handle);
+
+#define LARDER_SIZE_UNKNOWN UINT64_MAX
+struct larder_fill {
+    uint64_t lease;
+    uint32_t key_length;  /* the segment holds key, */
+    uint32_t meta_length; /*   metadata, */
+    uint32_t body_length; /*   and the first body bytes, in this order */
+    uint64_t object_size; /* body bytes in all, or LARDER_SIZE_UNKNOWN */
+    int64_t fresh_until;
+    int64_t keep_until; /* not handed out after this; >= fresh_until */
+};
+/* Starts the object. If body_length == object_size the fill is complete and ends by itself: the event is
+ * FILL_BEGIN with OK, the object is stored, no FILL_END is needed. The new object becomes visible when its
+ * fill ends, and replaces an older one under that key; readers of the old one keep it. */
+int larder_fill_begin(struct larder_client *client, const struct larder_fill *fill,
+                      struct larder_segment **segment, void *user);
+/* Appends `length` bytes; `offset` must be where the object ends so far (FILL_BEGIN's body included). Several
+ * may be under way. After an event with a status other than OK the fill is over and its lease gone. */
+int larder_fill_data(struct larder_client *client, uint64_t lease, uint64_t offset,
+                     struct larder_segment **segment, uint32_t length, void *user);
+/* Commits. `object_size` must be what has arrived. */
+int larder_fill_end(struct larder_client *client, uint64_t lease, uint64_t object_size, void *user);
+/* Gives the lease back, with what was filled. No event. Cannot fail. */
+void larder_fill_abort(struct larder_client *client, uint64_t lease);
+
+/* Replaces metadata and times of the pinned object (a revalidation said "not modified"); the segment's first
+ * meta_length bytes are the new metadata. Ends `lease` (0: none). The handle stays pinned. */
+int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
+                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
+                  int64_t keep_until, void *user);
+
+/* Removes what is stored under the key (the segment's first key_length bytes). A fill of that key that is
+ * under way is not stored. */
+int larder_remove(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                  void *user);
+
+#endif
