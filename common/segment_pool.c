@@ -78,8 +78,8 @@ static void initialise(struct segment_pool *pool, uint64_t secret)
     struct pool_header *header = (struct pool_header *)(void *)pool->base;
 
     for (uint32_t i = 0; i < pool->shape.segments; i++) {
-        sem_init(&segment_header(pool, i)->wsem, 1, 1);
-        sem_init(&segment_header(pool, i)->rsem, 1, 0);
+        atomic_init(&segment_header(pool, i)->wsem.value, 1);
+        atomic_init(&segment_header(pool, i)->rsem.value, 0);
     }
     /* Fresh pages are zero: both rings are empty. The cache has polled nothing yet, so it counts as asleep.
      */

@@ -18,7 +18,6 @@
 
 #include "ring.h"
 
-#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,10 +31,18 @@
 #define POOL_MAX_RING          65536u
 #define POOL_MAX_BYTES         ((uint64_t)1 << 30)
 
+/* A semaphore of value 0 or 1 that is never waited for. Not a sem_t: glibc keeps the number of waiters and
+ * the kind of futex in the semaphore itself, and sem_post() passes them to futex(2) as it finds them. Another
+ * process that scribbles over a sem_t can so make its poster abort, or wait for ever
+ * (tests/crash/crash_semaphore.c shows both). Anything but 1 counts as 0. */
+struct pool_semaphore {
+    _Atomic uint32_t value;
+};
+
 struct segment_header {
-    sem_t wsem;
-    sem_t rsem;
-    uint8_t reserved[128 - 2 * sizeof(sem_t)];
+    struct pool_semaphore wsem;
+    struct pool_semaphore rsem;
+    uint8_t reserved[128 - 2 * sizeof(struct pool_semaphore)];
 };
 _Static_assert(sizeof(struct segment_header) == 128, "payload starts on a cache line");
 
@@ -82,25 +89,38 @@ static inline uint8_t *segment_payload(const struct segment_pool *pool, uint32_t
     return pool->segments + (size_t)index * pool->stride + sizeof(struct segment_header);
 }
 
-/* Try-waits; false when the other side has not handed over. */
+static inline bool pool_semaphore_try(struct pool_semaphore *semaphore)
+{
+    uint32_t up = 1;
+
+    return atomic_compare_exchange_strong_explicit(&semaphore->value, &up, 0, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static inline void pool_semaphore_post(struct pool_semaphore *semaphore)
+{
+    atomic_store_explicit(&semaphore->value, 1, memory_order_release);
+}
+
+/* False when the other side has not handed over. */
 static inline bool segment_win_write(const struct segment_pool *pool, uint32_t index)
 {
-    return sem_trywait(&segment_header(pool, index)->wsem) == 0;
+    return pool_semaphore_try(&segment_header(pool, index)->wsem);
 }
 
 static inline bool segment_win_read(const struct segment_pool *pool, uint32_t index)
 {
-    return sem_trywait(&segment_header(pool, index)->rsem) == 0;
+    return pool_semaphore_try(&segment_header(pool, index)->rsem);
 }
 
 static inline void segment_post_write(const struct segment_pool *pool, uint32_t index)
 {
-    sem_post(&segment_header(pool, index)->wsem);
+    pool_semaphore_post(&segment_header(pool, index)->wsem);
 }
 
 static inline void segment_post_read(const struct segment_pool *pool, uint32_t index)
 {
-    sem_post(&segment_header(pool, index)->rsem);
+    pool_semaphore_post(&segment_header(pool, index)->rsem);
 }
 
 #endif
