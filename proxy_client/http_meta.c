@@ -1,0 +1,105 @@
+#include "http_meta.h"
+
+#include <string.h>
+
+#include "http_date.h"
+
+#define SECONDS_MAX ((int64_t)1 << 31)      /* RFC 9111 section 1.2.2 */
+#define TIME_MAX    ((int64_t)253402300799) /* 9999-12-31 23:59:59, the last that a Date can say */
+#define KNOWN_FLAGS                                                                                          \
+    (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT | HTTP_META_HEURISTIC | HTTP_META_NO_TRANSFORM)
+#define HEAD_BYTES sizeof(struct http_meta_head)
+#define FIELDS_MAX (HTTP_META_MAX - HEAD_BYTES)
+
+_Static_assert(sizeof(struct http_meta_head) == 40, "no padding: every byte of the head is written");
+_Static_assert(offsetof(struct http_meta_head, response_time) == 8, "a new layout gets a new magic");
+_Static_assert(offsetof(struct http_meta_head, fields_length) == 32, "a new layout gets a new magic");
+
+static bool in_range(int64_t number, int64_t low, int64_t high)
+{
+    return number >= low && number <= high;
+}
+
+static bool head_is_sound(const struct http_meta_head *head)
+{
+    return in_range(head->status, 200, 599) && (head->flags & ~KNOWN_FLAGS) == 0 &&
+           in_range(head->response_time, 0, TIME_MAX) && in_range(head->initial_age, 0, SECONDS_MAX) &&
+           in_range(head->lifetime, 0, SECONDS_MAX) && head->reserved == 0;
+}
+
+/* A stored Content-Length or Transfer-Encoding would let whoever wrote the blob decide where the response
+ * ends on another proxy's connections, so the names are checked as strictly as the bytes. */
+static bool lines_are_sound(struct http_span rest)
+{
+    struct http_field field;
+    enum http_line_result result;
+    uint32_t count = 0;
+
+    while ((result = http_line_next(&rest, &field)) == HTTP_LINE_FIELD) {
+        if (http_name_is_never_stored(field.name) || ++count > HTTP_MAX_FIELDS)
+            return false;
+    }
+    return result == HTTP_LINE_END;
+}
+
+bool http_meta_decode(struct http_meta *out, const void *blob, size_t length)
+{
+    if (length < HEAD_BYTES || length > HTTP_META_MAX)
+        return false;
+    memcpy(&out->head, blob, HEAD_BYTES);
+    if (out->head.magic != HTTP_META_MAGIC || out->head.fields_length != length - HEAD_BYTES ||
+        !head_is_sound(&out->head))
+        return false;
+    out->fields = (struct http_span){(const char *)blob + HEAD_BYTES, out->head.fields_length};
+    return lines_are_sound(out->fields);
+}
+
+/* A response must not be stored without the time it was made (RFC 9110 section 6.6.1). */
+static void add_date(struct http_text *text, int64_t response_time)
+{
+    char date[HTTP_DATE_BYTES + 1];
+
+    http_date_format(response_time, date);
+    http_text_add_field(text, &(struct http_field){HTTP_SPAN("Date"), {date, HTTP_DATE_BYTES}});
+}
+
+static void add_fields(struct http_text *text, const struct http_fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->items[i];
+
+        if (!http_name_is_never_stored(field->name) && !http_field_is_hop_by_hop(fields, field))
+            http_text_add_field(text, field);
+    }
+}
+
+int http_meta_encode(const struct http_meta_head *head, const struct http_fields *fields, void *out,
+                     size_t size)
+{
+    struct http_meta_head written = *head;
+    struct http_text text;
+
+    written.magic = HTTP_META_MAGIC;
+    written.reserved = 0;
+    if (size < HEAD_BYTES || !head_is_sound(&written))
+        return -1;
+    text = http_text_into((char *)out + HEAD_BYTES,
+                          size - HEAD_BYTES < FIELDS_MAX ? size - HEAD_BYTES : FIELDS_MAX);
+    add_fields(&text, fields);
+    if (!http_field_find(fields, "date", NULL))
+        add_date(&text, head->response_time);
+    if (text.failed || !lines_are_sound((struct http_span){text.at, (uint32_t)text.length}))
+        return -1;
+    written.fields_length = (uint32_t)text.length;
+    memcpy(out, &written, HEAD_BYTES);
+    return (int)(HEAD_BYTES + text.length);
+}
+
+int64_t http_meta_age(const struct http_meta_head *head, int64_t now)
+{
+    int64_t resident_time = now > head->response_time ? now - head->response_time : 0;
+
+    if (resident_time >= SECONDS_MAX - head->initial_age)
+        return SECONDS_MAX;
+    return head->initial_age + resident_time;
+}

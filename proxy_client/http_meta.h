@@ -1,0 +1,53 @@
+/* http_meta.h: what the proxy stores beside a body: one opaque blob to the cache, one response head to us.
+ *
+ * Layout: struct http_meta_head (fixed, little-endian host order: the blob never leaves the machine), then
+ * the response fields as ready-made "Name: value\r\n" lines, end-to-end fields only, without Age, Date kept
+ * (or added from response_time), Content-Length not stored (the object's size is the truth), no empty line.
+ * Trust: any proxy of the tenant wrote it; http_meta_decode() checks all of it before anything is used.
+ * Pure. */
+#ifndef LARDER_HTTP_META_H
+#define LARDER_HTTP_META_H
+
+#include "http_message.h"
+
+#define HTTP_META_MAGIC 0x3154454du /* "MET1"; a new layout gets a new number */
+#define HTTP_META_MAX   (48u * 1024)
+
+enum {
+    HTTP_META_MUST_VALIDATE = 1,
+    HTTP_META_STRICT = 2,
+    HTTP_META_HEURISTIC = 4,
+    HTTP_META_NO_TRANSFORM = 8
+};
+
+struct http_meta_head {
+    uint32_t magic;
+    uint16_t status; /* 200..599 */
+    uint16_t flags;
+    int64_t response_time; /* seconds since the epoch, when the head arrived; the year 9999 at most */
+    int64_t initial_age;   /* seconds, 0..2^31 */
+    int64_t lifetime;      /* seconds, 0..2^31 */
+    uint32_t fields_length;
+    uint32_t reserved; /* 0 */
+};
+
+struct http_meta {
+    struct http_meta_head head;
+    struct http_span fields; /* the ready-made lines, inside the decoded buffer */
+};
+
+/* Copies the head out of the buffer, then checks it and the lines: at most HTTP_MAX_FIELDS field lines
+ * (http_line_next()) whose names may be stored, so that http_fields_parse() takes them. False: not a blob of
+ * ours. The buffer may be unaligned; it must not change any more, because out->fields points into it. */
+bool http_meta_decode(struct http_meta *out, const void *blob, size_t length);
+/* Bytes written to out, or -1 if it does not fit (into `size` or HTTP_META_MAX), or if head or fields are
+ * such that http_meta_decode() would refuse them. Fields that must not be stored are left out (hop-by-hop,
+ * Age, Content-Length, Proxy-Auth*). magic, fields_length and reserved of the head are filled in here. */
+int http_meta_encode(const struct http_meta_head *head, const struct http_fields *fields, void *out,
+                     size_t size);
+
+/* current_age, RFC 9111 section 4.2.3; at most 2^31. A clock that was set back counts as one that stands
+ * still. */
+int64_t http_meta_age(const struct http_meta_head *head, int64_t now);
+
+#endif
