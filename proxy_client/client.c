@@ -302,6 +302,18 @@ static void on_welcome(struct larder_client *client, const struct wire_welcome *
     set_timer(client, unseen ? UNSEEN_CHECK_MS : 0, unseen);
 }
 
+/* Segments that the cache had are handed back with LARDER_LOST, so they hold on to the mapping until then. */
+static void reclaim_passed_segments(struct larder_client *client)
+{
+    for (uint32_t i = 0; i < client->shape.ring_entries; i++) {
+        struct segment *segment = client->operations[i].op ? client->operations[i].segment : NULL;
+        if (segment && segment->state == SEGMENT_PASSED) {
+            segment->state = SEGMENT_HELD;
+            segment->connection->held++;
+        }
+    }
+}
+
 /* The registration is over. Operations under way are answered with LARDER_LOST by larder_client_next(). */
 static void lose(struct larder_client *client, const char *why)
 {
@@ -311,6 +323,7 @@ static void lose(struct larder_client *client, const char *why)
         client->tell_attached = false;
         client->losing = true;
         client->lost_cursor = 0;
+        reclaim_passed_segments(client);
     }
     client->armed = false;
     client->unpublished = false;
@@ -516,6 +529,19 @@ int larder_client_create(struct larder_client **out, const struct larder_options
     return 0;
 }
 
+static bool next_lost(struct larder_client *client, struct larder_event *event);
+
+/* Those whose LARDER_LOST the caller has not fetched. */
+static void return_lost_segments(struct larder_client *client)
+{
+    struct larder_event event;
+
+    while (client->losing && next_lost(client, &event)) {
+        if (event.segment)
+            larder_segment_return(client, &event.segment);
+    }
+}
+
 void larder_client_destroy(struct larder_client **pointer)
 {
     struct larder_client *client = *pointer;
@@ -523,6 +549,7 @@ void larder_client_destroy(struct larder_client **pointer)
     *pointer = NULL;
     if (!client)
         return;
+    return_lost_segments(client);
     if (client->connection) {
         if (client->state == CLIENT_ATTACHED)
             (void)endpoint_bye(&client->connection->endpoint, client->registration);
@@ -873,6 +900,7 @@ static bool next_lost(struct larder_client *client, struct larder_event *event)
             .kind = kind_map[operation->op],
             .status = LARDER_LOST,
             .user = operation->user,
+            .segment = operation->segment ? &operation->segment->public : NULL,
         };
         free_operation(client, operation);
         return true;

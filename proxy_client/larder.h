@@ -77,7 +77,7 @@ struct larder_event {
     enum larder_event_kind kind;
     enum larder_status status;
     void *user;                     /* as passed to the operation */
-    struct larder_segment *segment; /* given back; NULL if the operation took none, or with LARDER_LOST */
+    struct larder_segment *segment; /* given back, also with LARDER_LOST; NULL if the operation took none */
 
     /* LOOKUP with HIT or STALE: the segment holds metadata, then the body from offset 0.
      * READ: the segment holds body bytes from `offset`. */
