@@ -1,0 +1,54 @@
+/* body_reader.h: reads the body of a pinned object out of the cache, in order, at the pace of its taker.
+ *
+ *     IDLE ── start ──> READING ── all given ──> DONE
+ *                          └─ lost, refused, too slow ──> FAILED (next_given says how far it came)
+ * A few reads are under way at once; what arrives early waits for its turn.
+ *
+ * Ownership: embedded in its owner; the handle stays the owner's. Nothing is called from start() or stop().
+ * Threads: one. */
+#ifndef LARDER_BODY_READER_H
+#define LARDER_BODY_READER_H
+
+#include "cache_link.h"
+
+#define BODY_READER_WINDOW 4
+
+enum body_reader_state { BODY_READER_IDLE, BODY_READER_READING, BODY_READER_DONE, BODY_READER_FAILED };
+
+struct body_reader_calls {
+    size_t (*room)(void *owner); /* bytes that the taker wants */
+    void (*give)(void *owner, struct larder_segment **segment, uint32_t size);
+    void (*over)(void *owner); /* DONE or FAILED; the last call */
+};
+
+struct body_chunk {
+    struct larder_segment *segment; /* NULL: not there yet */
+    uint32_t size;
+};
+
+struct body_reader {
+    struct cache_link *link;
+    struct deadline_list *stalls;
+    const struct body_reader_calls *calls;
+    void *owner;
+    enum body_reader_state state;
+    struct cache_ops ops;
+    struct cache_wait wait;
+    struct deadline deadline;
+    uint64_t handle;
+    uint64_t next_asked, next_given, end;
+    unsigned window;
+    struct body_chunk chunks[BODY_READER_WINDOW]; /* by (offset / chunk size) modulo window */
+    uint64_t start;
+};
+
+/* `stalls` is the list of the time-out, whose expired() calls body_reader_stalled(). */
+void body_reader_setup(struct body_reader *reader, struct cache_link *link, struct deadline_list *stalls,
+                       const struct body_reader_calls *calls, void *owner);
+void body_reader_start(struct body_reader *reader, uint64_t handle, uint64_t offset, uint64_t end);
+/* The taker has room: asks for more, gives what is there. */
+void body_reader_room(struct body_reader *reader);
+void body_reader_stop(struct body_reader *reader); /* harmless in every state */
+void body_reader_stalled(struct deadline *deadline);
+
+#endif

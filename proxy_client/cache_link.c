@@ -1,0 +1,417 @@
+/* An operation:
+ *
+ *     taken (done, owner set, in the owner's list) ── answer ──> done(owner) ──> free
+ *         │
+ *         └─ cache_ops_sever() ──> orphan ── answer ──> given back ──> free
+ */
+#include "cache_link.h"
+
+#include "invariant.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define WAITING_MAX 4096
+
+struct cache_op {
+    struct cache_op *prev, *next; /* in the owner's list; next also in the list of free ones */
+    struct cache_ops *ops;        /* NULL: orphan */
+    struct cache_op *made_before; /* all operations of the link, whatever their state */
+    cache_done *done;
+    void *owner;
+};
+
+static struct cache_op *op_new(struct cache_link *link)
+{
+    struct cache_op *op = malloc(sizeof *op);
+
+    INVARIANT(op);
+    op->made_before = link->last_made;
+    link->last_made = op;
+    return op;
+}
+
+static struct cache_op *op_take(struct cache_link *link, struct cache_ops *ops, cache_done *done, void *owner)
+{
+    struct cache_op *op = link->free_ops;
+
+    if (op)
+        link->free_ops = op->next;
+    else
+        op = op_new(link);
+    op->prev = NULL;
+    op->next = ops->first;
+    op->ops = ops;
+    op->done = done;
+    op->owner = owner;
+    if (ops->first)
+        ops->first->prev = op;
+    ops->first = op;
+    ops->count++;
+    return op;
+}
+
+static void op_detach(struct cache_op *op)
+{
+    if (!op->ops)
+        return;
+    if (op->prev)
+        op->prev->next = op->next;
+    else
+        op->ops->first = op->next;
+    if (op->next)
+        op->next->prev = op->prev;
+    op->ops->count--;
+    op->ops = NULL;
+}
+
+static void op_free(struct cache_link *link, struct cache_op *op)
+{
+    op_detach(op);
+    op->next = link->free_ops;
+    link->free_ops = op;
+}
+
+void cache_ops_sever(struct cache_ops *ops)
+{
+    while (ops->first)
+        op_detach(ops->first);
+}
+
+/* What every operation ends with: an answer will come, or there was an error and none will. */
+static int started(struct cache_link *link, struct cache_op *op, int error)
+{
+    if (error)
+        op_free(link, op);
+    return error;
+}
+
+bool cache_link_usable(const struct cache_link *link)
+{
+    return !link->silent && larder_client_attached(link->client);
+}
+
+bool cache_link_is_scarce(const struct cache_link *link)
+{
+    return link->held > link->segments / 2;
+}
+
+void cache_link_timed_out(struct cache_link *link, int64_t asked_ms)
+{
+    if (link->silent || link->last_answer_ms > asked_ms)
+        return;
+    link->silent = true;
+    log_warn("cache does not answer", "action=\"serving without it until it does\"");
+}
+
+static void heard_from_cache(struct cache_link *link)
+{
+    link->last_answer_ms = link->loop->now_ms;
+    if (link->silent)
+        log_info("cache answers again");
+    link->silent = false;
+}
+
+int cache_link_borrow(struct cache_link *link, struct larder_segment **segment)
+{
+    int error = larder_segment_borrow(link->client, segment);
+
+    if (!error)
+        link->held++;
+    return error;
+}
+
+static void wake_waiters(struct cache_link *link)
+{
+    if (link->waiting_count > 0)
+        loop_put_off(link->loop, &link->serve_waiters);
+}
+
+void cache_link_return(struct cache_link *link, struct larder_segment **segment)
+{
+    if (!*segment)
+        return;
+    link->held--;
+    larder_segment_return(link->client, segment);
+    wake_waiters(link);
+}
+
+static int borrow_for_key(struct cache_link *link, const struct cache_key *key,
+                          struct larder_segment **segment, uint32_t *length)
+{
+    uint64_t bytes = (uint64_t)key->prefix.length + key->rest.length;
+    int error;
+
+    if (bytes > LARDER_MAX_KEY || bytes > link->segment_bytes)
+        return -EINVAL;
+    error = cache_link_borrow(link, segment);
+    if (error)
+        return error;
+    memcpy((*segment)->data, key->prefix.at, key->prefix.length);
+    memcpy((*segment)->data + key->prefix.length, key->rest.at, key->rest.length);
+    *length = (uint32_t)bytes;
+    return 0;
+}
+
+int cache_link_lookup(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
+                      uint32_t flags, cache_done *done, void *owner)
+{
+    struct larder_segment *segment = NULL;
+    uint32_t length;
+    struct cache_op *op;
+    int error = borrow_for_key(link, key, &segment, &length);
+
+    if (error)
+        return error;
+    op = op_take(link, ops, done, owner);
+    error = started(link, op, larder_lookup(link->client, &segment, length, flags, op));
+    cache_link_return(link, &segment);
+    return error;
+}
+
+int cache_link_remove(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
+                      cache_done *done, void *owner)
+{
+    struct larder_segment *segment = NULL;
+    uint32_t length;
+    struct cache_op *op;
+    int error = borrow_for_key(link, key, &segment, &length);
+
+    if (error)
+        return error;
+    op = op_take(link, ops, done, owner);
+    error = started(link, op, larder_remove(link->client, &segment, length, op));
+    cache_link_return(link, &segment);
+    return error;
+}
+
+int cache_link_read(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,
+                    uint32_t length, cache_done *done, void *owner)
+{
+    struct larder_segment *segment = NULL;
+    struct cache_op *op;
+    int error = cache_link_borrow(link, &segment);
+
+    if (error)
+        return error;
+    op = op_take(link, ops, done, owner);
+    error = started(link, op, larder_read(link->client, handle, offset, &segment, length, op));
+    cache_link_return(link, &segment);
+    return error;
+}
+
+int cache_link_fill_begin(struct cache_link *link, struct cache_ops *ops, const struct larder_fill *fill,
+                          struct larder_segment **segment, cache_done *done, void *owner)
+{
+    struct cache_op *op = op_take(link, ops, done, owner);
+
+    return started(link, op, larder_fill_begin(link->client, fill, segment, op));
+}
+
+int cache_link_fill_data(struct cache_link *link, struct cache_ops *ops, uint64_t lease, uint64_t offset,
+                         struct larder_segment **segment, uint32_t length, cache_done *done, void *owner)
+{
+    struct cache_op *op = op_take(link, ops, done, owner);
+
+    return started(link, op, larder_fill_data(link->client, lease, offset, segment, length, op));
+}
+
+int cache_link_fill_end(struct cache_link *link, struct cache_ops *ops, uint64_t lease, uint64_t object_size,
+                        cache_done *done, void *owner)
+{
+    struct cache_op *op = op_take(link, ops, done, owner);
+
+    return started(link, op, larder_fill_end(link->client, lease, object_size, op));
+}
+
+int cache_link_update(struct cache_link *link, const struct cache_update *update,
+                      struct larder_segment **segment)
+{
+    struct cache_ops nobody = {0};
+    struct cache_op *op = op_take(link, &nobody, NULL, NULL);
+
+    op_detach(op);
+    return started(link, op,
+                   larder_update(link->client, update->handle, update->lease, segment, update->meta_length,
+                                 update->fresh_until, update->keep_until, op));
+}
+
+void cache_link_release(struct cache_link *link, uint64_t *handle)
+{
+    if (*handle)
+        larder_release(link->client, *handle);
+    *handle = 0;
+}
+
+void cache_link_give_up(struct cache_link *link, uint64_t *lease)
+{
+    if (*lease)
+        larder_fill_abort(link->client, *lease);
+    *lease = 0;
+}
+
+bool cache_wait_waits(const struct cache_wait *wait)
+{
+    return wait->next != NULL;
+}
+
+int cache_link_wait(struct cache_link *link, struct cache_wait *wait)
+{
+    if (cache_wait_waits(wait))
+        return 0;
+    if (link->waiting_count >= WAITING_MAX)
+        return -ENOBUFS;
+    wait->prev = link->waiting.prev;
+    wait->next = &link->waiting;
+    link->waiting.prev->next = wait;
+    link->waiting.prev = wait;
+    link->waiting_count++;
+    return 0;
+}
+
+void cache_link_unwait(struct cache_link *link, struct cache_wait *wait)
+{
+    if (!cache_wait_waits(wait))
+        return;
+    wait->prev->next = wait->next;
+    wait->next->prev = wait->prev;
+    wait->prev = wait->next = NULL;
+    link->waiting_count--;
+}
+
+static void put_first(struct cache_link *link, struct cache_wait *wait)
+{
+    wait->prev = &link->waiting;
+    wait->next = link->waiting.next;
+    link->waiting.next->prev = wait;
+    link->waiting.next = wait;
+    link->waiting_count++;
+}
+
+static void serve_waiters(struct loop_task *task)
+{
+    struct cache_link *link =
+        (struct cache_link *)((char *)task - offsetof(struct cache_link, serve_waiters));
+    unsigned turns = link->waiting_count; /* a retry may join the line again, at its end */
+
+    while (turns-- > 0 && link->waiting_count > 0) {
+        struct cache_wait *wait = link->waiting.next;
+
+        cache_link_unwait(link, wait);
+        if (!wait->retry(wait)) {
+            put_first(link, wait);
+            return;
+        }
+    }
+}
+
+static void give_back(struct cache_link *link, struct larder_event *event)
+{
+    cache_link_return(link, &event->segment);
+    if (event->kind != LARDER_EVENT_LOOKUP)
+        return;
+    cache_link_release(link, &event->handle);
+    cache_link_give_up(link, &event->lease);
+}
+
+static void answered(struct cache_link *link, struct larder_event *event)
+{
+    struct cache_op *op = event->user;
+
+    heard_from_cache(link);
+    if (op->ops) {
+        op_detach(op);
+        op->done(op->owner, op, event);
+    }
+    op_free(link, op);
+    give_back(link, event);
+}
+
+static void attachment_changed(struct cache_link *link, bool attached)
+{
+    link->too_large_from = UINT64_MAX;
+    heard_from_cache(link);
+    if (attached)
+        log_info("attached to the cache");
+    else
+        log_warn("cache lost", "action=\"serving from the origin and looking for the next one\"");
+    wake_waiters(link);
+}
+
+static void drain(struct loop_source *source)
+{
+    struct cache_link *link = (struct cache_link *)source;
+    struct larder_event event;
+    bool any = false;
+
+    if (link->readable)
+        larder_client_wake(link->client);
+    link->readable = false;
+    while (larder_client_next(link->client, &event)) {
+        any = true;
+        if (event.kind == LARDER_EVENT_ATTACHED || event.kind == LARDER_EVENT_DETACHED)
+            attachment_changed(link, event.kind == LARDER_EVENT_ATTACHED);
+        else
+            answered(link, &event);
+    }
+    if (any)
+        wake_waiters(link); /* each answer also made room for an operation */
+}
+
+static bool may_sleep(struct loop_source *source)
+{
+    struct cache_link *link = (struct cache_link *)source;
+
+    larder_client_flush(link->client);
+    return larder_client_may_sleep(link->client);
+}
+
+static void client_readable(struct loop_watch *watch, uint32_t events)
+{
+    struct cache_link *link = (struct cache_link *)((char *)watch - offsetof(struct cache_link, watch));
+
+    (void)events;
+    link->readable = true;
+}
+
+int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const struct larder_options *options,
+                     char *problem, size_t problem_size)
+{
+    int error;
+
+    *link = (struct cache_link){.source = {.drain = drain, .may_sleep = may_sleep},
+                                .serve_waiters = {.run = serve_waiters},
+                                .loop = loop,
+                                .too_large_from = UINT64_MAX};
+    _Static_assert(offsetof(struct cache_link, source) == 0, "the source is cast to its link");
+    link->waiting.prev = link->waiting.next = &link->waiting;
+    link->segments = options->segments ? options->segments : LARDER_DEFAULT_SEGMENTS;
+    link->segment_bytes = options->segment_bytes ? options->segment_bytes : LARDER_DEFAULT_SEGMENT_BYTES;
+    error = larder_client_create(&link->client, options, problem, problem_size);
+    if (error)
+        return error;
+    link->watch = (struct loop_watch){.ready = client_readable, .fd = larder_client_fd(link->client)};
+    error = loop_watch(loop, &link->watch, EPOLLIN);
+    if (error) {
+        larder_client_destroy(&link->client);
+        return error;
+    }
+    loop_set_source(loop, &link->source);
+    return 0;
+}
+
+void cache_link_teardown(struct cache_link *link)
+{
+    loop_set_source(link->loop, NULL);
+    loop_unwatch(link->loop, &link->watch);
+    larder_client_destroy(&link->client);
+    while (link->last_made) {
+        struct cache_op *op = link->last_made;
+
+        link->last_made = op->made_before;
+        free(op);
+    }
+}

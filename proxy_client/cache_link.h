@@ -1,0 +1,106 @@
+/* cache_link.h: the proxy's one connection to the cache, shared by all exchanges.
+ *
+ * Adds to larder.h what many users of one client need: answers find their way back even if whoever asked has
+ * died meanwhile (an operation object outlives its owner; a late answer gives segment, handle and lease
+ * back), users wait in line for segments, and a cache that does not answer is recognised and left alone until
+ * it does.
+ *
+ * Ownership: the link owns the larder_client. An operation belongs to the link from cache_link_...() until
+ * its answer; the owner is told through done(), or severs itself before it dies. Threads: one, that of the
+ * loop. Errors: 0 or -errno, as in larder.h. */
+#ifndef LARDER_CACHE_LINK_H
+#define LARDER_CACHE_LINK_H
+
+#include "http_message.h"
+#include "larder.h"
+#include "proxy_loop.h"
+
+struct cache_op;
+
+/* The owner's list of its operations under way. */
+struct cache_ops {
+    struct cache_op *first;
+    unsigned count;
+};
+
+/* What the owner does not take out of the event (segment, lookup's handle and lease: set to NULL or 0) is
+ * given back after done() returns. */
+typedef void cache_done(void *owner, struct cache_op *op, struct larder_event *event);
+
+/* A place in the line for a segment, or for room among the operations under way. */
+struct cache_wait {
+    /* Tries again; false: still nothing, keep the place. */
+    bool (*retry)(struct cache_wait *wait);
+    struct cache_wait *prev, *next;
+};
+
+struct cache_link {
+    struct loop_source source;
+    struct loop_watch watch;
+    struct loop_task serve_waiters;
+    struct proxy_loop *loop;
+    struct larder_client *client;
+    struct cache_op *free_ops, *last_made;
+    struct cache_wait waiting; /* head of the line */
+    unsigned waiting_count;
+    uint32_t segments, segment_bytes;
+    uint32_t held; /* segments that are out */
+    bool silent;   /* asked, and nothing came back in time */
+    bool readable;
+    int64_t last_answer_ms;
+    uint64_t too_large_from; /* bodies of this size and more were refused by this cache */
+};
+
+int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const struct larder_options *options,
+                     char *problem, size_t problem_size);
+void cache_link_teardown(struct cache_link *link);
+
+/* Attached and answering: is it worth asking? */
+bool cache_link_usable(const struct cache_link *link);
+/* More than half of the segments are out: whoever can do without one gives it back. */
+bool cache_link_is_scarce(const struct cache_link *link);
+/* An answer did not come in time. Unless others were answered meanwhile, the cache counts as silent. */
+void cache_link_timed_out(struct cache_link *link, int64_t asked_ms);
+
+int cache_link_borrow(struct cache_link *link, struct larder_segment **segment);
+void cache_link_return(struct cache_link *link, struct larder_segment **segment);
+
+/* A key is `prefix` followed by `rest`. -EINVAL: too long. */
+struct cache_key {
+    struct http_span prefix, rest;
+};
+
+/* The operations of larder.h; `ops` is the owner's list. Those that take a key borrow the segment themselves.
+ */
+int cache_link_lookup(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
+                      uint32_t flags, cache_done *done, void *owner);
+int cache_link_remove(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
+                      cache_done *done, void *owner);
+int cache_link_read(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,
+                    uint32_t length, cache_done *done, void *owner);
+int cache_link_fill_begin(struct cache_link *link, struct cache_ops *ops, const struct larder_fill *fill,
+                          struct larder_segment **segment, cache_done *done, void *owner);
+int cache_link_fill_data(struct cache_link *link, struct cache_ops *ops, uint64_t lease, uint64_t offset,
+                         struct larder_segment **segment, uint32_t length, cache_done *done, void *owner);
+int cache_link_fill_end(struct cache_link *link, struct cache_ops *ops, uint64_t lease, uint64_t object_size,
+                        cache_done *done, void *owner);
+struct cache_update {
+    uint64_t handle, lease;
+    uint32_t meta_length;
+    int64_t fresh_until, keep_until;
+};
+/* Nobody is told how it went. */
+int cache_link_update(struct cache_link *link, const struct cache_update *update,
+                      struct larder_segment **segment);
+void cache_link_release(struct cache_link *link, uint64_t *handle); /* nulls it; 0 is allowed */
+void cache_link_give_up(struct cache_link *link, uint64_t *lease);  /* larder_fill_abort(), the same way */
+
+/* The owner dies or has lost interest in all its answers. */
+void cache_ops_sever(struct cache_ops *ops);
+
+/* -ENOBUFS: the line is as long as it may be. */
+int cache_link_wait(struct cache_link *link, struct cache_wait *wait);
+void cache_link_unwait(struct cache_link *link, struct cache_wait *wait); /* harmless if it does not wait */
+bool cache_wait_waits(const struct cache_wait *wait);
+
+#endif

@@ -1,0 +1,374 @@
+#include "connection.h"
+
+#include "cache_link.h"
+#include "invariant.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WRITE_TIMEOUT_MS  60000
+#define LINGER_TIMEOUT_MS 2000
+
+static void remove_from_home(struct connection *connection)
+{
+    struct connection_home *home = connection->home;
+
+    if (connection->prev)
+        connection->prev->next = connection->next;
+    else
+        home->first = connection->next;
+    if (connection->next)
+        connection->next->prev = connection->prev;
+    home->count--;
+    if (home->closed)
+        home->closed(home->closed_owner);
+}
+
+void connection_close(struct connection *connection)
+{
+    if (connection->state == CONNECTION_CLOSED)
+        return;
+    connection->state = CONNECTION_CLOSED;
+    deadline_clear(&connection->read_deadline);
+    deadline_clear(&connection->write_deadline);
+    output_clear(&connection->output);
+    loop_unwatch(connection->home->loop, &connection->watch);
+    close(connection->watch.fd);
+    remove_from_home(connection);
+    loop_put_off(connection->home->loop, &connection->task); /* which frees it */
+}
+
+static void lose(struct connection *connection)
+{
+    enum connection_state before = connection->state;
+
+    connection_close(connection);
+    if (before == CONNECTION_OPEN)
+        connection->front->gone(connection);
+}
+
+enum connection_read connection_read(struct connection *connection)
+{
+    uint32_t room = connection->input_size - connection->input_used;
+    ssize_t got;
+
+    if (!connection->may_read || room == 0)
+        return connection->peer_ended && room > 0 ? CONNECTION_READ_ENDED : CONNECTION_READ_NOTHING;
+    do {
+        got = recv(connection->watch.fd, connection->input + connection->input_used, room, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        connection->input_used += (uint32_t)got;
+        /* A read that fills less than the room has emptied the socket: the next edge tells of more. The
+         * client's end raises no second edge if it has been announced already. */
+        connection->may_read = (uint32_t)got == room || connection->peer_ended;
+        return CONNECTION_READ_BYTES;
+    }
+    connection->may_read = false;
+    if (got < 0 && errno == EAGAIN)
+        return CONNECTION_READ_NOTHING;
+    connection->peer_ended = true;
+    return CONNECTION_READ_ENDED;
+}
+
+void connection_grow_input(struct connection *connection, uint32_t size)
+{
+    char *larger;
+
+    if (size <= connection->input_size)
+        return;
+    larger = realloc(connection->input, size);
+    INVARIANT(larger);
+    connection->input = larger;
+    connection->input_size = size;
+}
+
+static void drop_input(struct connection *connection)
+{
+    enum connection_read result;
+
+    do {
+        connection->input_used = 0;
+        result = connection_read(connection);
+    } while (result == CONNECTION_READ_BYTES);
+    if (result == CONNECTION_READ_ENDED)
+        connection_close(connection);
+}
+
+static void linger(struct connection *connection)
+{
+    connection->state = CONNECTION_LINGERING;
+    shutdown(connection->watch.fd, SHUT_WR);
+    deadline_clear(&connection->write_deadline);
+    loop_arm(connection->home->loop, &connection->home->linger, &connection->read_deadline);
+    drop_input(connection);
+}
+
+/* A slow client: watch its progress, and let it keep no segments that others wait for. */
+static void output_waits(struct connection *connection, bool progress)
+{
+    if (progress || !deadline_is_set(&connection->write_deadline))
+        loop_arm(connection->home->loop, &connection->home->write, &connection->write_deadline);
+    if (cache_link_is_scarce(connection->home->link))
+        output_free_segments(&connection->output);
+}
+
+/* False: the connection is lost. */
+static bool send_once(struct connection *connection)
+{
+    struct iovec vectors[OUTPUT_IOVECS];
+    struct msghdr message = {.msg_iov = vectors};
+    size_t offered = 0;
+    ssize_t sent;
+
+    message.msg_iovlen = (size_t)output_gather(&connection->output, vectors, OUTPUT_IOVECS);
+    for (size_t i = 0; i < message.msg_iovlen; i++)
+        offered += vectors[i].iov_len;
+    sent = sendmsg(connection->watch.fd, &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR)
+        return true;
+    if (sent < 0 && errno != EAGAIN)
+        return false;
+    if (sent > 0)
+        output_consume(&connection->output, (size_t)sent);
+    connection->may_write = sent == (ssize_t)offered;
+    return true;
+}
+
+static bool send_output(struct connection *connection)
+{
+    size_t before = connection->output.bytes;
+
+    while (connection->output.bytes > 0 && connection->may_write) {
+        if (!send_once(connection))
+            return false;
+    }
+    if (connection->output.bytes > 0)
+        output_waits(connection, connection->output.bytes < before);
+    else
+        deadline_clear(&connection->write_deadline);
+    return true;
+}
+
+static void run(struct connection *connection)
+{
+    if (!send_output(connection)) {
+        lose(connection);
+        return;
+    }
+    if (connection->state == CONNECTION_OPEN)
+        connection->front->proceed(connection);
+    else if (connection->state == CONNECTION_FLUSHING && connection->output.bytes == 0)
+        linger(connection);
+    else if (connection->state == CONNECTION_LINGERING)
+        drop_input(connection);
+}
+
+static struct connection *connection_of_task(struct loop_task *task)
+{
+    return (struct connection *)((char *)task - offsetof(struct connection, task));
+}
+
+static void run_task(struct loop_task *task)
+{
+    struct connection *connection = connection_of_task(task);
+
+    if (connection->state != CONNECTION_CLOSED) {
+        run(connection);
+        return;
+    }
+    free(connection->input);
+    connection->front->destroy(connection);
+}
+
+static void socket_ready(struct loop_watch *watch, uint32_t events)
+{
+    struct connection *connection = (struct connection *)watch;
+
+    _Static_assert(offsetof(struct connection, watch) == 0, "the watch is cast to its connection");
+    if (events & (EPOLLERR | EPOLLHUP)) {
+        lose(connection);
+        return;
+    }
+    if (events & EPOLLOUT)
+        connection->may_write = true;
+    if (events & EPOLLRDHUP)
+        connection->peer_ended = true;
+    if (events & (EPOLLIN | EPOLLRDHUP))
+        connection->may_read = true;
+    run(connection);
+}
+
+int connection_open(struct connection *connection, struct connection_home *home,
+                    const struct front_calls *front, int fd, const union connection_peer *peer)
+{
+    int one = 1;
+    int error;
+
+    connection->watch = (struct loop_watch){.ready = socket_ready, .fd = fd};
+    error = loop_watch(home->loop, &connection->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    if (error)
+        return error;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    connection->task = (struct loop_task){.run = run_task};
+    connection->front = front;
+    connection->home = home;
+    connection->peer = *peer;
+    connection->state = CONNECTION_OPEN;
+    connection->may_write = true;
+    output_setup(&connection->output, &home->outputs);
+    connection_grow_input(connection, CONNECTION_INPUT_FIRST);
+    connection->next = home->first;
+    if (connection->next)
+        connection->next->prev = connection;
+    home->first = connection;
+    home->count++;
+    connection_expect_request(connection);
+    return 0;
+}
+
+void connection_wake(struct connection *connection)
+{
+    loop_put_off(connection->home->loop, &connection->task);
+}
+
+size_t connection_room(const struct connection *connection)
+{
+    size_t waiting = connection->output.bytes;
+
+    return waiting < CONNECTION_OUTPUT_BOUND ? CONNECTION_OUTPUT_BOUND - waiting : 0;
+}
+
+void connection_finish(struct connection *connection)
+{
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    connection->state = CONNECTION_FLUSHING;
+    deadline_clear(&connection->read_deadline);
+    connection_wake(connection);
+}
+
+void connection_expect_request(struct connection *connection)
+{
+    loop_arm(connection->home->loop, &connection->home->idle, &connection->read_deadline);
+}
+
+void connection_expect_header(struct connection *connection)
+{
+    loop_arm(connection->home->loop, &connection->home->header, &connection->read_deadline);
+}
+
+void connection_expect_body(struct connection *connection)
+{
+    loop_arm(connection->home->loop, &connection->home->body, &connection->read_deadline);
+}
+
+void connection_expect_nothing(struct connection *connection)
+{
+    deadline_clear(&connection->read_deadline);
+}
+
+static struct connection *connection_of_read(struct deadline *deadline)
+{
+    return (struct connection *)(void *)((char *)deadline - offsetof(struct connection, read_deadline));
+}
+
+static void idle_expired(struct deadline *deadline)
+{
+    struct connection *connection = connection_of_read(deadline);
+
+    if (connection->output.bytes > 0) /* the last response is still on its way, and has its own time-out */
+        connection_expect_request(connection);
+    else
+        connection_close(connection);
+}
+
+static void linger_expired(struct deadline *deadline)
+{
+    connection_close(connection_of_read(deadline));
+}
+
+static void header_expired(struct deadline *deadline)
+{
+    struct connection *connection = connection_of_read(deadline);
+
+    connection->front->timed_out(connection, CONNECTION_TIMEOUT_HEADER);
+}
+
+static void body_expired(struct deadline *deadline)
+{
+    struct connection *connection = connection_of_read(deadline);
+
+    connection->front->timed_out(connection, CONNECTION_TIMEOUT_BODY);
+}
+
+static void write_expired(struct deadline *deadline)
+{
+    lose((struct connection *)(void *)((char *)deadline - offsetof(struct connection, write_deadline)));
+}
+
+static void return_segment(void *owner, struct larder_segment **segment)
+{
+    cache_link_return(owner, segment);
+}
+
+void connection_home_setup(struct connection_home *home, struct proxy_loop *loop, struct cache_link *link,
+                           const struct connection_timeouts *timeouts)
+{
+    *home = (struct connection_home){.loop = loop, .link = link, .limit = timeouts->limit};
+    output_pool_setup(&home->outputs, return_segment, link);
+    loop_add_deadlines(loop, &home->idle, (int64_t)timeouts->idle_s * 1000, idle_expired);
+    loop_add_deadlines(loop, &home->header, (int64_t)timeouts->header_s * 1000, header_expired);
+    loop_add_deadlines(loop, &home->body, (int64_t)timeouts->body_s * 1000, body_expired);
+    loop_add_deadlines(loop, &home->write, WRITE_TIMEOUT_MS, write_expired);
+    loop_add_deadlines(loop, &home->linger, LINGER_TIMEOUT_MS, linger_expired);
+}
+
+void connection_home_teardown(struct connection_home *home)
+{
+    home->closed = NULL;
+    while (home->first)
+        lose(home->first);
+    loop_finish_tasks(home->loop);
+    output_pool_teardown(&home->outputs);
+}
+
+void connection_home_stop(struct connection_home *home)
+{
+    struct connection *next;
+
+    home->stopping = true;
+    for (struct connection *connection = home->first; connection; connection = next) {
+        next = connection->next;
+        connection->may_read = true; /* what has been sent before the stop is still answered */
+        if (connection->state == CONNECTION_OPEN)
+            connection->front->proceed(connection);
+    }
+}
+
+bool connection_home_drop_idle(struct connection_home *home)
+{
+    struct deadline *oldest = deadline_first(&home->idle);
+
+    if (!oldest)
+        return false;
+    connection_close(connection_of_read(oldest));
+    return true;
+}
+
+const char *connection_peer_text(const struct connection *connection, char out[CONNECTION_PEER_BYTES])
+{
+    const union connection_peer *peer = &connection->peer;
+    const void *address = peer->any.sa_family == AF_INET6 ? (const void *)&peer->v6.sin6_addr
+                                                          : (const void *)&peer->v4.sin_addr;
+
+    if (!inet_ntop(peer->any.sa_family, address, out, CONNECTION_PEER_BYTES))
+        strcpy(out, "unknown");
+    return out;
+}

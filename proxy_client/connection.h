@@ -1,0 +1,111 @@
+/* connection.h: one client's socket: input buffer, output, time-outs, and an end that loses no bytes.
+ *
+ *     OPEN ── connection_finish() ──> FLUSHING ── all is sent ──> LINGERING ── client closes, or time ──>
+ * CLOSED └──── peer gone, or connection_close() ──────────────────────────────────────────────────────────┘
+ * LINGERING: our side is shut down and what the client still sends is read and dropped; closing a socket with
+ * unread bytes would reset the connection and destroy the response on its way.
+ *
+ * The socket is registered once, edge-triggered for everything, so a request costs no epoll_ctl: `may_read`
+ * and `may_write` remember what the kernel said.
+ *
+ * Ownership: a connection is the first member of its front-end's struct; front->destroy() frees that, at the
+ * end of a turn after the socket was closed. Threads: one. */
+#ifndef LARDER_CONNECTION_H
+#define LARDER_CONNECTION_H
+
+#include "output.h"
+#include "proxy_loop.h"
+
+#include <netinet/in.h>
+
+#define CONNECTION_INPUT_FIRST  (4u * 1024)
+#define CONNECTION_OUTPUT_BOUND (256u * 1024) /* bytes that may wait for a client */
+
+struct connection;
+struct cache_link;
+
+enum connection_timeout { CONNECTION_TIMEOUT_HEADER, CONNECTION_TIMEOUT_BODY };
+
+struct front_calls {
+    /* Bytes or the client's end may be there to read, there is room in the output again, or home->stopping
+     * has been set. */
+    void (*proceed)(struct connection *connection);
+    void (*timed_out)(struct connection *connection, enum connection_timeout which);
+    void (*gone)(struct connection *connection); /* the socket is dead: let go of whatever works for it */
+    void (*destroy)(struct connection *connection);
+};
+
+union connection_peer {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+enum connection_state { CONNECTION_OPEN, CONNECTION_FLUSHING, CONNECTION_LINGERING, CONNECTION_CLOSED };
+
+struct connection {
+    struct loop_watch watch;
+    struct loop_task task;
+    const struct front_calls *front;
+    struct connection_home *home;
+    struct connection *prev, *next; /* in home->first */
+    struct deadline read_deadline, write_deadline;
+    struct output output;
+    char *input;
+    uint32_t input_size, input_used;
+    enum connection_state state;
+    bool may_read, may_write, peer_ended;
+    union connection_peer peer;
+};
+
+/* What all connections of a proxy share. */
+struct connection_home {
+    struct proxy_loop *loop;
+    struct cache_link *link;
+    struct output_pool outputs;
+    struct deadline_list idle, header, body, write, linger;
+    struct connection *first;
+    unsigned count, limit;
+    bool stopping;               /* no further requests on a connection */
+    void (*closed)(void *owner); /* there is room for another connection */
+    void *closed_owner;
+};
+
+struct connection_timeouts {
+    int header_s, idle_s, body_s;
+    unsigned limit;
+};
+
+void connection_home_setup(struct connection_home *home, struct proxy_loop *loop, struct cache_link *link,
+                           const struct connection_timeouts *timeouts);
+void connection_home_teardown(struct connection_home *home); /* closes all at once */
+/* From now on each connection ends with the response that it is at; proceed() is called for all. */
+void connection_home_stop(struct connection_home *home);
+/* Closes the one that has been idle longest. False: none is. */
+bool connection_home_drop_idle(struct connection_home *home);
+
+/* 0 or -errno; on failure the caller still owns fd and memory. */
+int connection_open(struct connection *connection, struct connection_home *home,
+                    const struct front_calls *front, int fd, const union connection_peer *peer);
+
+/* One recv() into the free part of the input. NOTHING: wait; ENDED: the client will send no more. */
+enum connection_read { CONNECTION_READ_BYTES, CONNECTION_READ_NOTHING, CONNECTION_READ_ENDED };
+enum connection_read connection_read(struct connection *connection);
+/* The input gets at least `size` bytes; its content may move. */
+void connection_grow_input(struct connection *connection, uint32_t size);
+
+/* Sends at the end of the turn and calls front->proceed(). */
+void connection_wake(struct connection *connection);
+size_t connection_room(const struct connection *connection);
+void connection_finish(struct connection *connection);
+void connection_close(struct connection *connection); /* at once; gone() is not called */
+
+void connection_expect_request(struct connection *connection); /* idle time-out */
+void connection_expect_header(struct connection *connection);  /* unless it runs already */
+void connection_expect_body(struct connection *connection);
+void connection_expect_nothing(struct connection *connection);
+
+#define CONNECTION_PEER_BYTES INET6_ADDRSTRLEN
+const char *connection_peer_text(const struct connection *connection, char out[CONNECTION_PEER_BYTES]);
+
+#endif

@@ -1,0 +1,434 @@
+/* The life of an exchange:
+ *
+ *     begin ── verdict ─┬─ not for the cache, or none there ─────────────────────────────┐
+ *                       └─> LOOKUP ─┬─ hit, fresh enough ──> STORED ─── all given ──> ENDED
+ *                                   │                          ^  └─ cache lost ──> CONTINUE ──> ENDED
+ *                                   ├─ stale ──> VALIDATE ─ 304 ┘                        │
+ *                                   │               └─ another answer ──┐                │
+ *                                   └─ miss, or no answer in time ──────┴──> FETCH <─────┘
+ *                                                                              └──> ENDED
+ * FETCH with a lease also fills the cache. If the client leaves while a fill is under way the exchange goes
+ * on without a sink until the object is stored. An exchange is freed at the end of the turn in which it
+ * ENDED, so every function may return through its callers. */
+#include "exchange_internal.h"
+
+#include "http_date.h"
+#include "invariant.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_TIMEOUT_MS 100  /* for the cache; it needs microseconds when it is well */
+#define STALL_TIMEOUT_MS  1000 /* for a fill or a read to get on */
+
+static void look_up(struct exchange *exchange);
+static bool retry(struct cache_wait *wait);
+static void found(struct exchange *exchange, struct larder_event *event);
+
+int64_t exchange_now_s(const struct exchange *exchange)
+{
+    return exchange->home->loop->wall_ms / 1000;
+}
+
+struct cache_key exchange_key(const struct exchange *exchange)
+{
+    return (struct cache_key){exchange->home->key_prefix, exchange->request.target};
+}
+
+struct http_request exchange_http_request(const struct exchange *exchange)
+{
+    return (struct http_request){exchange->request.method, exchange->request.target,
+                                 exchange->request.fields};
+}
+
+static struct exchange *exchange_take(struct exchange_home *home)
+{
+    struct exchange *exchange = home->free_exchanges;
+
+    if (exchange)
+        home->free_exchanges = exchange->next;
+    else
+        exchange = malloc(sizeof *exchange);
+    INVARIANT(exchange);
+    memset(exchange, 0, sizeof *exchange);
+    exchange->home = home;
+    exchange->next = home->first;
+    if (exchange->next)
+        exchange->next->prev = exchange;
+    home->first = exchange;
+    home->count++;
+    return exchange;
+}
+
+static void exchange_free(struct loop_task *task)
+{
+    struct exchange *exchange =
+        (struct exchange *)(void *)((char *)task - offsetof(struct exchange, free_later));
+    struct exchange_home *home = exchange->home;
+
+    if (exchange->prev)
+        exchange->prev->next = exchange->next;
+    else
+        home->first = exchange->next;
+    if (exchange->next)
+        exchange->next->prev = exchange->prev;
+    home->count--;
+    exchange->next = home->free_exchanges;
+    home->free_exchanges = exchange;
+}
+
+void exchange_end(struct exchange *exchange)
+{
+    struct cache_link *link = exchange->home->link;
+
+    if (exchange->state == EXCHANGE_ENDED)
+        return;
+    exchange->state = EXCHANGE_ENDED;
+    exchange->sink = NULL;
+    deadline_clear(&exchange->deadline);
+    cache_link_unwait(link, &exchange->wait);
+    cache_ops_sever(&exchange->ops);
+    body_reader_stop(&exchange->reader);
+    fill_writer_abort(&exchange->fill);
+    cache_link_release(link, &exchange->handle);
+    cache_link_give_up(link, &exchange->lease);
+    origin_close(&exchange->fetch);
+    free(exchange->blob);
+    free(exchange->tail);
+    exchange->blob = exchange->tail = NULL;
+    loop_put_off(exchange->home->loop, &exchange->free_later);
+}
+
+/* The client's side is over; what is left, if anything, is to finish the fill. */
+static void detach(struct exchange *exchange)
+{
+    exchange->sink = NULL;
+    exchange->holding = false;
+    deadline_clear(&exchange->deadline);
+    if (!fill_writer_active(&exchange->fill))
+        exchange_end(exchange);
+    else if (exchange->fetch)
+        origin_resume(exchange->fetch); /* the client's pace no longer counts */
+}
+
+void exchange_finish(struct exchange *exchange)
+{
+    const struct exchange_sink *sink = exchange->sink;
+    void *owner = exchange->owner;
+
+    detach(exchange);
+    if (sink)
+        sink->finished(owner);
+}
+
+void exchange_break(struct exchange *exchange)
+{
+    const struct exchange_sink *sink = exchange->sink;
+    void *owner = exchange->owner;
+
+    exchange_end(exchange);
+    if (sink)
+        sink->broken(owner);
+}
+
+void exchange_abandon(struct exchange **exchange)
+{
+    if (*exchange)
+        detach(*exchange);
+    *exchange = NULL;
+}
+
+void exchange_give_head(struct exchange *exchange, const struct exchange_head *head)
+{
+    INVARIANT(!exchange->head_given);
+    exchange->head_given = true;
+    exchange->sink->head(exchange->owner, head);
+}
+
+/* A response of our own. */
+void exchange_fail(struct exchange *exchange, int status, const char *detail, const char *text)
+{
+    char lines[128], body[512], date[HTTP_DATE_BYTES + 1];
+    int body_length = snprintf(body, sizeof body, "%d: %s\n", status, text);
+    int lines_length;
+    struct exchange_head head = {.status = status,
+                                 .has_body = !exchange->is_head,
+                                 .length_known = true,
+                                 .age = -1,
+                                 .cache_status = exchange->cache_status};
+
+    if (body_length >= (int)sizeof body)
+        body_length = (int)sizeof body - 1;
+    http_date_format(exchange_now_s(exchange), date);
+    lines_length =
+        snprintf(lines, sizeof lines, "Content-Type: text/plain; charset=utf-8\r\nDate: %s\r\n", date);
+    head.lines = (struct http_span){lines, (uint32_t)lines_length};
+    head.length = (uint64_t)body_length;
+    head.cache_status.detail = detail;
+    fill_writer_abort(&exchange->fill);
+    exchange_give_head(exchange, &head);
+    if (head.has_body)
+        exchange->sink->body(exchange->owner, body, (size_t)body_length);
+    exchange_finish(exchange);
+}
+
+void exchange_await_answer(struct exchange *exchange)
+{
+    exchange->asked_ms = exchange->home->loop->now_ms;
+    loop_arm(exchange->home->loop, &exchange->home->answers, &exchange->deadline);
+}
+
+static void go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const char *detail)
+{
+    exchange->cache_status = (struct http_cache_status){.fwd = fwd, .detail = detail};
+    if (exchange->directives.only_if_cached && (exchange->is_get || exchange->is_head)) {
+        /* RFC 9111 section 5.2.1.7 */
+        exchange->cache_status.fwd = HTTP_FWD_NONE;
+        exchange_fail(exchange, 504, "only-if-cached",
+                      "not in the cache, and the request forbids to fetch it");
+        return;
+    }
+    fetch_start(exchange, EXCHANGE_FETCH);
+}
+
+static void go_without_cache(struct exchange *exchange, const char *detail)
+{
+    cache_link_unwait(exchange->home->link, &exchange->wait);
+    cache_ops_sever(&exchange->ops);
+    deadline_clear(&exchange->deadline);
+    go_forward(exchange, HTTP_FWD_BYPASS, detail);
+}
+
+static void answered(void *owner, struct cache_op *op, struct larder_event *event)
+{
+    struct exchange *exchange = owner;
+
+    (void)op;
+    deadline_clear(&exchange->deadline);
+    exchange->lease = event->lease;
+    exchange->handle = event->handle;
+    event->lease = event->handle = 0;
+    switch (event->status) {
+    case LARDER_HIT:
+    case LARDER_STALE:
+        found(exchange, event);
+        break;
+    case LARDER_MISS:
+        go_forward(exchange, HTTP_FWD_URI_MISS, NULL);
+        break;
+    default:
+        go_without_cache(exchange, event->status == LARDER_LOST ? "no-cache-server" : "cache-refused");
+    }
+}
+
+static void look_up(struct exchange *exchange)
+{
+    struct cache_key key = exchange_key(exchange);
+    struct cache_link *link = exchange->home->link;
+    int error = cache_link_lookup(link, &exchange->ops, &key, exchange->lookup_flags, answered, exchange);
+
+    exchange->state = EXCHANGE_LOOKUP;
+    if (!deadline_is_set(&exchange->deadline))
+        exchange_await_answer(exchange);
+    if (error == -EAGAIN)
+        error = cache_link_wait(link, &exchange->wait);
+    if (error)
+        go_without_cache(exchange, error == -ENOTCONN ? "no-cache-server" : "cache-busy");
+}
+
+static bool retry(struct cache_wait *wait)
+{
+    struct exchange *exchange = (struct exchange *)(void *)((char *)wait - offsetof(struct exchange, wait));
+
+    if (exchange->state != EXCHANGE_LOOKUP)
+        return fetch_retry_invalidation(exchange);
+    look_up(exchange);
+    if (!cache_wait_waits(wait))
+        return true;
+    cache_link_unwait(exchange->home->link, wait); /* it keeps its place instead */
+    return false;
+}
+
+/* Found, but it may not be used as it is: ask again, for what it takes to validate or replace it. */
+static void look_up_to_validate(struct exchange *exchange)
+{
+    exchange->lookup_flags = LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE;
+    look_up(exchange);
+}
+
+static void forget_stored(struct exchange *exchange)
+{
+    cache_link_release(exchange->home->link, &exchange->handle);
+}
+
+/* A hit comes without lease and perhaps without a pin. */
+static bool may_ask_again(const struct exchange *exchange, const struct larder_event *event)
+{
+    return exchange->is_get && event->status == LARDER_HIT && !exchange->directives.only_if_cached &&
+           !(exchange->lookup_flags & LARDER_LOOKUP_REVALIDATE);
+}
+
+static void found_unusable(struct exchange *exchange, const struct larder_event *event)
+{
+    log_warn("stored metadata is not valid", "meta_length=%u", event->meta_length);
+    forget_stored(exchange);
+    if (may_ask_again(exchange, event))
+        look_up_to_validate(exchange); /* brings the lease to replace it */
+    else
+        go_forward(exchange, HTTP_FWD_MISS, "bad-metadata");
+}
+
+static void found_stale(struct exchange *exchange, struct larder_event *event)
+{
+    enum http_cache_fwd fwd = event->status == LARDER_HIT || exchange->verdict == HTTP_REQUEST_REVALIDATE
+                                  ? HTTP_FWD_REQUEST
+                                  : HTTP_FWD_STALE;
+
+    if (may_ask_again(exchange, event)) {
+        forget_stored(exchange);
+        look_up_to_validate(exchange);
+    } else if (exchange->is_get && exchange->handle && !exchange->directives.only_if_cached) {
+        exchange->cache_status = (struct http_cache_status){.fwd = fwd};
+        stored_keep(exchange, event);
+        fetch_start(exchange, EXCHANGE_VALIDATE);
+    } else {
+        forget_stored(exchange);
+        cache_link_give_up(exchange->home->link, &exchange->lease);
+        go_forward(exchange, fwd, NULL);
+    }
+}
+
+static void found(struct exchange *exchange, struct larder_event *event)
+{
+    if (!stored_decode(exchange, event)) {
+        found_unusable(exchange, event);
+    } else if (stored_may_be_served(exchange)) {
+        cache_link_give_up(exchange->home->link, &exchange->lease);
+        stored_serve(exchange, event);
+    } else {
+        found_stale(exchange, event);
+    }
+}
+
+static void deadline_passed(struct deadline *deadline)
+{
+    struct exchange *exchange =
+        (struct exchange *)(void *)((char *)deadline - offsetof(struct exchange, deadline));
+
+    if (exchange->state != EXCHANGE_LOOKUP) {
+        fetch_deadline_passed(exchange);
+        return;
+    }
+    if (exchange->ops.count > 0)
+        cache_link_timed_out(exchange->home->link, exchange->asked_ms);
+    go_without_cache(exchange, "cache-timeout");
+}
+
+static void decide(struct exchange *exchange)
+{
+    struct http_request request = exchange_http_request(exchange);
+    const char *reason;
+
+    exchange->verdict = http_request_verdict(&request, &reason);
+    http_cache_control_parse(&exchange->directives, request.fields);
+    if (exchange->verdict == HTTP_REQUEST_BYPASS || exchange->verdict == HTTP_REQUEST_UNSAFE) {
+        go_forward(exchange, exchange->is_get || exchange->is_head ? HTTP_FWD_BYPASS : HTTP_FWD_METHOD,
+                   reason);
+        return;
+    }
+    if (!cache_link_usable(exchange->home->link)) {
+        go_without_cache(exchange, exchange->home->link->silent ? "cache-timeout" : "no-cache-server");
+        return;
+    }
+    exchange->lookup_flags = exchange->is_head ? LARDER_LOOKUP_NO_BODY : LARDER_LOOKUP_LEASE;
+    if (exchange->verdict == HTTP_REQUEST_REVALIDATE)
+        exchange->lookup_flags |= LARDER_LOOKUP_REVALIDATE;
+    look_up(exchange);
+}
+
+void exchange_begin(struct exchange_home *home, struct exchange **out, const struct exchange_request *request,
+                    const struct exchange_sink *sink, void *owner)
+{
+    struct exchange *exchange = exchange_take(home);
+
+    exchange->free_later.run = exchange_free;
+    exchange->sink = sink;
+    exchange->owner = owner;
+    exchange->request = *request;
+    exchange->is_get = http_span_equal(request->method, HTTP_SPAN("GET"));
+    exchange->is_head = http_span_equal(request->method, HTTP_SPAN("HEAD"));
+    exchange->wait.retry = retry;
+    body_reader_setup(&exchange->reader, home->link, &home->read_stalls, &stored_reader_calls, exchange);
+    fill_writer_setup(&exchange->fill, home->link, &home->fill_stalls, fetch_fill_changed, exchange);
+    *out = exchange;
+    decide(exchange);
+}
+
+void exchange_room(struct exchange *exchange)
+{
+    if (exchange->state == EXCHANGE_STORED)
+        body_reader_room(&exchange->reader);
+    else if (exchange->fetch)
+        origin_resume(exchange->fetch);
+}
+
+void exchange_body_ready(struct exchange *exchange)
+{
+    if (exchange->fetch)
+        origin_resume(exchange->fetch);
+}
+
+unsigned exchange_count(const struct exchange_home *home)
+{
+    return home->count;
+}
+
+static struct http_span make_key_prefix(const struct origin *origin)
+{
+    struct http_span base = origin_base(origin);
+    char *text = malloc(base.length + 4);
+
+    INVARIANT(text);
+    memcpy(text, "GET ", 4);
+    memcpy(text + 4, base.at, base.length);
+    return (struct http_span){text, base.length + 4};
+}
+
+int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, struct cache_link *link,
+                         struct origin *origin)
+{
+    struct exchange_home *home = calloc(1, sizeof *home);
+
+    if (!home)
+        return -ENOMEM;
+    home->loop = loop;
+    home->link = link;
+    home->origin = origin;
+    home->key_prefix = make_key_prefix(origin);
+    loop_add_deadlines(loop, &home->answers, ANSWER_TIMEOUT_MS, deadline_passed);
+    loop_add_deadlines(loop, &home->fill_stalls, STALL_TIMEOUT_MS, fill_writer_stalled);
+    loop_add_deadlines(loop, &home->read_stalls, STALL_TIMEOUT_MS, body_reader_stalled);
+    *out = home;
+    return 0;
+}
+
+void exchange_home_destroy(struct exchange_home **home)
+{
+    struct exchange *next;
+
+    if (!*home)
+        return;
+    for (struct exchange *exchange = (*home)->first; exchange; exchange = exchange->next)
+        exchange_end(exchange);
+    loop_finish_tasks((*home)->loop);
+    for (struct exchange *exchange = (*home)->free_exchanges; exchange; exchange = next) {
+        next = exchange->next;
+        free(exchange);
+    }
+    free((char *)(uintptr_t)(*home)->key_prefix.at);
+    free(*home);
+    *home = NULL;
+}

@@ -1,0 +1,82 @@
+/* exchange.h: one request and its response, whichever front-end it came through: cache, policy, origin.
+ *
+ *     front-end                         exchange
+ *     exchange_begin()          ──>
+ *                               <──     head()           once, unless broken() or abandoned
+ *     exchange_room()           ──>                      whenever the front-end has room again
+ *     exchange_body_ready()     ──>     (read_body())    whenever more of the request's body is there
+ *                               <──     body(), body_segment()
+ *                               <──     finished()       the response is whole: the exchange is gone
+ *                               <──     broken()         the rest cannot be had: the exchange is gone
+ *     exchange_abandon()        ──>                      the client is gone: so is the exchange
+ * Every call of the sink may come from within exchange_begin(), exchange_room() or exchange_body_ready(). The
+ * sink calls nothing of the exchange in turn; least of all exchange_abandon().
+ *
+ * Ownership: the exchange belongs to itself. After finished(), broken() or exchange_abandon() neither side
+ * touches the other; a fill that was begun goes on to its end without the client. The spans of the request
+ * must stay until then. Threads: one. */
+#ifndef LARDER_EXCHANGE_H
+#define LARDER_EXCHANGE_H
+
+#include "cache_link.h"
+#include "http_cache_status.h"
+#include "http_message.h"
+#include "origin.h"
+
+struct exchange;
+
+#define EXCHANGE_LENGTH_UNKNOWN UINT64_MAX
+
+struct exchange_request {
+    struct http_span method;
+    struct http_span target; /* origin-form, or "*" */
+    const struct http_fields *fields;
+    struct http_span host;   /* as the client said it; may be empty */
+    struct http_span client; /* its address */
+    struct http_span scheme; /* by which it came: "http", or empty for what is not HTTP */
+    struct http_span via;    /* what this hop received, for Via (RFC 9110 section 7.6.3): "1.1" */
+    bool has_body;
+    uint64_t body_length;
+};
+
+struct exchange_head {
+    int status;
+    struct http_span
+        lines;     /* "Name: value\r\n" each; no Content-Length, nothing hop-by-hop, no Via of ours */
+    bool has_body; /* else none follows, whatever the length says (HEAD, 204, 304) */
+    bool length_known;
+    uint64_t length;
+    int64_t age; /* -1: no Age of ours */
+    struct http_cache_status cache_status;
+};
+
+struct exchange_sink {
+    void (*head)(void *owner, const struct exchange_head *head);
+    void (*body)(void *owner, const char *data, size_t size);
+    /* Takes the segment and nulls the caller's pointer. */
+    void (*body_segment)(void *owner, struct larder_segment **segment, uint32_t offset, uint32_t size);
+    void (*finished)(void *owner);
+    void (*broken)(void *owner);
+    /* Bytes that the front-end takes without hoarding; 0: wait for exchange_room(). */
+    size_t (*room)(void *owner);
+    /* As origin_calls.read_body; BAD sets *status to that of the answer (400, 413). */
+    enum origin_body (*read_body)(void *owner, char *out, size_t size, size_t *got, int *status);
+};
+
+struct exchange_home; /* what all exchanges of a proxy share */
+
+int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, struct cache_link *link,
+                         struct origin *origin);
+void exchange_home_destroy(struct exchange_home **home); /* ends what still goes on */
+/* How many there are, those included that only finish a fill. */
+unsigned exchange_count(const struct exchange_home *home);
+
+/* *out is set before anything of the sink is called; finished() and broken() are the owner's cue to forget
+ * it. */
+void exchange_begin(struct exchange_home *home, struct exchange **out, const struct exchange_request *request,
+                    const struct exchange_sink *sink, void *owner);
+void exchange_room(struct exchange *exchange);
+void exchange_body_ready(struct exchange *exchange);
+void exchange_abandon(struct exchange **exchange); /* nulls the caller's pointer; NULL is allowed */
+
+#endif

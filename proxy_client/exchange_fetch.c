@@ -1,0 +1,451 @@
+/* Responses from the origin.
+ *
+ *     start ──> head ──┬─ to VALIDATE, 304 ──────────────────────> end ──> stored_update(), served from the
+ * cache ├─ to CONTINUE ──> skip ──> body ─────────> end └─ hold, until what an unsafe method invalidates is
+ * gone from the cache └─> pass on, perhaps fill ──> body ──> end ──> commit ──> finished
+ *
+ * Commit: the last bytes of a response that is being stored are held back until the cache confirms it (or for
+ * ANSWER_TIMEOUT_MS), so that whoever has the whole response may rely on the next request being a hit,
+ * through any proxy. */
+#include "exchange_internal.h"
+
+#include "invariant.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_head(void *owner);
+static bool on_body(void *owner, const char *data, size_t size);
+static enum origin_body on_read_body(void *owner, char *out, size_t size, size_t *got);
+static void on_ended(void *owner, enum origin_result result);
+
+static const struct origin_calls calls = {
+    .head = on_head, .body = on_body, .read_body = on_read_body, .ended = on_ended};
+
+/* Nothing to fill: the client's own conditions may go along. */
+static enum fields_purpose purpose_of(const struct exchange *exchange)
+{
+    switch (exchange->state) {
+    case EXCHANGE_VALIDATE:
+        return FIELDS_VALIDATE;
+    case EXCHANGE_CONTINUE:
+        return FIELDS_CONTINUE;
+    default:
+        return exchange->lease ? FIELDS_WHOLE : FIELDS_PASS;
+    }
+}
+
+static void cannot_start(struct exchange *exchange)
+{
+    if (exchange->state == EXCHANGE_CONTINUE)
+        exchange_break(exchange);
+    else
+        exchange_fail(exchange, 502, "request-not-forwarded",
+                      "the request cannot be passed on to the origin");
+}
+
+void fetch_start(struct exchange *exchange, enum exchange_state state)
+{
+    struct exchange_home *home = exchange->home;
+    struct origin_request request = {.method = exchange->request.method,
+                                     .target = exchange->request.target,
+                                     .fields = home->fields.items,
+                                     .has_body = exchange->request.has_body,
+                                     .body_length = exchange->request.body_length};
+
+    exchange->state = state;
+    exchange->fetch_ended = exchange->validated = false;
+    exchange->request_time = exchange_now_s(exchange);
+    if (!fields_to_origin(exchange, purpose_of(exchange))) {
+        cannot_start(exchange);
+        return;
+    }
+    request.field_count = home->fields.count;
+    if (origin_fetch(home->origin, &exchange->fetch, &request, &calls, exchange) != 0)
+        cannot_start(exchange);
+}
+
+/* The head: stored, passed on, or both. */
+
+static bool worth_filling(struct exchange *exchange, const struct origin_head *head,
+                          struct http_storing *storing)
+{
+    struct http_request request = exchange_http_request(exchange);
+    struct http_response response = {head->status, &head->fields};
+
+    if (!exchange->lease)
+        return false;
+    *storing = http_storing(&request, &response, exchange->request_time, exchange_now_s(exchange));
+    if (!storing->store && !exchange->cache_status.detail)
+        exchange->cache_status.detail = storing->reason;
+    return storing->store && !(head->length_known && head->length >= exchange->home->link->too_large_from);
+}
+
+static void begin_fill(struct exchange *exchange, const struct origin_head *head)
+{
+    struct fill_object object = {.key = exchange_key(exchange), .size = LARDER_SIZE_UNKNOWN};
+    struct http_storing storing;
+    int length;
+
+    if (!worth_filling(exchange, head, &storing))
+        return;
+    length = stored_encode(exchange, head->status, &head->fields, &storing);
+    stored_times(exchange, &storing, &object.fresh_until, &object.keep_until);
+    if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms)
+        return;
+    object.meta = (struct http_span){exchange->home->meta, (uint32_t)length};
+    if (head->length_known)
+        object.size = head->length;
+    exchange->cache_status.stored = fill_writer_start(&exchange->fill, &exchange->lease, &object);
+}
+
+static bool client_has_it(const struct exchange *exchange, const struct origin_head *head)
+{
+    return exchange->is_get && head->status == 200 && fields_have_conditions(exchange->request.fields) &&
+           http_not_modified(exchange->request.fields, &head->fields, exchange_now_s(exchange));
+}
+
+static bool has_body(const struct exchange *exchange, int status)
+{
+    return !exchange->is_head && status != 204 && status != 304;
+}
+
+/* False: it cannot be passed on. */
+static bool give_fetched_head(struct exchange *exchange)
+{
+    const struct origin_head *from = origin_response(exchange->fetch);
+    struct exchange_head head = {.status = from->status,
+                                 .has_body = has_body(exchange, from->status),
+                                 .length_known =
+                                     from->length_known && from->status != 204 && from->status != 304,
+                                 .length = from->length,
+                                 .age = -1,
+                                 .cache_status = exchange->cache_status};
+
+    if (!fields_to_client(exchange, &from->fields, &head.lines)) {
+        exchange_fail(exchange, 502, "response-head-too-large", "the origin's response head is too large");
+        return false;
+    }
+    exchange_give_head(exchange, &head);
+    return true;
+}
+
+/* The whole response is on its way into the cache, but this client only needs to be told that it has it. */
+static void give_not_modified(struct exchange *exchange)
+{
+    const struct origin_head *from = origin_response(exchange->fetch);
+    struct exchange_head head = {.status = 304, .age = -1, .cache_status = exchange->cache_status};
+
+    head.cache_status.fwd_status = from->status;
+    if (!fields_of_not_modified(exchange, &from->fields, &head.lines)) {
+        give_fetched_head(exchange);
+        return;
+    }
+    exchange_give_head(exchange, &head);
+    exchange_finish(exchange);
+}
+
+static void pass_on(struct exchange *exchange)
+{
+    const struct origin_head *head = origin_response(exchange->fetch);
+
+    if (exchange->state == EXCHANGE_VALIDATE) /* something new in the place of what is stored */
+        cache_link_release(exchange->home->link, &exchange->handle);
+    exchange->state = EXCHANGE_FETCH;
+    begin_fill(exchange, head);
+    cache_link_give_up(exchange->home->link, &exchange->lease);
+    if (fill_writer_active(&exchange->fill) && client_has_it(exchange, head))
+        give_not_modified(exchange);
+    else if (!fill_writer_active(&exchange->fill) || !head->length_known || head->length > 0)
+        give_fetched_head(exchange);
+    /* else the head is the end of the response, and held back until the commit */
+}
+
+/* RFC 9111 section 4.4: a non-error response to an unsafe method invalidates what is stored for its target.
+ */
+
+static void release_hold(struct exchange *exchange)
+{
+    exchange->holding = false;
+    deadline_clear(&exchange->deadline);
+    cache_link_unwait(exchange->home->link, &exchange->wait);
+    pass_on(exchange);
+    if (exchange->state != EXCHANGE_FETCH)
+        return;
+    if (exchange->fetch_ended)
+        on_ended(exchange, exchange->result);
+    else
+        origin_resume(exchange->fetch);
+}
+
+static void invalidated(void *owner, struct cache_op *op, struct larder_event *event)
+{
+    (void)op;
+    (void)event;
+    release_hold(owner);
+}
+
+/* 0: an answer will come. -EAGAIN: try again. Else there is no cache that could hold it. */
+static int invalidate(struct exchange *exchange)
+{
+    struct cache_key key = exchange_key(exchange);
+
+    return cache_link_remove(exchange->home->link, &exchange->ops, &key, invalidated, exchange);
+}
+
+static bool hold_for_invalidation(struct exchange *exchange)
+{
+    int error = invalidate(exchange);
+
+    if (error == -EAGAIN)
+        error = cache_link_wait(exchange->home->link, &exchange->wait);
+    if (error)
+        return false;
+    exchange->holding = true;
+    exchange_await_answer(exchange);
+    return true;
+}
+
+bool fetch_retry_invalidation(struct exchange *exchange)
+{
+    int error = invalidate(exchange);
+
+    if (error && error != -EAGAIN)
+        release_hold(exchange);
+    return error != -EAGAIN;
+}
+
+static bool must_invalidate(const struct exchange *exchange, int status)
+{
+    return exchange->verdict == HTTP_REQUEST_UNSAFE && status < 400;
+}
+
+static void continue_stored(struct exchange *exchange, const struct origin_head *head)
+{
+    if (!fields_continue(exchange, head, &exchange->skip))
+        exchange_break(exchange);
+}
+
+static void on_head(void *owner)
+{
+    struct exchange *exchange = owner;
+    const struct origin_head *head = origin_response(exchange->fetch);
+
+    if (exchange->state == EXCHANGE_CONTINUE)
+        continue_stored(exchange, head);
+    else if (exchange->state == EXCHANGE_VALIDATE && head->status == 304)
+        exchange->validated = true;
+    else if (!must_invalidate(exchange, head->status) || !hold_for_invalidation(exchange))
+        pass_on(exchange);
+}
+
+/* The body. */
+
+static void give_body(struct exchange *exchange, const char *data, size_t size)
+{
+    if (exchange->skip >= size) {
+        exchange->skip -= size;
+        return;
+    }
+    data += exchange->skip;
+    size -= (size_t)exchange->skip;
+    exchange->skip = 0;
+    exchange->given += size;
+    exchange->sink->body(exchange->owner, data, size);
+}
+
+static void keep_tail(struct exchange *exchange, const char *data, size_t size)
+{
+    exchange->tail = malloc(size);
+    INVARIANT(exchange->tail);
+    memcpy(exchange->tail, data, size);
+    exchange->tail_size = size;
+}
+
+/* With these bytes the client would have the whole response. */
+static bool are_the_last(const struct exchange *exchange, size_t size)
+{
+    const struct origin_head *head = origin_response(exchange->fetch);
+
+    return head->length_known && exchange->received + size >= head->length;
+}
+
+static bool takes_no_more(const struct exchange *exchange)
+{
+    if (exchange->holding || fill_writer_busy(&exchange->fill))
+        return true;
+    return exchange->sink && exchange->sink->room(exchange->owner) == 0;
+}
+
+static bool on_body(void *owner, const char *data, size_t size)
+{
+    struct exchange *exchange = owner;
+
+    if (takes_no_more(exchange))
+        return false;
+    if (exchange->sink && exchange->head_given && fill_writer_active(&exchange->fill) &&
+        are_the_last(exchange, size))
+        keep_tail(exchange, data, size);
+    else if (exchange->sink && exchange->head_given)
+        give_body(exchange, data, size);
+    exchange->received += size;
+    fill_writer_write(&exchange->fill, data, size);
+    return true;
+}
+
+static enum origin_body on_read_body(void *owner, char *out, size_t size, size_t *got)
+{
+    struct exchange *exchange = owner;
+
+    if (!exchange->sink)
+        return ORIGIN_BODY_BAD;
+    return exchange->sink->read_body(exchange->owner, out, size, got, &exchange->refusal);
+}
+
+/* The end. */
+
+static void complete(struct exchange *exchange)
+{
+    if (!exchange->sink) {
+        exchange_end(exchange);
+        return;
+    }
+    exchange->committing = false;
+    deadline_clear(&exchange->deadline);
+    if (!exchange->head_given && !give_fetched_head(exchange))
+        return;
+    if (exchange->tail)
+        give_body(exchange, exchange->tail, exchange->tail_size);
+    origin_close(&exchange->fetch);
+    exchange_finish(exchange);
+}
+
+static void commit(struct exchange *exchange)
+{
+    fill_writer_finish(&exchange->fill);
+    if (!fill_writer_active(&exchange->fill)) {
+        complete(exchange);
+        return;
+    }
+    exchange->committing = true;
+    if (exchange->sink)
+        exchange_await_answer(exchange);
+}
+
+void fetch_fill_changed(void *owner)
+{
+    struct exchange *exchange = owner;
+
+    if (exchange->committing && !fill_writer_active(&exchange->fill))
+        complete(exchange);
+    else if (!exchange->sink && !fill_writer_active(&exchange->fill))
+        exchange_end(exchange);
+    else if (exchange->fetch)
+        origin_resume(exchange->fetch);
+}
+
+void fetch_deadline_passed(struct exchange *exchange)
+{
+    cache_link_timed_out(exchange->home->link, exchange->asked_ms);
+    if (exchange->committing) {
+        complete(exchange); /* the fill goes on by itself */
+        return;
+    }
+    cache_ops_sever(&exchange->ops);
+    log_warn("invalidation was not confirmed in time");
+    release_hold(exchange);
+}
+
+static void fail_for_origin(struct exchange *exchange, int status, const char *detail)
+{
+    char text[320], quoted[200];
+    const char *problem = origin_problem(exchange->fetch);
+    struct http_span base = origin_base(exchange->home->origin);
+
+    snprintf(text, sizeof text, "origin %.*s: %.150s", (int)(base.length < 120 ? base.length : 120), base.at,
+             problem);
+    log_warn("origin failed", "status=%d detail=%s problem=\"%s\"", status, detail,
+             log_quote(problem, (unsigned)strlen(problem), quoted, sizeof quoted));
+    exchange_fail(exchange, status, detail, text);
+}
+
+static void fail_before_head(struct exchange *exchange, enum origin_result result)
+{
+    switch (result) {
+    case ORIGIN_TIMED_OUT:
+        fail_for_origin(exchange, 504, "origin-timeout");
+        break;
+    case ORIGIN_REFUSED:
+        exchange_fail(exchange, exchange->refusal ? exchange->refusal : 400, "request-body",
+                      exchange->refusal == 413 ? "request body is larger than is accepted"
+                                               : "request body is malformed or incomplete");
+        break;
+    case ORIGIN_MALFORMED:
+        fail_for_origin(exchange, 502, "malformed-response");
+        break;
+    default:
+        fail_for_origin(exchange, 502, "origin-unreachable");
+    }
+}
+
+static void failed(struct exchange *exchange, enum origin_result result)
+{
+    fill_writer_abort(&exchange->fill);
+    if (!exchange->sink) {
+        exchange_end(exchange);
+    } else if (exchange->head_given) {
+        exchange_break(exchange); /* the client must see that it is not whole */
+    } else if (result != ORIGIN_REFUSED && stored_may_be_served_disconnected(exchange)) {
+        origin_close(&exchange->fetch);
+        cache_link_give_up(exchange->home->link, &exchange->lease);
+        exchange->cache_status.detail = "origin-unreachable";
+        stored_serve_kept(exchange);
+    } else {
+        fail_before_head(exchange, result);
+    }
+}
+
+static void validated(struct exchange *exchange)
+{
+    bool updated = stored_update(exchange);
+
+    exchange->cache_status.fwd_status = 304;
+    origin_close(&exchange->fetch);
+    if (updated) {
+        stored_serve_kept(exchange);
+        return;
+    }
+    /* It was not about what is stored (RFC 9111 section 4.3.4): fetch anew, without conditions. */
+    cache_link_release(exchange->home->link, &exchange->handle);
+    fetch_start(exchange, EXCHANGE_FETCH);
+}
+
+static void continued(struct exchange *exchange)
+{
+    origin_close(&exchange->fetch);
+    if (exchange->given == exchange->object_size)
+        exchange_finish(exchange);
+    else
+        exchange_break(exchange);
+}
+
+static void on_ended(void *owner, enum origin_result result)
+{
+    struct exchange *exchange = owner;
+
+    exchange->fetch_ended = true;
+    exchange->result = result;
+    if (exchange->holding)
+        return;
+    if (result != ORIGIN_OK)
+        failed(exchange, result);
+    else if (exchange->state == EXCHANGE_VALIDATE)
+        validated(exchange);
+    else if (exchange->state == EXCHANGE_CONTINUE)
+        continued(exchange);
+    else
+        commit(exchange);
+}

@@ -1,0 +1,259 @@
+#include "exchange_internal.h"
+
+#include "http_date.h"
+
+#include <string.h>
+
+static const char *const conditions[] = {"if-none-match", "if-modified-since", "if-range", "range"};
+static const char *const made_anew[] = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"};
+
+static bool is_one_of(const struct http_field *field, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (http_name_is(field, names[i]))
+            return true;
+    }
+    return false;
+}
+
+bool fields_have_conditions(const struct http_fields *request)
+{
+    return http_field_find(request, "if-none-match", NULL) ||
+           http_field_find(request, "if-modified-since", NULL);
+}
+
+static bool goes_to_origin(const struct http_fields *fields, const struct http_field *field,
+                           enum fields_purpose purpose)
+{
+    if (http_field_is_hop_by_hop(fields, field) || is_one_of(field, made_anew, 3))
+        return false;
+    if (http_name_is(field, "host") || http_name_is(field, "content-length") || http_name_is(field, "expect"))
+        return false;
+    return purpose == FIELDS_PASS || !is_one_of(field, conditions, 4);
+}
+
+static bool add(struct http_fields *fields, struct http_span name, struct http_span value)
+{
+    return value.length == 0 || http_field_add(fields, name, value);
+}
+
+/* Every X-Forwarded-For of the client in one list, its own address at the end. */
+static bool add_forwarded_for(struct exchange *exchange, struct http_text *text)
+{
+    const struct http_fields *request = exchange->request.fields;
+    const struct http_field *field = NULL;
+    size_t start = text->length;
+
+    while ((field = http_field_find(request, "x-forwarded-for", field))) {
+        http_text_add(text, field->value);
+        http_text_add(text, HTTP_SPAN(", "));
+    }
+    http_text_add(text, exchange->request.client);
+    return !text->failed && add(&exchange->home->fields, HTTP_SPAN("X-Forwarded-For"),
+                                (struct http_span){text->at + start, (uint32_t)(text->length - start)});
+}
+
+static bool add_via(struct exchange *exchange, struct http_text *text)
+{
+    size_t start = text->length;
+
+    if (exchange->request.via.length == 0)
+        return true;
+    http_text_add(text, exchange->request.via);
+    http_text_add(text, HTTP_SPAN(" larder"));
+    return !text->failed && add(&exchange->home->fields, HTTP_SPAN("Via"),
+                                (struct http_span){text->at + start, (uint32_t)(text->length - start)});
+}
+
+static const struct http_field *stored_field(struct exchange *exchange, const char *name)
+{
+    return http_field_find(&exchange->home->more_fields, name, NULL);
+}
+
+static bool add_validators(struct exchange *exchange)
+{
+    struct http_fields *fields = &exchange->home->fields;
+    const struct http_field *etag, *modified;
+
+    if (!http_fields_parse(&exchange->home->more_fields, exchange->meta.fields))
+        return false;
+    etag = stored_field(exchange, "etag");
+    modified = stored_field(exchange, "last-modified");
+    return (!etag || add(fields, HTTP_SPAN("If-None-Match"), etag->value)) &&
+           (!modified || add(fields, HTTP_SPAN("If-Modified-Since"), modified->value));
+}
+
+/* A validator that proves the very same bytes: a strong ETag, or a Last-Modified that lies at least a second
+ * before the response's Date (RFC 9110 section 8.8.2.2). */
+static bool strong_validator(struct exchange *exchange, struct http_span *validator)
+{
+    const struct http_field *etag, *modified, *date;
+    int64_t modified_at, made_at;
+    int64_t now = exchange_now_s(exchange);
+
+    if (!http_fields_parse(&exchange->home->more_fields, exchange->meta.fields))
+        return false;
+    etag = stored_field(exchange, "etag");
+    modified = stored_field(exchange, "last-modified");
+    date = stored_field(exchange, "date");
+    if (etag) {
+        *validator = etag->value;
+        return etag->value.length > 0 && etag->value.at[0] == '"';
+    }
+    if (!modified || !date || !http_date_parse(modified->value, now, &modified_at) ||
+        !http_date_parse(date->value, now, &made_at))
+        return false;
+    *validator = modified->value;
+    return made_at - modified_at >= 1;
+}
+
+static bool add_continuation(struct exchange *exchange, struct http_text *text)
+{
+    struct http_fields *fields = &exchange->home->fields;
+    struct http_span validator;
+    size_t start = text->length;
+
+    if (exchange->meta.head.status != 200 || !strong_validator(exchange, &validator))
+        return false;
+    http_text_add(text, HTTP_SPAN("bytes="));
+    http_text_add_number(text, (int64_t)exchange->given);
+    http_text_add(text, HTTP_SPAN("-"));
+    return !text->failed &&
+           add(fields, HTTP_SPAN("Range"),
+               (struct http_span){text->at + start, (uint32_t)(text->length - start)}) &&
+           add(fields, HTTP_SPAN("If-Range"), validator);
+}
+
+static bool add_clients_own(struct exchange *exchange, enum fields_purpose purpose)
+{
+    const struct http_fields *request = exchange->request.fields;
+
+    for (uint32_t i = 0; i < request->count; i++) {
+        const struct http_field *field = &request->items[i];
+
+        if (goes_to_origin(request, field, purpose) &&
+            !http_field_add(&exchange->home->fields, field->name, field->value))
+            return false;
+    }
+    return true;
+}
+
+bool fields_to_origin(struct exchange *exchange, enum fields_purpose purpose)
+{
+    struct exchange_home *home = exchange->home;
+    struct http_text text = http_text_into(home->lines, sizeof home->lines);
+
+    home->fields.count = 0;
+    if (!add_clients_own(exchange, purpose))
+        return false;
+    if (purpose == FIELDS_VALIDATE && !add_validators(exchange))
+        return false;
+    if (purpose == FIELDS_CONTINUE && !add_continuation(exchange, &text))
+        return false;
+    return add_forwarded_for(exchange, &text) && add_via(exchange, &text) &&
+           add(&home->fields, HTTP_SPAN("X-Forwarded-Host"), exchange->request.host) &&
+           add(&home->fields, HTTP_SPAN("X-Forwarded-Proto"), exchange->request.scheme);
+}
+
+static void add_date(struct http_text *text, int64_t now)
+{
+    char date[HTTP_DATE_BYTES + 1];
+
+    http_date_format(now, date);
+    http_text_add_field(text, &(struct http_field){HTTP_SPAN("Date"), {date, HTTP_DATE_BYTES}});
+}
+
+static bool text_done(struct http_text *text, struct http_span *lines)
+{
+    *lines = (struct http_span){text->at, (uint32_t)text->length};
+    return !text->failed;
+}
+
+bool fields_to_client(struct exchange *exchange, const struct http_fields *fields, struct http_span *lines)
+{
+    struct exchange_home *home = exchange->home;
+    struct http_text text = http_text_into(home->lines, sizeof home->lines);
+
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->items[i];
+
+        if (!http_name_is(field, "content-length") && !http_field_is_hop_by_hop(fields, field))
+            http_text_add_field(&text, field);
+    }
+    if (!http_field_find(fields, "date", NULL))
+        add_date(&text, exchange_now_s(exchange));
+    return text_done(&text, lines);
+}
+
+/* Content-Location is the one that tells of the response, not of its content. */
+static bool describes_content(const struct http_field *field)
+{
+    struct http_span start = {field->name.at, 8};
+
+    return field->name.length > 8 && http_span_equal_nocase(start, HTTP_SPAN("content-")) &&
+           !http_name_is(field, "content-location");
+}
+
+bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
+                            struct http_span *lines)
+{
+    struct exchange_home *home = exchange->home;
+    struct http_text text = http_text_into(home->lines, sizeof home->lines);
+
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->items[i];
+
+        if (!describes_content(field) && !http_field_is_hop_by_hop(fields, field))
+            http_text_add_field(&text, field);
+    }
+    return text_done(&text, lines);
+}
+
+/* "bytes FIRST-LAST/SIZE" (RFC 9110 section 14.4) */
+static bool range_is(struct http_span value, uint64_t first, uint64_t size)
+{
+    char text[96];
+    struct http_text wanted = http_text_into(text, sizeof text);
+
+    http_text_add(&wanted, HTTP_SPAN("bytes "));
+    http_text_add_number(&wanted, (int64_t)first);
+    http_text_add(&wanted, HTTP_SPAN("-"));
+    http_text_add_number(&wanted, (int64_t)size - 1);
+    http_text_add(&wanted, HTTP_SPAN("/"));
+    http_text_add_number(&wanted, (int64_t)size);
+    return http_span_equal(value, (struct http_span){text, (uint32_t)wanted.length});
+}
+
+static bool same_value(const struct http_field *a, const struct http_field *b)
+{
+    return a && b && http_span_equal(a->value, b->value);
+}
+
+static bool same_validator(struct exchange *exchange, const struct http_fields *fields)
+{
+    const struct http_field *etag;
+
+    if (!http_fields_parse(&exchange->home->more_fields, exchange->meta.fields))
+        return false;
+    etag = stored_field(exchange, "etag");
+    if (etag)
+        return same_value(etag, http_field_find(fields, "etag", NULL));
+    return same_value(stored_field(exchange, "last-modified"),
+                      http_field_find(fields, "last-modified", NULL));
+}
+
+bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip)
+{
+    const struct http_field *range = http_field_find(&head->fields, "content-range", NULL);
+    const struct http_field *etag = http_field_find(&head->fields, "etag", NULL);
+
+    if (head->status == 200) {
+        *skip = exchange->given;
+        return head->length_known && head->length == exchange->object_size &&
+               same_validator(exchange, &head->fields);
+    }
+    *skip = 0;
+    if (head->status != 206 || !range || !range_is(range->value, exchange->given, exchange->object_size))
+        return false;
+    return !etag || same_validator(exchange, &head->fields); /* a 206 must repeat the ETag that it has */
+}

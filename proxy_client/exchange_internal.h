@@ -1,0 +1,138 @@
+/* exchange_internal.h: what the files of the exchange share: exchange.c (life, look-up, decisions),
+ * exchange_stored.c (responses out of the cache), exchange_fetch.c (responses from the origin),
+ * exchange_fields.c (the fields that go to the origin and to the client). Nobody else includes this. */
+#ifndef LARDER_EXCHANGE_INTERNAL_H
+#define LARDER_EXCHANGE_INTERNAL_H
+
+#include "body_reader.h"
+#include "exchange.h"
+#include "fill_writer.h"
+#include "http_meta.h"
+#include "http_policy.h"
+
+enum exchange_state {
+    EXCHANGE_LOOKUP,   /* waits for a segment, or for the cache's answer */
+    EXCHANGE_STORED,   /* sends what is stored */
+    EXCHANGE_VALIDATE, /* asks the origin whether what is stored still holds */
+    EXCHANGE_FETCH,    /* passes on what the origin sends, and perhaps stores it */
+    EXCHANGE_CONTINUE, /* the cache was lost within a body: its rest comes from the origin */
+    EXCHANGE_ENDED,    /* to be freed */
+};
+
+struct exchange {
+    struct exchange_home *home;
+    struct exchange *prev, *next; /* in home->first */
+    struct loop_task free_later;
+    const struct exchange_sink *sink; /* NULL: there is no client (any more) */
+    void *owner;
+    struct exchange_request request; /* its spans are gone with the client */
+    enum exchange_state state;
+    enum http_request_verdict verdict;
+    struct http_cache_control directives;
+    struct http_cache_status cache_status;
+    bool is_get, is_head;
+    bool head_given;
+
+    /* the cache */
+    struct cache_ops ops;
+    struct cache_wait wait;
+    struct deadline deadline; /* for the cache's answer */
+    int64_t asked_ms;
+    uint32_t lookup_flags;
+    uint64_t lease, handle;
+    char *blob; /* metadata of what is stored, where it outlives its segment */
+    struct http_meta meta;
+    uint64_t object_size;
+    struct body_reader reader;
+
+    /* the origin */
+    struct origin_fetch *fetch;
+    enum origin_result result;
+    int refusal; /* status of the answer when the request's body was no good */
+    bool fetch_ended, validated;
+    bool holding;    /* the head waits for an invalidation */
+    bool committing; /* the end of the response waits for the cache to confirm the fill */
+    int64_t request_time;
+    struct fill_writer fill;
+    uint64_t received; /* body bytes from the origin */
+    uint64_t given;    /* body bytes to the client */
+    uint64_t skip;     /* of what the origin sends: the client has it already */
+    char *tail;        /* the last bytes, while committing */
+    size_t tail_size;
+};
+
+#define EXCHANGE_SCRATCH (96u * 1024) /* more than any head that is accepted */
+
+struct exchange_home {
+    struct proxy_loop *loop;
+    struct cache_link *link;
+    struct origin *origin;
+    struct http_span key_prefix; /* "GET http://host:port/base" */
+    struct deadline_list answers, fill_stalls, read_stalls;
+    struct exchange *first;
+    struct exchange *free_exchanges;
+    unsigned count;
+    /* Valid within one call only; each is used by one function at a time. */
+    struct http_fields fields, more_fields;
+    char lines[EXCHANGE_SCRATCH];
+    char meta[HTTP_META_MAX];
+};
+
+/* exchange.c */
+void exchange_give_head(struct exchange *exchange, const struct exchange_head *head);
+void exchange_finish(struct exchange *exchange); /* tells the client's side; a fill may go on */
+void exchange_break(struct exchange *exchange);  /* cuts the client off */
+void exchange_end(struct exchange *exchange);    /* ends all that goes on, without telling anybody */
+void exchange_fail(struct exchange *exchange, int status, const char *detail, const char *text);
+void exchange_await_answer(struct exchange *exchange);
+struct cache_key exchange_key(const struct exchange *exchange);
+int64_t exchange_now_s(const struct exchange *exchange);
+struct http_request exchange_http_request(const struct exchange *exchange);
+
+/* exchange_stored.c */
+/* Reads the metadata; false: it is no good. */
+bool stored_decode(struct exchange *exchange, const struct larder_event *event);
+bool stored_may_be_served(const struct exchange *exchange);
+void stored_serve(struct exchange *exchange,
+                  struct larder_event *event); /* straight out of a look-up's segment */
+void stored_keep(struct exchange *exchange,
+                 const struct larder_event *event); /* metadata outlives the segment */
+void stored_serve_kept(struct exchange *exchange);  /* by reads through the handle */
+/* The origin said "not modified": false if it cannot have meant what is stored. */
+bool stored_update(struct exchange *exchange);
+bool stored_may_be_served_disconnected(const struct exchange *exchange);
+/* Metadata for a response that is stored, in home->meta; its length or -1. */
+int stored_encode(struct exchange *exchange, int status, const struct http_fields *fields,
+                  const struct http_storing *storing);
+void stored_times(const struct exchange *exchange, const struct http_storing *storing, int64_t *fresh_until,
+                  int64_t *keep_until); /* milliseconds */
+extern const struct body_reader_calls stored_reader_calls;
+
+/* exchange_fetch.c */
+void fetch_start(struct exchange *exchange, enum exchange_state state);
+void fetch_deadline_passed(struct exchange *exchange);
+bool fetch_retry_invalidation(struct exchange *exchange); /* as cache_wait.retry */
+void fetch_fill_changed(void *exchange);
+
+/* exchange_fields.c */
+enum fields_purpose {
+    FIELDS_PASS,     /* the client's own conditions go along */
+    FIELDS_WHOLE,    /* a whole response is wanted: no conditions, no range */
+    FIELDS_VALIDATE, /* with the validators of what is stored */
+    FIELDS_CONTINUE, /* the rest of what is stored */
+};
+/* The fields of the request to the origin, in home->fields; their texts stand in home->lines or are the
+ * client's. False: there are too many, or what is stored has no validator to continue with. */
+bool fields_to_origin(struct exchange *exchange, enum fields_purpose purpose);
+/* The lines of a response for the client, in home->lines. False: too large. */
+bool fields_to_client(struct exchange *exchange, const struct http_fields *fields, struct http_span *lines);
+/* Those lines of a stored or fetched response that a 304 carries (RFC 9110 section 15.4.5), in home->lines.
+ */
+bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
+                            struct http_span *lines);
+bool fields_have_conditions(const struct http_fields *request);
+/* Does this response to a request with Range and If-Range continue what is stored? Sets how many of its first
+ * bytes to skip. */
+bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);
+
+#endif

@@ -1,0 +1,268 @@
+/* Responses out of the cache. A hit is sent straight out of the look-up's segment: its ready-made lines are
+ * copied into the head, a small body as well, so that the segment is free again at once; a larger body is
+ * sent from where it stands. What does not fit in one segment is read through the handle. */
+#include "exchange_internal.h"
+
+#include "http_date.h"
+#include "invariant.h"
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A copy of that size costs less than a segment that stays out until the socket has drained. */
+#define COPY_MAX 4096u
+
+static int64_t age_now(const struct exchange *exchange)
+{
+    return http_meta_age(&exchange->meta.head, exchange_now_s(exchange));
+}
+
+static int64_t ttl_now(const struct exchange *exchange)
+{
+    return exchange->meta.head.lifetime - age_now(exchange);
+}
+
+/* The cache holds what some proxy of the tenant gave it, so the numbers are checked against each other. */
+bool stored_decode(struct exchange *exchange, const struct larder_event *event)
+{
+    const struct larder_segment *segment = event->segment;
+
+    if (!segment || event->meta_length > segment->size || event->length > segment->size - event->meta_length)
+        return false;
+    if (!exchange->is_head &&
+        (event->length > event->object_size || (event->length < event->object_size && !exchange->handle)))
+        return false;
+    exchange->object_size = event->object_size;
+    return http_meta_decode(&exchange->meta, segment->data, event->meta_length);
+}
+
+bool stored_may_be_served(const struct exchange *exchange)
+{
+    const struct http_meta_head *head = &exchange->meta.head;
+
+    return exchange->verdict == HTTP_REQUEST_LOOKUP && !(head->flags & HTTP_META_MUST_VALIDATE) &&
+           http_may_serve(&exchange->directives, age_now(exchange), head->lifetime,
+                          head->flags & HTTP_META_STRICT);
+}
+
+/* RFC 9111 section 4.2.4: a cache that cannot reach the origin may serve stale, unless a directive forbids
+ * it. */
+bool stored_may_be_served_disconnected(const struct exchange *exchange)
+{
+    return exchange->handle && exchange->verdict == HTTP_REQUEST_LOOKUP &&
+           !(exchange->meta.head.flags & (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT));
+}
+
+void stored_keep(struct exchange *exchange, const struct larder_event *event)
+{
+    exchange->blob = malloc(event->meta_length);
+    INVARIANT(exchange->blob);
+    memcpy(exchange->blob, event->segment->data, event->meta_length);
+    exchange->meta.fields.at = exchange->blob + sizeof(struct http_meta_head);
+}
+
+/* Does the client have it already? If so the fields are left in home->fields. */
+static bool client_has_it(struct exchange *exchange)
+{
+    struct exchange_home *home = exchange->home;
+
+    return exchange->meta.head.status == 200 && fields_have_conditions(exchange->request.fields) &&
+           http_fields_parse(&home->fields, exchange->meta.fields) &&
+           http_not_modified(exchange->request.fields, &home->fields, exchange_now_s(exchange));
+}
+
+/* True: the response is complete without a body. */
+static bool give_stored_head(struct exchange *exchange)
+{
+    int status = exchange->meta.head.status;
+    struct exchange_head head = {.status = status,
+                                 .lines = exchange->meta.fields,
+                                 .has_body = !exchange->is_head && status != 204 && status != 304,
+                                 .length_known = status != 204 && status != 304,
+                                 .length = exchange->object_size,
+                                 .age = age_now(exchange),
+                                 .cache_status = exchange->cache_status};
+
+    if (client_has_it(exchange) && fields_of_not_modified(exchange, &exchange->home->fields, &head.lines)) {
+        head.status = 304;
+        head.has_body = head.length_known = false;
+    }
+    exchange_give_head(exchange, &head);
+    return !head.has_body;
+}
+
+static void give_segment(struct exchange *exchange, struct larder_segment **segment, uint32_t offset,
+                         uint32_t size)
+{
+    exchange->given += size;
+    if (size <= COPY_MAX)
+        exchange->sink->body(exchange->owner, (const char *)(*segment)->data + offset, size);
+    else
+        exchange->sink->body_segment(exchange->owner, segment, offset, size);
+    cache_link_return(exchange->home->link, segment);
+}
+
+static void read_on(struct exchange *exchange)
+{
+    body_reader_start(&exchange->reader, exchange->handle, exchange->given, exchange->object_size);
+    body_reader_room(&exchange->reader);
+}
+
+void stored_serve(struct exchange *exchange, struct larder_event *event)
+{
+    exchange->state = EXCHANGE_STORED;
+    exchange->cache_status =
+        (struct http_cache_status){.hit = true, .has_ttl = true, .ttl = ttl_now(exchange)};
+    if (event->length < event->object_size && !exchange->is_head)
+        stored_keep(exchange, event);
+    if (give_stored_head(exchange)) {
+        exchange_finish(exchange);
+        return;
+    }
+    if (event->length > 0)
+        give_segment(exchange, &event->segment, event->meta_length, event->length);
+    if (exchange->given == exchange->object_size)
+        exchange_finish(exchange);
+    else
+        read_on(exchange);
+}
+
+void stored_serve_kept(struct exchange *exchange)
+{
+    exchange->state = EXCHANGE_STORED;
+    exchange->cache_status.has_ttl = true;
+    exchange->cache_status.ttl = ttl_now(exchange);
+    if (give_stored_head(exchange) || exchange->object_size == 0)
+        exchange_finish(exchange);
+    else
+        read_on(exchange);
+}
+
+static size_t reader_room(void *owner)
+{
+    struct exchange *exchange = owner;
+
+    return exchange->sink->room(exchange->owner);
+}
+
+static void reader_gives(void *owner, struct larder_segment **segment, uint32_t size)
+{
+    give_segment(owner, segment, 0, size);
+}
+
+static void reader_is_over(void *owner)
+{
+    struct exchange *exchange = owner;
+
+    cache_link_release(exchange->home->link, &exchange->handle);
+    if (exchange->reader.state == BODY_READER_DONE)
+        exchange_finish(exchange);
+    else
+        fetch_start(exchange, EXCHANGE_CONTINUE);
+}
+
+const struct body_reader_calls stored_reader_calls = {
+    .room = reader_room, .give = reader_gives, .over = reader_is_over};
+
+static uint16_t flags_of(const struct http_storing *storing)
+{
+    return (uint16_t)((storing->must_validate ? HTTP_META_MUST_VALIDATE : 0) |
+                      (storing->strict ? HTTP_META_STRICT : 0) |
+                      (storing->heuristic ? HTTP_META_HEURISTIC : 0) |
+                      (storing->no_transform ? HTTP_META_NO_TRANSFORM : 0));
+}
+
+int stored_encode(struct exchange *exchange, int status, const struct http_fields *fields,
+                  const struct http_storing *storing)
+{
+    struct http_meta_head head = {.status = (uint16_t)status,
+                                  .flags = flags_of(storing),
+                                  .response_time = exchange_now_s(exchange),
+                                  .initial_age = storing->initial_age,
+                                  .lifetime = storing->lifetime};
+
+    return http_meta_encode(&head, fields, exchange->home->meta, sizeof exchange->home->meta);
+}
+
+void stored_times(const struct exchange *exchange, const struct http_storing *storing, int64_t *fresh_until,
+                  int64_t *keep_until)
+{
+    int64_t fresh_for = storing->lifetime - storing->initial_age;
+
+    *fresh_until = exchange->home->loop->wall_ms + 1000 * fresh_for;
+    *keep_until = *fresh_until + 1000 * storing->keep;
+}
+
+/* Hands the new metadata to the cache; if that is not possible the old ones stay, and are validated again. */
+static void send_update(struct exchange *exchange, int meta_length, const struct http_storing *storing)
+{
+    struct cache_link *link = exchange->home->link;
+    struct cache_update update = {
+        .handle = exchange->handle, .lease = exchange->lease, .meta_length = (uint32_t)meta_length};
+    struct larder_segment *segment = NULL;
+
+    if ((uint32_t)meta_length > link->segment_bytes || cache_link_borrow(link, &segment) != 0)
+        return;
+    memcpy(segment->data, exchange->home->meta, (size_t)meta_length);
+    stored_times(exchange, storing, &update.fresh_until, &update.keep_until);
+    if (cache_link_update(link, &update, &segment) == 0)
+        exchange->lease = 0;
+    cache_link_return(link, &segment);
+}
+
+static void adopt_meta(struct exchange *exchange, int meta_length)
+{
+    free(exchange->blob);
+    exchange->blob = malloc((size_t)meta_length);
+    INVARIANT(exchange->blob);
+    memcpy(exchange->blob, exchange->home->meta, (size_t)meta_length);
+    INVARIANT(http_meta_decode(&exchange->meta, exchange->blob, (size_t)meta_length));
+}
+
+/* RFC 9110 section 6.6.1: what arrives without Date is given one. */
+static void add_missing_date(struct http_fields *fields, int64_t now, char date[HTTP_DATE_BYTES + 1])
+{
+    if (http_field_find(fields, "date", NULL))
+        return;
+    http_date_format(now, date);
+    http_field_add(fields, HTTP_SPAN("Date"), (struct http_span){date, HTTP_DATE_BYTES});
+}
+
+/* home->fields: what is stored, then what it becomes. False: it cannot be updated. */
+static bool make_updated_fields(struct exchange *exchange, const struct http_fields *update)
+{
+    struct exchange_home *home = exchange->home;
+    int length;
+
+    if (!http_fields_parse(&home->fields, exchange->meta.fields) ||
+        !http_update_matches(&home->fields, update))
+        return false;
+    length = http_update_fields(&home->fields, update, home->lines, sizeof home->lines);
+    return length >= 0 && http_fields_parse(&home->fields, (struct http_span){home->lines, (uint32_t)length});
+}
+
+bool stored_update(struct exchange *exchange)
+{
+    struct exchange_home *home = exchange->home;
+    struct http_request request = exchange_http_request(exchange);
+    struct http_response stored = {exchange->meta.head.status, &home->fields};
+    struct http_storing storing;
+    char date[HTTP_DATE_BYTES + 1];
+    int length;
+
+    home->more_fields = origin_response(exchange->fetch)->fields;
+    add_missing_date(&home->more_fields, exchange_now_s(exchange), date);
+    if (!make_updated_fields(exchange, &home->more_fields))
+        return false;
+    storing = http_storing_updated(&request, &stored, &home->more_fields, exchange->request_time,
+                                   exchange_now_s(exchange));
+    length = stored_encode(exchange, stored.status, &home->fields, &storing);
+    if (length < 0)
+        return false;
+    if (storing.store)
+        send_update(exchange, length, &storing);
+    cache_link_give_up(home->link, &exchange->lease);
+    adopt_meta(exchange, length);
+    return true;
+}

@@ -1,0 +1,61 @@
+/* fill_writer.h: puts one object into the cache, from its first body byte to its commit.
+ *
+ *     IDLE ── start ──> OPEN ── finish ──> ENDING ── the cache confirms ──> STORED
+ *                         └────────── refused, too slow, lost, abort ─────> FAILED
+ * write() takes everything; what finds no segment is kept, and busy() says so until it has gone. The owner
+ * writes no more while the writer is busy, so what is kept is bounded by one write. A writer that gets
+ * neither segment nor answer for a second fails; that costs nobody but the fill.
+ *
+ * Ownership: embedded in its owner; owns the lease from start() on. changed() may be called from any call but
+ * not from start(), write() or abort() for their own effect.
+ * Threads: one. */
+#ifndef LARDER_FILL_WRITER_H
+#define LARDER_FILL_WRITER_H
+
+#include "cache_link.h"
+
+enum fill_state { FILL_IDLE, FILL_OPEN, FILL_ENDING, FILL_STORED, FILL_FAILED };
+
+struct fill_object {
+    struct cache_key key;
+    struct http_span meta;
+    uint64_t size; /* LARDER_SIZE_UNKNOWN */
+    int64_t fresh_until, keep_until;
+};
+
+struct fill_writer {
+    struct cache_link *link;
+    struct deadline_list *stalls;
+    void (*changed)(void *owner); /* no longer busy, or STORED, or FAILED */
+    void *owner;
+    enum fill_state state;
+    struct cache_ops ops;
+    struct cache_wait wait;
+    struct deadline deadline;
+    uint64_t lease;
+    uint64_t size, sent, taken; /* body bytes: in all, handed over, written by the owner */
+    int64_t fresh_until, keep_until;
+    struct larder_segment *segment; /* being filled */
+    uint32_t used;
+    char *prefix; /* key and metadata, until they stand in a segment */
+    uint32_t key_length, meta_length;
+    bool begun, end_sent, pumping;
+    char *kept; /* bytes that wait for a segment */
+    size_t kept_size, kept_at;
+};
+
+/* `stalls` is the list of the time-out, whose expired() calls fill_writer_stalled(). */
+void fill_writer_setup(struct fill_writer *writer, struct cache_link *link, struct deadline_list *stalls,
+                       void (*changed)(void *owner), void *owner);
+/* Takes the lease and nulls it. False: it cannot be stored (key and metadata too long); the lease is given
+ * up. */
+bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct fill_object *object);
+void fill_writer_write(struct fill_writer *writer, const char *data, size_t size);
+void fill_writer_finish(struct fill_writer *writer);
+void fill_writer_abort(struct fill_writer *writer); /* harmless in every state */
+bool fill_writer_busy(const struct fill_writer *writer);
+/* OPEN or ENDING */
+bool fill_writer_active(const struct fill_writer *writer);
+void fill_writer_stalled(struct deadline *deadline);
+
+#endif

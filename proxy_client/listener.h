@@ -1,0 +1,42 @@
+/* listener.h: a listening socket that hands accepted clients to a front-end.
+ *
+ * Several proxies may listen on one address (SO_REUSEPORT): the kernel spreads the connections. When
+ * connections or descriptors run out the listener pauses, instead of spinning on a socket that stays
+ * readable.
+ *
+ * Threads: one. Errors: 0 or -errno. */
+#ifndef LARDER_LISTENER_H
+#define LARDER_LISTENER_H
+
+#include "connection.h"
+
+struct listen_address {
+    union connection_peer address;
+    socklen_t size;
+};
+
+/* "127.0.0.1:8080", "[::1]:8080"; port 0 lets the kernel choose. -EINVAL. */
+int listen_address_parse(const char *text, struct listen_address *out);
+
+#define LISTEN_ADDRESS_BYTES (INET6_ADDRSTRLEN + 10)
+const char *listen_address_format(const struct listen_address *address, char out[LISTEN_ADDRESS_BYTES]);
+
+struct listener {
+    struct loop_watch watch;
+    struct connection_home *connections;
+    struct deadline_list pauses;
+    struct deadline deadline;    /* while paused */
+    struct listen_address bound; /* what the kernel chose */
+    bool open, paused, complained;
+    int (*accepted)(void *front, int fd, const union connection_peer *peer); /* owns fd if it returns 0 */
+    void *front;
+};
+
+int listener_open(struct listener *listener, struct connection_home *connections,
+                  const struct listen_address *address,
+                  int (*accepted)(void *front, int fd, const union connection_peer *peer), void *front);
+/* A connection was closed: there may be room again. */
+void listener_resume(struct listener *listener);
+void listener_close(struct listener *listener); /* harmless if it is not open */
+
+#endif

@@ -1,0 +1,234 @@
+/* proxy_client: see docs/design.md. This file is the map: what is set up, in order, and torn down, reversed.
+ */
+#include "access_log.h"
+#include "cache_link.h"
+#include "connection.h"
+#include "exchange.h"
+#include "front_getfile.h"
+#include "front_http.h"
+#include "listener.h"
+#include "log.h"
+#include "origin.h"
+#include "proxy_conf.h"
+#include "shutdown.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Descriptors that are not clients: listeners, the loop, logs, queues, and connections to the origin. */
+#define DESCRIPTORS_RESERVED 64u
+
+enum { LISTENER_HTTP, LISTENER_GETFILE, LISTENERS };
+
+struct proxy {
+    struct proxy_loop loop;
+    struct cache_link link;
+    struct origin *origin;
+    struct exchange_home *exchanges;
+    struct connection_home connections;
+    struct access_log *log;
+    struct front_http http;
+    struct front_getfile getfile;
+    struct listener listeners[LISTENERS];
+    struct shutdown shutdown;
+};
+
+static int cannot(const char *what, const char *why)
+{
+    log_error("cannot start", "what=\"%s\" why=\"%s\"", what, why);
+    return 1;
+}
+
+/* A client and the fetch for it take two descriptors. */
+static unsigned connection_limit(const struct proxy_conf *conf)
+{
+    struct rlimit limit;
+    uint64_t allowed = 1024;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        allowed = limit.rlim_cur;
+    }
+    if (conf->max_connections)
+        return (unsigned)conf->max_connections;
+    allowed =
+        allowed > 2 * DESCRIPTORS_RESERVED ? (allowed - DESCRIPTORS_RESERVED) / 2 : DESCRIPTORS_RESERVED / 2;
+    return allowed < 1000000 ? (unsigned)allowed : 1000000;
+}
+
+static int set_up_cache(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    struct larder_options options = {.instance = conf->instance,
+                                     .tenant = conf->tenant,
+                                     .segments = (uint32_t)conf->segments,
+                                     .segment_bytes = (uint32_t)conf->segment_bytes};
+    char problem[512] = "";
+    int error = cache_link_setup(&proxy->link, &proxy->loop, &options, problem, sizeof problem);
+
+    return error ? cannot("cache client", problem[0] ? problem : strerror(-error)) : 0;
+}
+
+static int set_up_origin(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    struct origin_options options = {
+        .url = conf->origin, .ca_file = conf->origin_ca, .timeout_s = (int)conf->origin_timeout_s};
+    char problem[512] = "";
+
+    return origin_create(&proxy->origin, &proxy->loop, &options, problem, sizeof problem) == 0
+               ? 0
+               : cannot("origin", problem);
+}
+
+static int set_up_log(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    int error = conf->access_log ? access_log_create(&proxy->log, &proxy->loop, conf->access_log) : 0;
+
+    return error ? cannot(conf->access_log, strerror(-error)) : 0;
+}
+
+static void set_up_fronts(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    struct connection_timeouts timeouts = {.header_s = (int)conf->header_timeout_s,
+                                           .idle_s = (int)conf->idle_timeout_s,
+                                           .body_s = (int)conf->body_timeout_s,
+                                           .limit = connection_limit(conf)};
+
+    connection_home_setup(&proxy->connections, &proxy->loop, &proxy->link, &timeouts);
+    front_http_setup(&proxy->http, &proxy->connections, proxy->exchanges, proxy->log, conf->max_request_body);
+    front_getfile_setup(&proxy->getfile, &proxy->connections, proxy->exchanges, proxy->log);
+}
+
+static void connection_closed(void *owner)
+{
+    struct proxy *proxy = owner;
+
+    for (int i = 0; i < LISTENERS; i++)
+        listener_resume(&proxy->listeners[i]);
+}
+
+static int listen_at(struct proxy *proxy, int which, const struct listen_address *address,
+                     int (*accepted)(void *, int, const union connection_peer *), void *front)
+{
+    struct listener *listener = &proxy->listeners[which];
+    char text[LISTEN_ADDRESS_BYTES], why[160];
+    int error = listener_open(listener, &proxy->connections, address, accepted, front);
+
+    if (!error)
+        return 0;
+    listen_address_format(address, text);
+    snprintf(why, sizeof why, "cannot listen on %s: %s", text, strerror(-error));
+    return cannot(text, why);
+}
+
+static int set_up_listeners(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    proxy->connections.closed = connection_closed;
+    proxy->connections.closed_owner = proxy;
+    if (listen_at(proxy, LISTENER_HTTP, &conf->http, front_http_accept, &proxy->http) != 0)
+        return 1;
+    if (!conf->has_getfile)
+        return 0;
+    return listen_at(proxy, LISTENER_GETFILE, &conf->getfile, front_getfile_accept, &proxy->getfile);
+}
+
+static void tear_down_listeners(struct proxy *proxy)
+{
+    for (int i = 0; i < LISTENERS; i++)
+        listener_close(&proxy->listeners[i]);
+}
+
+static int set_up_shutdown(struct proxy *proxy)
+{
+    int error;
+
+    proxy->shutdown = (struct shutdown){.loop = &proxy->loop,
+                                        .connections = &proxy->connections,
+                                        .exchanges = proxy->exchanges,
+                                        .log = proxy->log,
+                                        .listeners = proxy->listeners,
+                                        .listener_count = LISTENERS};
+    error = shutdown_setup(&proxy->shutdown);
+    return error ? cannot("signals", strerror(-error)) : 0;
+}
+
+/* Standard output says where, once clients may come: whoever started us reads it. */
+static void announce(const struct proxy *proxy, const struct proxy_conf *conf)
+{
+    char text[LISTEN_ADDRESS_BYTES];
+
+    printf("listening http %s\n", listen_address_format(&proxy->listeners[LISTENER_HTTP].bound, text));
+    log_info("ready", "instance=%s tenant=%s origin=%s listen=%s version=" LARDER_VERSION, conf->instance,
+             conf->tenant, conf->origin, text);
+    if (conf->has_getfile)
+        printf("listening getfile %s\n",
+               listen_address_format(&proxy->listeners[LISTENER_GETFILE].bound, text));
+    fflush(stdout);
+}
+
+static int serve(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    int status;
+
+    status = loop_setup(&proxy->loop) == 0 ? 0 : cannot("event loop", strerror(errno));
+    if (status)
+        return status;
+    if ((status = set_up_cache(proxy, conf)) != 0)
+        goto err_loop;
+    if ((status = set_up_origin(proxy, conf)) != 0)
+        goto err_cache;
+    if ((status = exchange_home_create(&proxy->exchanges, &proxy->loop, &proxy->link, proxy->origin)) != 0)
+        goto err_origin;
+    if ((status = set_up_log(proxy, conf)) != 0)
+        goto err_exchanges;
+    set_up_fronts(proxy, conf);
+    if ((status = set_up_listeners(proxy, conf)) != 0)
+        goto err_fronts;
+    if ((status = set_up_shutdown(proxy)) != 0)
+        goto err_fronts;
+    announce(proxy, conf);
+    loop_run(&proxy->loop);
+
+    log_info("stopped");
+    shutdown_teardown(&proxy->shutdown);
+err_fronts:
+    tear_down_listeners(proxy);
+    connection_home_teardown(&proxy->connections);
+    front_http_teardown(&proxy->http);
+    access_log_destroy(&proxy->log);
+err_exchanges:
+    exchange_home_destroy(&proxy->exchanges);
+err_origin:
+    origin_destroy(&proxy->origin);
+err_cache:
+    cache_link_teardown(&proxy->link);
+err_loop:
+    loop_teardown(&proxy->loop);
+    return status ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct proxy proxy;
+    struct proxy_conf conf;
+    char problem[PROXY_CONF_PROBLEM_BYTES];
+
+    log_setup("proxy_client");
+    switch (proxy_conf_parse(&conf, argc, argv, problem)) {
+    case PROXY_CONF_HELP:
+        proxy_conf_help(stdout);
+        return 0;
+    case PROXY_CONF_VERSION:
+        puts("proxy_client " LARDER_VERSION);
+        return 0;
+    case PROXY_CONF_BAD:
+        fprintf(stderr, "proxy_client: %s (see --help)\n", problem);
+        return 2;
+    case PROXY_CONF_RUN:
+        break;
+    }
+    shutdown_block_signals();
+    return serve(&proxy, &conf);
+}

@@ -1,0 +1,638 @@
+/* A fetch object:
+ *
+ *     free ── origin_fetch() ──> RUNNING ── libcurl is done, or time is up ──> ENDED
+ *      ^                            │ origin_close()                             │ origin_close()
+ *      └──────── task ──────────────┴────────────────────────────────────────────┘
+ *
+ * libcurl's callbacks may not remove or resume the handle that they are called for, so both are put off to a
+ * task. A closed fetch calls nobody any more. */
+#include "origin.h"
+
+#include "invariant.h"
+#include "log.h"
+#include "origin_response.h"
+#include "origin_url.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+
+#define CONNECT_TIMEOUT_MS 5000L
+#define IDLE_CONNECTIONS   128L /* kept open towards the origin */
+#define FREE_FETCHES_KEPT  64
+#define RECEIVE_BUFFER     (64L * 1024)
+
+enum fetch_state { FETCH_FREE, FETCH_RUNNING, FETCH_ENDED };
+
+struct origin {
+    struct proxy_loop *loop;
+    struct origin_url url;
+    CURLM *multi;
+    char *ca_file;
+    struct deadline_list curl_timer; /* holds at most curl_deadline */
+    struct deadline curl_deadline;
+    struct deadline_list progress; /* fetches that wait for the origin */
+    struct origin_fetch *fetches;  /* every one that was ever made and not freed */
+    struct origin_fetch *free_fetches;
+    unsigned free_count;
+};
+
+struct origin_fetch {
+    struct origin_fetch *prev, *next; /* in origin->fetches */
+    struct origin_fetch *next_free;
+    struct origin *origin;
+    CURL *easy;
+    struct curl_slist *headers;
+    const struct origin_calls *calls; /* NULL once closed */
+    void *owner;
+    struct deadline deadline;
+    struct loop_task task;
+    struct origin_response response;
+    enum fetch_state state;
+    bool receive_paused, send_paused, resume_wanted;
+    bool timed_out;
+    char problem[CURL_ERROR_SIZE];
+};
+
+/* One socket of libcurl's in the loop. */
+struct origin_socket {
+    struct loop_watch watch;
+    struct loop_task free_later;
+    struct origin *origin;
+};
+
+static void fetch_ended(struct origin_fetch *fetch, CURLcode code);
+
+static struct origin_fetch *fetch_of_easy(CURL *easy)
+{
+    char *fetch = NULL;
+
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &fetch);
+    return (struct origin_fetch *)(void *)fetch;
+}
+
+static void take_results(struct origin *origin)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(origin->multi, &left))) {
+        if (message->msg == CURLMSG_DONE)
+            fetch_ended(fetch_of_easy(message->easy_handle), message->data.result);
+    }
+}
+
+static void socket_ready(struct loop_watch *watch, uint32_t events)
+{
+    struct origin_socket *socket = (struct origin_socket *)watch;
+    struct origin *origin = socket->origin;
+    int mask = 0;
+    int running;
+
+    mask |= events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0;
+    mask |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
+    mask |= events & EPOLLERR ? CURL_CSELECT_ERR : 0;
+    curl_multi_socket_action(origin->multi, watch->fd, mask, &running);
+    take_results(origin);
+}
+
+static void free_socket(struct loop_task *task)
+{
+    free((char *)task - offsetof(struct origin_socket, free_later));
+}
+
+static void forget_socket(struct origin *origin, struct origin_socket *socket)
+{
+    loop_unwatch(origin->loop, &socket->watch);
+    loop_put_off(origin->loop, &socket->free_later);
+}
+
+static struct origin_socket *add_socket(struct origin *origin, curl_socket_t fd, uint32_t events)
+{
+    struct origin_socket *socket = malloc(sizeof *socket);
+
+    INVARIANT(socket);
+    *socket = (struct origin_socket){
+        .watch = {.ready = socket_ready, .fd = fd}, .free_later = {.run = free_socket}, .origin = origin};
+    if (loop_watch(origin->loop, &socket->watch, events) != 0) {
+        free(socket);
+        return NULL;
+    }
+    curl_multi_assign(origin->multi, fd, socket);
+    return socket;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
+{
+    struct origin *origin = user;
+    struct origin_socket *socket = known;
+    uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (socket)
+            forget_socket(origin, socket);
+        return 0;
+    }
+    if (socket)
+        return loop_change(origin->loop, &socket->watch, events) == 0 ? 0 : -1;
+    return add_socket(origin, fd, events) ? 0 : -1;
+}
+
+static void curl_time_has_come(struct deadline *deadline)
+{
+    struct origin *origin =
+        (struct origin *)(void *)((char *)deadline - offsetof(struct origin, curl_deadline));
+    int running;
+
+    curl_multi_socket_action(origin->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    take_results(origin);
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *user)
+{
+    struct origin *origin = user;
+
+    (void)multi;
+    deadline_clear(&origin->curl_deadline);
+    if (timeout_ms >= 0) {
+        origin->curl_timer.after_ms = timeout_ms;
+        loop_arm(origin->loop, &origin->curl_timer, &origin->curl_deadline);
+    }
+    return 0;
+}
+
+/* The time-out runs while it is the origin's turn to do something. */
+static void watch_progress(struct origin_fetch *fetch)
+{
+    if (fetch->state != FETCH_RUNNING || fetch->receive_paused || fetch->send_paused)
+        deadline_clear(&fetch->deadline);
+    else
+        loop_arm(fetch->origin->loop, &fetch->origin->progress, &fetch->deadline);
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *user)
+{
+    struct origin_fetch *fetch = user;
+    size_t bytes = size * count;
+
+    if (!fetch->calls)
+        return 0;
+    watch_progress(fetch);
+    switch (origin_response_line(&fetch->response, line, bytes)) {
+    case ORIGIN_LINE_MORE:
+        return bytes;
+    case ORIGIN_LINE_HEAD:
+        fetch->calls->head(fetch->owner);
+        return bytes;
+    case ORIGIN_LINE_BAD:
+        break;
+    }
+    snprintf(fetch->problem, sizeof fetch->problem, "response head is malformed or too large");
+    return 0;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *user)
+{
+    struct origin_fetch *fetch = user;
+    size_t bytes = size * count;
+
+    if (!fetch->calls || !fetch->response.complete)
+        return 0;
+    fetch->receive_paused = !fetch->calls->body(fetch->owner, data, bytes);
+    watch_progress(fetch);
+    return fetch->receive_paused ? CURL_WRITEFUNC_PAUSE : bytes;
+}
+
+static size_t on_read(char *out, size_t size, size_t count, void *user)
+{
+    struct origin_fetch *fetch = user;
+    enum origin_body state = ORIGIN_BODY_BAD;
+    size_t got = 0;
+
+    if (fetch->calls)
+        state = fetch->calls->read_body(fetch->owner, out, size * count, &got);
+    fetch->send_paused = state == ORIGIN_BODY_WAIT;
+    watch_progress(fetch);
+    if (state == ORIGIN_BODY_BYTES)
+        return got;
+    if (state == ORIGIN_BODY_END)
+        return 0;
+    return state == ORIGIN_BODY_WAIT ? CURL_READFUNC_PAUSE : CURL_READFUNC_ABORT;
+}
+
+/* What is the same for every fetch is set once; curl_easy_reset() is never called. */
+static void easy_setup(struct origin_fetch *fetch)
+{
+    struct origin *origin = fetch->origin;
+    CURL *easy = fetch->easy;
+
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->problem);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+    curl_easy_setopt(easy, CURLOPT_READDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_URL, origin->url.connect);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* else http_proxy of the environment counts */
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (origin->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, origin->ca_file);
+}
+
+static void fetch_task(struct loop_task *task);
+
+static struct origin_fetch *fetch_new(struct origin *origin)
+{
+    struct origin_fetch *fetch = calloc(1, sizeof *fetch);
+
+    INVARIANT(fetch);
+    fetch->easy = curl_easy_init();
+    if (!fetch->easy) {
+        free(fetch);
+        return NULL;
+    }
+    fetch->origin = origin;
+    fetch->task.run = fetch_task;
+    fetch->next = origin->fetches;
+    if (fetch->next)
+        fetch->next->prev = fetch;
+    origin->fetches = fetch;
+    easy_setup(fetch);
+    return fetch;
+}
+
+static void fetch_destroy(struct origin_fetch *fetch)
+{
+    struct origin *origin = fetch->origin;
+
+    if (fetch->prev)
+        fetch->prev->next = fetch->next;
+    else
+        origin->fetches = fetch->next;
+    if (fetch->next)
+        fetch->next->prev = fetch->prev;
+    deadline_clear(&fetch->deadline);
+    curl_easy_cleanup(fetch->easy);
+    curl_slist_free_all(fetch->headers);
+    origin_response_free(&fetch->response);
+    free(fetch);
+}
+
+static struct origin_fetch *fetch_take(struct origin *origin)
+{
+    struct origin_fetch *fetch = origin->free_fetches;
+
+    if (!fetch)
+        return fetch_new(origin);
+    origin->free_fetches = fetch->next_free;
+    origin->free_count--;
+    return fetch;
+}
+
+static void fetch_give(struct origin_fetch *fetch)
+{
+    struct origin *origin = fetch->origin;
+
+    fetch->state = FETCH_FREE;
+    curl_slist_free_all(fetch->headers);
+    fetch->headers = NULL;
+    if (origin->free_count >= FREE_FETCHES_KEPT) {
+        fetch_destroy(fetch);
+        return;
+    }
+    origin->free_count++;
+    fetch->next_free = origin->free_fetches;
+    origin->free_fetches = fetch;
+}
+
+static void leave_multi(struct origin_fetch *fetch)
+{
+    if (fetch->state != FETCH_RUNNING)
+        return;
+    fetch->state = FETCH_ENDED;
+    deadline_clear(&fetch->deadline);
+    curl_multi_remove_handle(fetch->origin->multi, fetch->easy);
+}
+
+static void resume_now(struct origin_fetch *fetch)
+{
+    if (!fetch->receive_paused && !fetch->send_paused)
+        return;
+    fetch->receive_paused = fetch->send_paused = false;
+    watch_progress(fetch);
+    curl_easy_pause(fetch->easy, CURLPAUSE_CONT); /* calls on_body() for what it kept */
+    take_results(fetch->origin);
+}
+
+static void fetch_task(struct loop_task *task)
+{
+    struct origin_fetch *fetch = (struct origin_fetch *)((char *)task - offsetof(struct origin_fetch, task));
+
+    if (!fetch->calls) {
+        leave_multi(fetch);
+        fetch_give(fetch);
+    } else if (fetch->resume_wanted && fetch->state == FETCH_RUNNING) {
+        fetch->resume_wanted = false;
+        resume_now(fetch);
+    }
+}
+
+static enum origin_result result_of_code(const struct origin_fetch *fetch, CURLcode code)
+{
+    switch (code) {
+    case CURLE_OK:
+        return fetch->response.complete ? ORIGIN_OK : ORIGIN_MALFORMED;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_INTERFACE_FAILED:
+        return ORIGIN_UNREACHABLE;
+    case CURLE_OPERATION_TIMEDOUT:
+        return ORIGIN_TIMED_OUT;
+    case CURLE_PARTIAL_FILE:
+    case CURLE_GOT_NOTHING:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
+        return ORIGIN_BROKEN;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return ORIGIN_REFUSED;
+    default:
+        return ORIGIN_MALFORMED;
+    }
+}
+
+static void fetch_ended(struct origin_fetch *fetch, CURLcode code)
+{
+    enum origin_result result = fetch->timed_out ? ORIGIN_TIMED_OUT : result_of_code(fetch, code);
+
+    leave_multi(fetch);
+    if (!fetch->calls)
+        return; /* closed; its task is on the way */
+    if (result != ORIGIN_OK && fetch->problem[0] == '\0')
+        snprintf(fetch->problem, sizeof fetch->problem, "%s", curl_easy_strerror(code));
+    fetch->calls->ended(fetch->owner, result);
+}
+
+static void no_progress(struct deadline *deadline)
+{
+    struct origin_fetch *fetch =
+        (struct origin_fetch *)((char *)deadline - offsetof(struct origin_fetch, deadline));
+
+    fetch->timed_out = true;
+    snprintf(fetch->problem, sizeof fetch->problem, "no answer within %d s",
+             (int)(fetch->origin->progress.after_ms / 1000));
+    fetch_ended(fetch, CURLE_OPERATION_TIMEDOUT);
+}
+
+/* Fields that libcurl makes itself, or that we forbid it to make up. */
+static bool is_made_here(const struct http_field *field)
+{
+    return http_name_is(field, "host") || http_name_is(field, "content-length") ||
+           http_name_is(field, "transfer-encoding") || http_name_is(field, "expect") ||
+           http_name_is(field, "connection");
+}
+
+static bool append_line(struct curl_slist **list, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(*list, line);
+
+    if (longer)
+        *list = longer;
+    return longer != NULL;
+}
+
+/* libcurl's grammar: "Name: value", and "Name;" for a field with an empty value. */
+static bool append_field(struct curl_slist **list, const struct http_field *field)
+{
+    size_t room = (size_t)field->name.length + field->value.length + 3;
+    char *line = malloc(room);
+    bool done;
+
+    INVARIANT(line);
+    memcpy(line, field->name.at, field->name.length);
+    if (field->value.length == 0) {
+        memcpy(line + field->name.length, ";", 2);
+    } else {
+        memcpy(line + field->name.length, ": ", 2);
+        memcpy(line + field->name.length + 2, field->value.at, field->value.length);
+        line[room - 1] = '\0';
+    }
+    done = append_line(list, line);
+    free(line);
+    return done;
+}
+
+static bool append_host(struct curl_slist **list, const struct origin *origin)
+{
+    char line[ORIGIN_URL_MAX + 16];
+
+    snprintf(line, sizeof line, "Host: %s", origin->url.authority);
+    return append_line(list, line);
+}
+
+static bool set_headers(struct origin_fetch *fetch, const struct origin_request *request)
+{
+    bool accept = false;
+
+    if (!append_host(&fetch->headers, fetch->origin))
+        return false;
+    for (uint32_t i = 0; i < request->field_count; i++) {
+        const struct http_field *field = &request->fields[i];
+
+        accept = accept || http_name_is(field, "accept");
+        if (!is_made_here(field) && !append_field(&fetch->headers, field))
+            return false;
+    }
+    /* libcurl's own additions: a name with nothing behind the colon removes them. */
+    if (!append_line(&fetch->headers, "Expect:") || (!accept && !append_line(&fetch->headers, "Accept:")))
+        return false;
+    return curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers) == CURLE_OK;
+}
+
+static bool set_target(struct origin_fetch *fetch, struct http_span target)
+{
+    const char *base = fetch->origin->url.base_path;
+    size_t base_length = target.length == 1 && target.at[0] == '*' ? 0 : strlen(base);
+    char *text = malloc(base_length + target.length + 1);
+    CURLcode code;
+
+    INVARIANT(text);
+    memcpy(text, base, base_length);
+    memcpy(text + base_length, target.at, target.length);
+    text[base_length + target.length] = '\0';
+    code = curl_easy_setopt(fetch->easy, CURLOPT_REQUEST_TARGET, text);
+    free(text);
+    return code == CURLE_OK;
+}
+
+static bool set_method(struct origin_fetch *fetch, const struct origin_request *request)
+{
+    CURL *easy = fetch->easy;
+    char method[32];
+
+    if (request->method.length >= sizeof method)
+        return false;
+    memcpy(method, request->method.at, request->method.length);
+    method[request->method.length] = '\0';
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L); /* undoes whatever the last fetch was */
+    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)-1);
+    if (strcmp(method, "HEAD") ==
+        0) { /* a response to HEAD has no body, and a body of its own means nothing */
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    } else if (request->has_body) {
+        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        if (request->body_length != ORIGIN_LENGTH_UNKNOWN)
+            curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_length);
+    }
+    return curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
+}
+
+int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct origin_request *request,
+                 const struct origin_calls *calls, void *owner)
+{
+    struct origin_fetch *fetch = fetch_take(origin);
+
+    if (!fetch)
+        return -ENOMEM;
+    fetch->calls = calls;
+    fetch->owner = owner;
+    fetch->receive_paused = fetch->send_paused = fetch->resume_wanted = fetch->timed_out = false;
+    fetch->problem[0] = '\0';
+    origin_response_reset(&fetch->response);
+    if (!set_headers(fetch, request) || !set_target(fetch, request->target) || !set_method(fetch, request) ||
+        curl_multi_add_handle(origin->multi, fetch->easy) != CURLM_OK) {
+        fetch_give(fetch);
+        return -ENOMEM;
+    }
+    fetch->state = FETCH_RUNNING;
+    watch_progress(fetch);
+    *out = fetch;
+    return 0;
+}
+
+const struct origin_head *origin_response(const struct origin_fetch *fetch)
+{
+    return &fetch->response.head;
+}
+
+const char *origin_problem(const struct origin_fetch *fetch)
+{
+    return fetch->problem;
+}
+
+void origin_resume(struct origin_fetch *fetch)
+{
+    if (fetch->state != FETCH_RUNNING)
+        return;
+    fetch->resume_wanted = true;
+    loop_put_off(fetch->origin->loop, &fetch->task);
+}
+
+void origin_close(struct origin_fetch **fetch)
+{
+    if (!*fetch)
+        return;
+    (*fetch)->calls = NULL;
+    deadline_clear(&(*fetch)->deadline);
+    loop_put_off((*fetch)->origin->loop, &(*fetch)->task);
+    *fetch = NULL;
+}
+
+struct http_span origin_base(const struct origin *origin)
+{
+    return (struct http_span){origin->url.base, (uint32_t)strlen(origin->url.base)};
+}
+
+const char *origin_scheme(const struct origin *origin)
+{
+    return origin->url.scheme;
+}
+
+static int multi_setup(struct origin *origin)
+{
+    origin->multi = curl_multi_init();
+    if (!origin->multi)
+        return -ENOMEM;
+    curl_multi_setopt(origin->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(origin->multi, CURLMOPT_SOCKETDATA, origin);
+    curl_multi_setopt(origin->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(origin->multi, CURLMOPT_TIMERDATA, origin);
+    curl_multi_setopt(origin->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS);
+    return 0;
+}
+
+int origin_create(struct origin **out, struct proxy_loop *loop, const struct origin_options *options,
+                  char *problem, size_t problem_size)
+{
+    struct origin *origin = calloc(1, sizeof *origin);
+    int error;
+
+    *out = NULL;
+    INVARIANT(origin);
+    error = origin_url_parse(&origin->url, options->url, problem, problem_size);
+    if (error)
+        goto err_free;
+    error = -EIO;
+    snprintf(problem, problem_size, "libcurl could not be set up");
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        goto err_free;
+    error = multi_setup(origin);
+    if (error)
+        goto err_global;
+    origin->loop = loop;
+    origin->ca_file = options->ca_file ? strdup(options->ca_file) : NULL;
+    loop_add_deadlines(loop, &origin->curl_timer, 0, curl_time_has_come);
+    loop_add_deadlines(loop, &origin->progress, (int64_t)options->timeout_s * 1000, no_progress);
+    *out = origin;
+    return 0;
+
+err_global:
+    curl_global_cleanup();
+err_free:
+    free(origin);
+    return error;
+}
+
+void origin_destroy(struct origin **origin)
+{
+    struct origin *dying = *origin;
+
+    if (!dying)
+        return;
+    for (struct origin_fetch *fetch = dying->fetches; fetch; fetch = fetch->next)
+        leave_multi(fetch);
+    while (dying->fetches)
+        fetch_destroy(dying->fetches);
+    curl_multi_cleanup(dying->multi); /* closes the connections, which gives their sockets to tasks */
+    loop_finish_tasks(dying->loop);
+    deadline_clear(&dying->curl_deadline);
+    curl_global_cleanup();
+    free(dying->ca_file);
+    free(dying);
+    *origin = NULL;
+}

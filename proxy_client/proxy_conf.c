@@ -1,0 +1,203 @@
+#include "proxy_conf.h"
+
+#include "larder.h"
+#include "log.h"
+#include "size.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum option_kind { OPTION_TEXT, OPTION_ADDRESS, OPTION_SIZE, OPTION_COUNT, OPTION_SECONDS };
+
+/* One row an option: getopt's table, the checks and the help are made from it. */
+struct option_row {
+    const char *name, *argument, *help;
+    enum option_kind kind;
+    size_t offset;
+    uint64_t least, most;
+};
+
+#define FIELD(member) offsetof(struct proxy_conf, member)
+#define YEAR          (366u * 24 * 3600)
+
+static const struct option_row rows[] = {
+    {"instance", "NAME", "cache instance to use (default)", OPTION_TEXT, FIELD(instance), 0, 0},
+    {"listen", "ADDR:PORT", "serve HTTP here; [::1]:PORT for IPv6, port 0 for any", OPTION_ADDRESS,
+     FIELD(http), 0, 0},
+    {"getfile", "ADDR:PORT", "serve GETFILE here", OPTION_ADDRESS, FIELD(getfile), 0, 0},
+    {"origin", "URL", "http:// or https:// server to fetch from", OPTION_TEXT, FIELD(origin), 0, 0},
+    {"tenant", "NAME", "whose objects to share (default)", OPTION_TEXT, FIELD(tenant), 0, 0},
+    {"segments", "N", "segments in the pool (128)", OPTION_COUNT, FIELD(segments), LARDER_MIN_SEGMENTS,
+     LARDER_MAX_SEGMENTS},
+    {"segment-size", "SIZE", "bytes of a segment (64K), a multiple of 64", OPTION_SIZE, FIELD(segment_bytes),
+     LARDER_MIN_SEGMENT_BYTES, LARDER_MAX_SEGMENT_BYTES},
+    {"access-log", "FILE|-", "one line a request; - is standard output", OPTION_TEXT, FIELD(access_log), 0,
+     0},
+    {"log-level", "LEVEL", "error, warn, info or debug (info)", OPTION_TEXT, FIELD(log_level), 0, 0},
+    {"origin-timeout", "SECONDS", "for the origin's answer, and between bytes (30)", OPTION_SECONDS,
+     FIELD(origin_timeout_s), 1, YEAR},
+    {"origin-ca", "FILE", "certificates that an https origin is checked against", OPTION_TEXT,
+     FIELD(origin_ca), 0, 0},
+    {"max-request-body", "SIZE", "larger request bodies are refused (1G)", OPTION_SIZE,
+     FIELD(max_request_body), 0, INT64_MAX},
+    {"max-connections", "N", "clients at a time (what the descriptor limit allows)", OPTION_COUNT,
+     FIELD(max_connections), 1, 10000000},
+    {"header-timeout", "SECONDS", "for a request head, from its first byte (10)", OPTION_SECONDS,
+     FIELD(header_timeout_s), 1, YEAR},
+    {"idle-timeout", "SECONDS", "between requests (60)", OPTION_SECONDS, FIELD(idle_timeout_s), 1, YEAR},
+    {"body-timeout", "SECONDS", "between bytes of a request body (30)", OPTION_SECONDS, FIELD(body_timeout_s),
+     1, YEAR},
+};
+
+#define ROWS         (sizeof rows / sizeof *rows)
+#define CODE_HELP    1000
+#define CODE_VERSION 1001
+
+static enum proxy_conf_result bad(char *problem, const char *name, const char *value, const char *why)
+{
+    snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "--%s: \"%.100s\" %s", name, value, why);
+    return PROXY_CONF_BAD;
+}
+
+static enum proxy_conf_result take_number(const struct option_row *row, uint64_t *out, const char *value,
+                                          char *problem)
+{
+    uint64_t number;
+    char why[120];
+    char least[SIZE_TEXT_BYTES], most[SIZE_TEXT_BYTES];
+    bool plain = row->kind == OPTION_SIZE || (value[0] && strspn(value, "0123456789") == strlen(value));
+
+    if (!plain || size_parse(value, &number) != 0)
+        return bad(problem, row->name, value,
+                   row->kind == OPTION_SIZE ? "is not a size, such as 512M" : "is not a number");
+    if (number < row->least || number > row->most) {
+        snprintf(why, sizeof why, "is out of range (%s to %s)", size_format(row->least, least),
+                 size_format(row->most, most));
+        return bad(problem, row->name, value, why);
+    }
+    *out = number;
+    return PROXY_CONF_RUN;
+}
+
+static enum proxy_conf_result take(struct proxy_conf *conf, const struct option_row *row, const char *value,
+                                   char *problem)
+{
+    void *field = (char *)conf + row->offset;
+
+    switch (row->kind) {
+    case OPTION_TEXT:
+        *(const char **)field = value;
+        return PROXY_CONF_RUN;
+    case OPTION_ADDRESS:
+        if (listen_address_parse(value, field) != 0)
+            return bad(problem, row->name, value, "is not ADDRESS:PORT");
+        return PROXY_CONF_RUN;
+    default:
+        return take_number(row, field, value, problem);
+    }
+}
+
+static bool is_name(const char *text, const char *also, size_t longest)
+{
+    size_t length = strlen(text);
+
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && !strchr(also, c))
+            return false;
+    }
+    return length > 0 && length <= longest;
+}
+
+static enum proxy_conf_result check(struct proxy_conf *conf, char *problem)
+{
+    conf->has_http = conf->http.size > 0;
+    conf->has_getfile = conf->getfile.size > 0;
+    if (!is_name(conf->instance, "_-", 32))
+        return bad(problem, "instance", conf->instance, "is not a name of 1 to 32 letters, digits, _ and -");
+    if (!is_name(conf->tenant, "._-", 63))
+        return bad(problem, "tenant", conf->tenant, "is not a name of 1 to 63 letters, digits, ., _ and -");
+    if (conf->segment_bytes % 64 != 0)
+        return bad(problem, "segment-size", "value", "is not a multiple of 64");
+    if (!log_set_level(conf->log_level))
+        return bad(problem, "log-level", conf->log_level, "is none of error, warn, info, debug");
+    if (conf->has_http && conf->origin)
+        return PROXY_CONF_RUN;
+    snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "%s is missing",
+             conf->origin ? "--listen ADDR:PORT" : "--origin URL");
+    return PROXY_CONF_BAD;
+}
+
+static void make_getopt_table(struct option table[ROWS + 3])
+{
+    memset(table, 0, (ROWS + 3) * sizeof *table);
+    for (size_t i = 0; i < ROWS; i++)
+        table[i] = (struct option){rows[i].name, required_argument, NULL, (int)i + 1};
+    table[ROWS] = (struct option){"help", no_argument, NULL, CODE_HELP};
+    table[ROWS + 1] = (struct option){"version", no_argument, NULL, CODE_VERSION};
+}
+
+static enum proxy_conf_result refuse(char **argv, int code, char *problem)
+{
+    snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "%s %.100s", code == ':' ? "no value for" : "unknown option",
+             argv[optind - 1]);
+    return PROXY_CONF_BAD;
+}
+
+static enum proxy_conf_result take_all(struct proxy_conf *conf, int argc, char **argv, char *problem)
+{
+    struct option table[ROWS + 3];
+    enum proxy_conf_result result = PROXY_CONF_RUN;
+    int code;
+
+    make_getopt_table(table);
+    optind = 0; /* getopt starts anew, so that tests may parse often */
+    opterr = 0;
+    while (result == PROXY_CONF_RUN && (code = getopt_long(argc, argv, "+:", table, NULL)) != -1) {
+        if (code == CODE_HELP)
+            return PROXY_CONF_HELP;
+        if (code == CODE_VERSION)
+            return PROXY_CONF_VERSION;
+        result = code >= 1 && code <= (int)ROWS ? take(conf, &rows[code - 1], optarg, problem)
+                                                : refuse(argv, code, problem);
+    }
+    if (result == PROXY_CONF_RUN && optind < argc) {
+        snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "unexpected argument \"%.100s\"", argv[optind]);
+        result = PROXY_CONF_BAD;
+    }
+    return result;
+}
+
+enum proxy_conf_result proxy_conf_parse(struct proxy_conf *conf, int argc, char **argv,
+                                        char problem[PROXY_CONF_PROBLEM_BYTES])
+{
+    enum proxy_conf_result result;
+
+    *conf = (struct proxy_conf){.instance = "default",
+                                .tenant = "default",
+                                .log_level = "info",
+                                .max_request_body = 1024ull * 1024 * 1024,
+                                .origin_timeout_s = 30,
+                                .header_timeout_s = 10,
+                                .idle_timeout_s = 60,
+                                .body_timeout_s = 30};
+    result = take_all(conf, argc, argv, problem);
+    return result == PROXY_CONF_RUN ? check(conf, problem) : result;
+}
+
+void proxy_conf_help(FILE *out)
+{
+    fputs("Usage: proxy_client --listen ADDR:PORT --origin URL [OPTION]...\n"
+          "HTTP (and GETFILE) proxy in front of one origin, with the cache of this host.\n\n",
+          out);
+    for (size_t i = 0; i < ROWS; i++)
+        fprintf(out, "  --%s %s%*s%s\n", rows[i].name, rows[i].argument,
+                (int)(27 - strlen(rows[i].name) - strlen(rows[i].argument)), "", rows[i].help);
+    fputs("  --version                      print the version\n"
+          "  --help                         print this\n",
+          out);
+}

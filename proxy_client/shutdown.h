@@ -1,0 +1,34 @@
+/* shutdown.h: signals of the operator, and an end within bounded time.
+ *
+ *     RUNNING ── SIGINT, SIGTERM ──> STOPPING ── nothing goes on any more, or 10 s, or a second signal ──>
+ * the loop stops STOPPING: nobody new is accepted, each connection ends with the response that it is at,
+ * fills are finished. SIGHUP and SIGUSR1 reopen the access log.
+ *
+ * Threads: one. The signals must be blocked before any thread is made: shutdown_block_signals(). */
+#ifndef LARDER_SHUTDOWN_H
+#define LARDER_SHUTDOWN_H
+
+#include "access_log.h"
+#include "connection.h"
+#include "exchange.h"
+#include "listener.h"
+
+struct shutdown {
+    struct loop_watch watch; /* a signalfd */
+    struct proxy_loop *loop;
+    struct connection_home *connections;
+    struct exchange_home *exchanges;
+    struct access_log *log;
+    struct listener *listeners;
+    unsigned listener_count;
+    bool stopping;
+    struct deadline_list limits, looks;
+    struct deadline limit, look;
+};
+
+void shutdown_block_signals(void);
+/* The caller has filled in what is to be stopped. 0 or -errno. */
+int shutdown_setup(struct shutdown *shutdown);
+void shutdown_teardown(struct shutdown *shutdown);
+
+#endif
