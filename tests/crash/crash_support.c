@@ -1,0 +1,709 @@
+#include "crash_support.h"
+
+#include "log.h"
+#include "shm_guard.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROWS_MAX      512
+#define INSTANCES_MAX 512
+
+/* Instances that were begun and have not ended, shared with the processes that tests run in. */
+static char (*begun)[TEST_INSTANCE_BYTES];
+
+uint8_t pattern_byte(uint64_t seed, uint64_t offset)
+{
+    return (uint8_t)((offset % 251) * 7 + offset / 65536 * 13 + seed * 101 + 1);
+}
+
+void fill_pattern(uint8_t *out, uint64_t seed, uint64_t offset, uint64_t length)
+{
+    for (uint64_t i = 0; i < length; i++)
+        out[i] = pattern_byte(seed, offset + i);
+}
+
+bool is_pattern(const uint8_t *bytes, uint64_t seed, uint64_t offset, uint64_t length)
+{
+    for (uint64_t i = 0; i < length; i++) {
+        if (bytes[i] != pattern_byte(seed, offset + i))
+            return false;
+    }
+    return true;
+}
+
+int64_t soon_ms(int64_t from_now_ms)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + from_now_ms;
+}
+
+/* ---- story -------------------------------------------------------------------------------------------- */
+
+static void note_begun(const char *instance)
+{
+    for (int i = 0; i < INSTANCES_MAX; i++) {
+        if (begun[i][0] == '\0') {
+            snprintf(begun[i], sizeof(begun[i]), "%s", instance);
+            return;
+        }
+    }
+}
+
+static void note_ended(const char *instance)
+{
+    for (int i = 0; i < INSTANCES_MAX; i++) {
+        if (strcmp(begun[i], instance) == 0)
+            begun[i][0] = '\0';
+    }
+}
+
+void story_begin(struct story *story, const char *name)
+{
+    *story = (struct story){.runs = false};
+    test_instance_name(story->instance, name);
+    note_begun(story->instance);
+    story->before = test_footprint(story->instance);
+}
+
+void story_start_cache(struct story *story, const char *const arguments[])
+{
+    char *argv[16] = {(char[]){"cache_server"}, (char[]){"--instance"}, story->instance,
+                      (char[]){"--log-level"}, (char[]){"error"}};
+    char line[256];
+
+    for (int i = 0; arguments && arguments[i]; i++)
+        argv[5 + i] = strdup(arguments[i]);
+    ck_assert_int_eq(test_child_start(&story->cache, argv), 0);
+    for (int i = 5; argv[i]; i++)
+        free(argv[i]);
+    ck_assert(test_child_line(&story->cache, line, sizeof(line), TEST_DEADLINE_MS));
+    ck_assert_str_eq(line, "ready");
+    story->runs = true;
+}
+
+void story_kill_cache(struct story *story)
+{
+    ck_assert_int_eq(test_child_stop(&story->cache, SIGKILL, TEST_DEADLINE_MS), 128 + SIGKILL);
+    story->runs = false;
+}
+
+bool story_queue_exists(const struct story *story)
+{
+    char name[NAMES_BYTES];
+    mqd_t queue;
+
+    names_command_queue(name, story->instance);
+    if (mq_open_existing(&queue, name, O_WRONLY))
+        return false;
+    mq_close(queue);
+    return true;
+}
+
+void story_stop_cache(struct story *story)
+{
+    ck_assert_int_eq(test_child_stop(&story->cache, SIGTERM, TEST_DEADLINE_MS), 0);
+    story->runs = false;
+    ck_assert(!story_queue_exists(story));
+}
+
+void story_end(struct story *story)
+{
+    if (story->runs)
+        story_stop_cache(story);
+    ck_assert(test_nothing_left(story->instance, &story->before));
+    note_ended(story->instance);
+}
+
+/* ---- asking the cache --------------------------------------------------------------------------------- */
+
+static const struct pool_shape asker_shape = {.segments = 1, .segment_bytes = 65536, .ring_entries = 16};
+
+static void asker_appear(struct liar *asker, const struct story *story)
+{
+    *asker = (struct liar){.registration = 0};
+    ck_assert_msg(endpoint_create(&asker->endpoint, story->instance, &asker_shape) == 0, "%s",
+                  asker->endpoint.problem);
+    ck_assert_msg(endpoint_reach(&asker->endpoint) == ENDPOINT_REACHED, "%s", asker->endpoint.problem);
+}
+
+static void expect(struct liar *liar, enum wire_type type, union wire_message *message)
+{
+    ck_assert_msg(liar_receive(liar, message, TEST_DEADLINE_MS), "the cache does not answer");
+    ck_assert_msg(message->header.type == type, "%s instead of %s: %s", wire_type_name(message->header.type),
+                  wire_type_name(type),
+                  message->header.type == WIRE_REFUSED ? wire_refusal_text(message->wire_refused.reason) : "");
+}
+
+static void say_hello(struct liar *liar, enum wire_role role, const char *tenant)
+{
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_HELLO, liar->endpoint.token);
+    struct wire_hello *hello = &message.wire_hello;
+
+    hello->secret = liar->endpoint.secret;
+    hello->role = role;
+    hello->segments = liar->endpoint.pool.shape.segments;
+    hello->segment_bytes = liar->endpoint.pool.shape.segment_bytes;
+    hello->ring_entries = liar->endpoint.pool.shape.ring_entries;
+    snprintf(hello->tenant, sizeof(hello->tenant), "%s", tenant);
+    liar_send(liar, &message, length);
+    expect(liar, WIRE_WELCOME, &message);
+    liar->registration = message.wire_welcome.registration;
+}
+
+static uint32_t ask_for_rows(struct liar *asker, struct wire_row *rows, int most, int *count, uint32_t cursor)
+{
+    struct segment_pool *pool = &asker->endpoint.pool;
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_STATS, asker->endpoint.token);
+
+    message.wire_stats.registration = asker->registration;
+    message.wire_stats.secret = asker->endpoint.secret;
+    message.wire_stats.cursor = cursor;
+    liar_send(asker, &message, length);
+    expect(asker, WIRE_STATS_ROWS, &message);
+    ck_assert(segment_win_read(pool, 0));
+    for (uint32_t i = 0; i < message.wire_stats_rows.rows && *count < most; i++)
+        memcpy(&rows[(*count)++], segment_payload(pool, 0) + i * sizeof(*rows), sizeof(*rows));
+    segment_post_write(pool, 0);
+    return message.wire_stats_rows.next_cursor;
+}
+
+int story_rows(const struct story *story, struct wire_row *rows, int most)
+{
+    struct liar asker;
+    uint32_t cursor = 0;
+    int count = 0;
+
+    asker_appear(&asker, story);
+    say_hello(&asker, WIRE_ROLE_ADMIN, NAMES_DEFAULT);
+    do
+        cursor = ask_for_rows(&asker, rows, most, &count, cursor);
+    while (cursor != 0);
+    liar_end(&asker, true);
+    return count;
+}
+
+struct wire_row story_numbers(const struct story *story)
+{
+    static struct wire_row rows[ROWS_MAX];
+
+    ck_assert_int_ge(story_rows(story, rows, ROWS_MAX), 1);
+    ck_assert_uint_eq(rows[0].kind, WIRE_ROW_CACHE);
+    return rows[0];
+}
+
+uint64_t gauge_of(const struct wire_row *row, enum gauge gauge)
+{
+    return row->values[COUNTER_COUNT + gauge];
+}
+
+uint64_t story_counter(const struct story *story, enum counter counter)
+{
+    return story_numbers(story).values[counter];
+}
+
+uint64_t story_gauge(const struct story *story, enum gauge gauge)
+{
+    struct wire_row row = story_numbers(story);
+
+    return gauge_of(&row, gauge);
+}
+
+struct awaited {
+    const struct story *story;
+    int place;
+    uint64_t value, seen;
+};
+
+static bool has_value(void *context)
+{
+    struct awaited *awaited = context;
+
+    awaited->seen = story_numbers(awaited->story).values[awaited->place];
+    return awaited->seen == awaited->value;
+}
+
+static void await_value(const struct story *story, int place, uint64_t value)
+{
+    struct awaited awaited = {story, place, value, 0};
+
+    ck_assert_msg(test_wait_until(has_value, &awaited, TEST_DEADLINE_MS), "%s is %llu and never %llu",
+                  counter_infos[place].name, (unsigned long long)awaited.seen, (unsigned long long)value);
+}
+
+void story_await_counter(const struct story *story, enum counter counter, uint64_t value)
+{
+    await_value(story, (int)counter, value);
+}
+
+void story_await_gauge(const struct story *story, enum gauge gauge, uint64_t value)
+{
+    await_value(story, COUNTER_COUNT + (int)gauge, value);
+}
+
+bool story_answers(const struct story *story)
+{
+    union wire_message message;
+    struct liar asker;
+
+    asker_appear(&asker, story);
+    size_t length = wire_prepare(&message, WIRE_PING, asker.endpoint.token);
+    message.wire_ping.cookie = 77;
+    bool answered = mq_send_message(asker.endpoint.command, &message, length) == 0 &&
+                    liar_receive(&asker, &message, TEST_DEADLINE_MS) && message.header.type == WIRE_PONG &&
+                    message.wire_pong.cookie == 77 && message.wire_pong.pid == (uint32_t)story->cache.pid;
+    liar_end(&asker, false);
+    return answered;
+}
+
+/* ---- peer --------------------------------------------------------------------------------------------- */
+
+void peer_create_with(struct peer *peer, const struct story *story, const char *tenant, uint32_t segments,
+                      uint32_t segment_bytes)
+{
+    struct larder_options options = {story->instance, tenant, segments, segment_bytes};
+    char problem[512];
+
+    ck_assert_msg(larder_client_create(&peer->client, &options, problem, sizeof(problem)) == 0, "%s",
+                  problem);
+    if (story->runs)
+        peer_expect(peer, LARDER_EVENT_ATTACHED);
+}
+
+void peer_create(struct peer *peer, const struct story *story, const char *tenant)
+{
+    peer_create_with(peer, story, tenant, PEER_SEGMENTS, PEER_SEGMENT_BYTES);
+}
+
+void peer_destroy(struct peer *peer)
+{
+    larder_client_destroy(&peer->client);
+    ck_assert_ptr_null(peer->client);
+}
+
+bool peer_next(struct peer *peer, struct larder_event *event, int deadline_ms)
+{
+    int64_t deadline = test_now_ms() + deadline_ms;
+
+    while (!larder_client_next(peer->client, event)) {
+        struct pollfd wait = {.fd = larder_client_fd(peer->client), .events = POLLIN};
+        int64_t left = deadline - test_now_ms();
+
+        if (left < 0)
+            return false;
+        larder_client_flush(peer->client);
+        if (poll(&wait, 1, larder_client_may_sleep(peer->client) ? (int)left : 0) > 0)
+            larder_client_wake(peer->client);
+    }
+    return true;
+}
+
+struct larder_event peer_expect(struct peer *peer, enum larder_event_kind kind)
+{
+    struct larder_event event;
+
+    ck_assert_msg(peer_next(peer, &event, TEST_DEADLINE_MS), "no event of kind %d; %s", (int)kind,
+                  larder_client_problem(peer->client));
+    ck_assert_msg(event.kind == kind, "event of kind %d and status %d instead of kind %d; %s", (int)event.kind,
+                  (int)event.status, (int)kind, larder_client_problem(peer->client));
+    return event;
+}
+
+static void give_back(struct peer *peer, struct larder_event *event)
+{
+    if (event->segment)
+        larder_segment_return(peer->client, &event->segment);
+}
+
+struct larder_segment *peer_borrow(struct peer *peer)
+{
+    struct larder_segment *segment;
+
+    ck_assert_int_eq(larder_segment_borrow(peer->client, &segment), 0);
+    return segment;
+}
+
+struct larder_segment *peer_key(struct peer *peer, const char *key)
+{
+    struct larder_segment *segment = peer_borrow(peer);
+
+    memcpy(segment->data, key, strlen(key));
+    return segment;
+}
+
+struct larder_event peer_lookup(struct peer *peer, const char *key, uint32_t flags)
+{
+    struct larder_segment *segment = peer_key(peer, key);
+
+    ck_assert_int_eq(larder_lookup(peer->client, &segment, (uint32_t)strlen(key), flags, peer), 0);
+    ck_assert_ptr_null(segment);
+    struct larder_event event = peer_expect(peer, LARDER_EVENT_LOOKUP);
+    ck_assert_ptr_eq(event.user, peer);
+    return event;
+}
+
+uint64_t peer_lease(struct peer *peer, const char *key)
+{
+    struct larder_event event = peer_lookup(peer, key, LARDER_LOOKUP_LEASE);
+
+    ck_assert_int_eq(event.status, LARDER_MISS);
+    ck_assert_uint_ne(event.lease, 0);
+    give_back(peer, &event);
+    return event.lease;
+}
+
+enum larder_status peer_begin_fill(struct peer *peer, uint64_t lease, const char *key, uint64_t size)
+{
+    struct larder_segment *segment = peer_key(peer, key);
+    uint32_t key_length = (uint32_t)strlen(key);
+    struct larder_fill fill = {
+        .lease = lease,
+        .key_length = key_length,
+        .meta_length = 4,
+        .object_size = size,
+        .fresh_until = soon_ms(3600000),
+        .keep_until = soon_ms(7200000),
+    };
+
+    memcpy(segment->data + key_length, "meta", 4);
+    ck_assert_int_eq(larder_fill_begin(peer->client, &fill, &segment, NULL), 0);
+    struct larder_event event = peer_expect(peer, LARDER_EVENT_FILL_BEGIN);
+    give_back(peer, &event);
+    return event.status;
+}
+
+enum larder_status peer_fill_data(struct peer *peer, uint64_t lease, uint64_t seed, uint64_t offset,
+                                  uint32_t length)
+{
+    struct larder_segment *segment = peer_borrow(peer);
+
+    fill_pattern(segment->data, seed, offset, length);
+    ck_assert_int_eq(larder_fill_data(peer->client, lease, offset, &segment, length, NULL), 0);
+    struct larder_event event = peer_expect(peer, LARDER_EVENT_FILL_DATA);
+    give_back(peer, &event);
+    return event.status;
+}
+
+enum larder_status peer_end_fill(struct peer *peer, uint64_t lease, uint64_t size)
+{
+    ck_assert_int_eq(larder_fill_end(peer->client, lease, size, NULL), 0);
+    return peer_expect(peer, LARDER_EVENT_FILL_END).status;
+}
+
+void peer_store(struct peer *peer, const char *key, uint64_t seed, uint64_t size)
+{
+    uint64_t lease = peer_lease(peer, key);
+
+    ck_assert_int_eq(peer_begin_fill(peer, lease, key, size), LARDER_OK);
+    for (uint64_t offset = 0; offset < size;) {
+        uint64_t length = size - offset < PEER_SEGMENT_BYTES ? size - offset : PEER_SEGMENT_BYTES;
+        ck_assert_int_eq(peer_fill_data(peer, lease, seed, offset, (uint32_t)length), LARDER_OK);
+        offset += length;
+    }
+    if (size > 0)
+        ck_assert_int_eq(peer_end_fill(peer, lease, size), LARDER_OK);
+}
+
+static void read_rest(struct peer *peer, uint64_t handle, uint64_t seed, uint64_t offset, uint64_t size)
+{
+    while (offset < size) {
+        struct larder_segment *segment = peer_borrow(peer);
+        ck_assert_int_eq(larder_read(peer->client, handle, offset, &segment, PEER_SEGMENT_BYTES, NULL), 0);
+        struct larder_event event = peer_expect(peer, LARDER_EVENT_READ);
+        ck_assert_int_eq(event.status, LARDER_OK);
+        ck_assert_uint_eq(event.offset, offset);
+        ck_assert_uint_gt(event.length, 0);
+        ck_assert(is_pattern(event.segment->data, seed, offset, event.length));
+        offset += event.length;
+        give_back(peer, &event);
+    }
+    ck_assert_uint_eq(offset, size);
+}
+
+void peer_check(struct peer *peer, const char *key, uint64_t seed, uint64_t size)
+{
+    struct larder_event event = peer_lookup(peer, key, 0);
+
+    ck_assert_int_eq(event.status, LARDER_HIT);
+    ck_assert_uint_eq(event.object_size, size);
+    ck_assert_uint_eq(event.meta_length, 4);
+    ck_assert_mem_eq(event.segment->data, "meta", 4);
+    ck_assert(is_pattern(event.segment->data + 4, seed, 0, event.length));
+    give_back(peer, &event);
+    if (event.handle == 0) {
+        ck_assert_uint_eq(event.length, size);
+        return;
+    }
+    read_rest(peer, event.handle, seed, event.length, size);
+    larder_release(peer->client, event.handle);
+    larder_client_flush(peer->client);
+}
+
+void peer_check_miss(struct peer *peer, const char *key)
+{
+    struct larder_event event = peer_lookup(peer, key, 0);
+
+    ck_assert_int_eq(event.status, LARDER_MISS);
+    ck_assert_uint_eq(event.handle + event.lease, 0);
+    give_back(peer, &event);
+}
+
+uint64_t peer_pin(struct peer *peer, const char *key)
+{
+    struct larder_event event = peer_lookup(peer, key, 0);
+
+    ck_assert_int_eq(event.status, LARDER_HIT);
+    ck_assert_uint_ne(event.handle, 0);
+    give_back(peer, &event);
+    return event.handle;
+}
+
+void peer_is_served(struct peer *peer)
+{
+    static uint64_t number;
+    char key[64];
+
+    number++;
+    snprintf(key, sizeof(key), "served-%d-%llu", (int)getpid(), (unsigned long long)number);
+    peer_store(peer, key, number, 3 * PEER_SEGMENT_BYTES + 5);
+    peer_check(peer, key, number, 3 * PEER_SEGMENT_BYTES + 5);
+}
+
+/* ---- liar --------------------------------------------------------------------------------------------- */
+
+static const struct pool_shape liar_shape = {.segments = 8, .segment_bytes = 4096, .ring_entries = 16};
+
+static void appear_with(struct liar *liar, const struct story *story, const struct pool_shape *shape)
+{
+    *liar = (struct liar){.registration = 0};
+    ck_assert_msg(endpoint_create(&liar->endpoint, story->instance, shape) == 0, "%s", liar->endpoint.problem);
+    ck_assert_msg(endpoint_reach(&liar->endpoint) == ENDPOINT_REACHED, "%s", liar->endpoint.problem);
+}
+
+void liar_appear(struct liar *liar, const struct story *story)
+{
+    appear_with(liar, story, &liar_shape);
+}
+
+void liar_register_with(struct liar *liar, const struct story *story, const char *tenant,
+                        const struct pool_shape *shape)
+{
+    appear_with(liar, story, shape);
+    say_hello(liar, WIRE_ROLE_PROXY, tenant);
+}
+
+void liar_register(struct liar *liar, const struct story *story, const char *tenant)
+{
+    liar_register_with(liar, story, tenant, &liar_shape);
+}
+
+void liar_end(struct liar *liar, bool bye)
+{
+    if (bye) {
+        union wire_message message;
+        size_t length = wire_prepare(&message, WIRE_BYE, liar->endpoint.token);
+
+        message.wire_bye.registration = liar->registration;
+        message.wire_bye.secret = liar->endpoint.secret;
+        liar_send(liar, &message, length);
+    }
+    endpoint_destroy(&liar->endpoint);
+}
+
+void liar_send(struct liar *liar, const void *bytes, size_t length)
+{
+    struct pollfd room = {.fd = liar->endpoint.command, .events = POLLOUT};
+    int error;
+
+    while ((error = mq_send_message(liar->endpoint.command, bytes, length)) == -EAGAIN)
+        ck_assert_msg(poll(&room, 1, TEST_DEADLINE_MS) == 1, "the cache does not read its queue");
+    ck_assert_int_eq(error, 0);
+}
+
+bool liar_receive(struct liar *liar, union wire_message *message, int deadline_ms)
+{
+    int64_t deadline = test_now_ms() + deadline_ms;
+
+    for (;;) {
+        struct pollfd wait = {.fd = liar->endpoint.reply, .events = POLLIN};
+        int64_t left = deadline - test_now_ms();
+
+        if (left < 0 || poll(&wait, 1, (int)left) != 1)
+            return false;
+        int length = mq_receive_message(liar->endpoint.reply, message);
+        ck_assert_int_ge(length, 0);
+        ck_assert_int_eq(wire_decode(message, (size_t)length), WIRE_DECODED);
+        ck_assert_uint_eq(message->header.token, liar->endpoint.token);
+        if (message->header.type != WIRE_CACHE_BELL)
+            return true;
+    }
+}
+
+void liar_expect_refusal(struct liar *liar, uint32_t type, enum wire_refusal reason)
+{
+    union wire_message message;
+
+    expect(liar, WIRE_REFUSED, &message);
+    ck_assert_uint_eq(message.wire_refused.type, type);
+    ck_assert_uint_eq(message.wire_refused.reason, reason);
+}
+
+void liar_bell(struct liar *liar)
+{
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_BELL, liar->endpoint.token);
+
+    message.wire_bell.registration = liar->registration;
+    liar_send(liar, &message, length);
+}
+
+void liar_put(struct liar *liar, const struct wire_request *request)
+{
+    struct ring *requests = &liar->endpoint.pool.requests;
+
+    ck_assert_int_eq(ring_put(requests, request), RING_OK);
+    ring_publish(requests);
+    liar_bell(liar);
+}
+
+struct taking {
+    struct liar *liar;
+    struct wire_completion completion;
+};
+
+static bool completion_is_there(void *context)
+{
+    struct taking *taking = context;
+
+    return ring_take(&taking->liar->endpoint.pool.completions, &taking->completion) == RING_OK;
+}
+
+struct wire_completion liar_completion(struct liar *liar)
+{
+    struct taking taking = {.liar = liar};
+
+    ck_assert_msg(test_wait_until(completion_is_there, &taking, TEST_DEADLINE_MS), "no completion");
+    ring_consumed(&liar->endpoint.pool.completions);
+    return taking.completion;
+}
+
+struct wire_completion liar_expect(struct liar *liar, const struct wire_request *request,
+                                   enum wire_status status)
+{
+    liar_put(liar, request);
+    struct wire_completion completion = liar_completion(liar);
+    ck_assert_msg(completion.status == status, "operation %d: status %d instead of %d", (int)request->op,
+                  (int)completion.status, (int)status);
+    ck_assert_uint_eq(completion.cookie, request->cookie);
+    ck_assert_uint_eq(completion.registration, request->registration);
+    ck_assert_uint_eq(completion.op, request->op);
+    return completion;
+}
+
+struct wire_request liar_request(struct liar *liar, enum wire_op op)
+{
+    return (struct wire_request){
+        .op = (uint8_t)op,
+        .segment = WIRE_NO_SEGMENT,
+        .registration = liar->registration,
+        .cookie = ++liar->cookie * 0x100000001u,
+    };
+}
+
+void liar_hand_over(struct liar *liar, uint32_t segment, const char *bytes)
+{
+    ck_assert(segment_win_write(&liar->endpoint.pool, segment));
+    memcpy(segment_payload(&liar->endpoint.pool, segment), bytes, strlen(bytes));
+    segment_post_read(&liar->endpoint.pool, segment);
+}
+
+void liar_take_back(struct liar *liar, uint32_t segment)
+{
+    const struct segment_pool *pool = &liar->endpoint.pool;
+
+    ck_assert(segment_win_read(pool, segment) || segment_win_write(pool, segment));
+    segment_post_write(pool, segment);
+}
+
+/* ---- program ------------------------------------------------------------------------------------------ */
+
+pid_t start_child(void (*act)(void *), void *context)
+{
+    pid_t pid = fork();
+
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        act(context);
+        _exit(0);
+    }
+    return pid;
+}
+
+int end_child(pid_t pid, int signal)
+{
+    int status;
+
+    if (signal)
+        kill(pid, signal);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* What a failed test has left. Its processes are dead: Check has killed its process group. */
+static void remove_names(const char *instance)
+{
+    char name[NAMES_BYTES];
+    DIR *directory = opendir("/dev/shm");
+    struct dirent *entry;
+    uint64_t token;
+
+    names_command_queue(name, instance);
+    mq_unlink(name);
+    while (directory && (entry = readdir(directory))) {
+        if (!names_peer_parse(entry->d_name, instance, &token))
+            continue;
+        names_peer(name, instance, token);
+        mq_unlink(name);
+        shm_unlink(name);
+    }
+    if (directory)
+        closedir(directory);
+}
+
+int crash_main(const char *name, void (*add_cases)(TCase *))
+{
+    Suite *suite = suite_create(name);
+    TCase *tcase = tcase_create(name);
+    SRunner *runner = srunner_create(suite);
+
+    log_set_level("error");
+    shm_guard_setup();
+    begun = mmap(NULL, sizeof(*begun) * INSTANCES_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (begun == MAP_FAILED)
+        return EXIT_FAILURE;
+    tcase_set_timeout(tcase, 60);
+    add_cases(tcase);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    for (int i = 0; i < INSTANCES_MAX; i++) {
+        if (begun[i][0] != '\0')
+            remove_names(begun[i]);
+    }
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,142 @@
+/* crash_support.h: a cache in a process of its own, honest clients, and liars.
+ *
+ *     story    one instance: its cache is started, killed, asked for its numbers, and leaves nothing
+ *     peer     an honest client through larder.h, one operation at a time
+ *     liar     a registration made by hand, which may say and write what it likes
+ *
+ * All of it asserts by itself, so that a test reads as what happens. A test runs in a process (and process
+ * group) of its own; what a failed one leaves is removed by crash_main(), so that it cannot disturb others.
+ */
+#ifndef LARDER_CRASH_SUPPORT_H
+#define LARDER_CRASH_SUPPORT_H
+
+#include "counters.h"
+#include "endpoint.h"
+#include "larder.h"
+#include "test_support.h"
+#include "wire.h"
+
+#include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
+
+/* Byte `offset` of body number `seed`. */
+uint8_t pattern_byte(uint64_t seed, uint64_t offset);
+void fill_pattern(uint8_t *out, uint64_t seed, uint64_t offset, uint64_t length);
+bool is_pattern(const uint8_t *bytes, uint64_t seed, uint64_t offset, uint64_t length);
+int64_t soon_ms(int64_t from_now_ms); /* wall clock */
+
+/* ---- story -------------------------------------------------------------------------------------------- */
+
+struct story {
+    char instance[TEST_INSTANCE_BYTES];
+    struct test_footprint before;
+    struct test_child cache;
+    bool runs;
+};
+
+void story_begin(struct story *story, const char *name);
+/* `arguments`: up to six more for cache_server, ended with NULL; may be NULL itself. Returns when it is ready. */
+void story_start_cache(struct story *story, const char *const arguments[]);
+void story_kill_cache(struct story *story);
+/* SIGTERM; the cache must end with status 0 and take its queue's name with it. */
+void story_stop_cache(struct story *story);
+/* Stops the cache if it runs; nothing may be left. */
+void story_end(struct story *story);
+bool story_queue_exists(const struct story *story);
+
+/* The cache's numbers. All rows; returns how many. */
+int story_rows(const struct story *story, struct wire_row *rows, int most);
+struct wire_row story_numbers(const struct story *story); /* the cache's row */
+uint64_t gauge_of(const struct wire_row *row, enum gauge gauge);
+uint64_t story_counter(const struct story *story, enum counter counter);
+uint64_t story_gauge(const struct story *story, enum gauge gauge);
+void story_await_counter(const struct story *story, enum counter counter, uint64_t value);
+void story_await_gauge(const struct story *story, enum gauge gauge, uint64_t value);
+/* PING, answered in time: the cache lives and its loop turns. */
+bool story_answers(const struct story *story);
+
+/* ---- peer --------------------------------------------------------------------------------------------- */
+
+struct peer {
+    struct larder_client *client;
+};
+
+#define PEER_SEGMENTS      16u
+#define PEER_SEGMENT_BYTES 16384u
+
+void peer_create(struct peer *peer, const struct story *story, const char *tenant);
+void peer_create_with(struct peer *peer, const struct story *story, const char *tenant, uint32_t segments,
+                      uint32_t segment_bytes);
+void peer_destroy(struct peer *peer);
+/* The next event, whatever it is; false at the deadline. Flushes, arms and sleeps as larder.h says. */
+bool peer_next(struct peer *peer, struct larder_event *event, int deadline_ms);
+/* The next event, which must be of this kind. */
+struct larder_event peer_expect(struct peer *peer, enum larder_event_kind kind);
+struct larder_segment *peer_borrow(struct peer *peer);
+/* Borrows a segment and writes the key into it; NULL while not attached. */
+struct larder_segment *peer_key(struct peer *peer, const char *key);
+struct larder_event peer_lookup(struct peer *peer, const char *key, uint32_t flags);
+/* Looks up for a lease, which must be granted. */
+uint64_t peer_lease(struct peer *peer, const char *key);
+enum larder_status peer_begin_fill(struct peer *peer, uint64_t lease, const char *key, uint64_t size);
+enum larder_status peer_fill_data(struct peer *peer, uint64_t lease, uint64_t seed, uint64_t offset,
+                                  uint32_t length);
+enum larder_status peer_end_fill(struct peer *peer, uint64_t lease, uint64_t size);
+/* Stores the pattern `seed` under the key, fresh for an hour. */
+void peer_store(struct peer *peer, const char *key, uint64_t seed, uint64_t size);
+/* Looks up and reads all of it; every byte must be right, and nothing stays pinned. */
+void peer_check(struct peer *peer, const char *key, uint64_t seed, uint64_t size);
+void peer_check_miss(struct peer *peer, const char *key);
+/* Looks up an object larger than a segment and keeps it pinned. */
+uint64_t peer_pin(struct peer *peer, const char *key);
+/* Stores and reads back something of its own: this peer is served as if nothing had happened. */
+void peer_is_served(struct peer *peer);
+
+/* ---- liar --------------------------------------------------------------------------------------------- */
+
+struct liar {
+    struct endpoint endpoint;
+    uint64_t registration;
+    uint64_t cookie;
+};
+
+/* Queue and pool only; the command queue is reached. */
+void liar_appear(struct liar *liar, const struct story *story);
+/* And registered. */
+void liar_register(struct liar *liar, const struct story *story, const char *tenant);
+void liar_register_with(struct liar *liar, const struct story *story, const char *tenant,
+                        const struct pool_shape *shape);
+/* Removes its objects; says BYE if `bye`. */
+void liar_end(struct liar *liar, bool bye);
+/* Any bytes, as a message to the cache. Waits for room in the queue. */
+void liar_send(struct liar *liar, const void *bytes, size_t length);
+/* The next message but bells; false at the deadline. */
+bool liar_receive(struct liar *liar, union wire_message *message, int deadline_ms);
+void liar_expect_refusal(struct liar *liar, uint32_t type, enum wire_refusal reason);
+/* Puts an entry, publishes, and rings whether or not the cache sleeps. */
+void liar_put(struct liar *liar, const struct wire_request *request);
+void liar_bell(struct liar *liar);
+struct wire_completion liar_completion(struct liar *liar);
+/* Both: the completion's status must be this one. */
+struct wire_completion liar_expect(struct liar *liar, const struct wire_request *request,
+                                   enum wire_status status);
+/* A request of this registration with a cookie of its own and no segment. */
+struct wire_request liar_request(struct liar *liar, enum wire_op op);
+/* Writes the key into a segment and hands it over. */
+void liar_hand_over(struct liar *liar, uint32_t segment, const char *bytes);
+/* Takes back what a completion gave, to read or to write. */
+void liar_take_back(struct liar *liar, uint32_t segment);
+
+/* ---- program ------------------------------------------------------------------------------------------ */
+
+/* Runs a child that ends by itself or by being killed. */
+pid_t start_child(void (*act)(void *), void *context);
+int end_child(pid_t pid, int signal); /* exit status, or 128 + signal */
+
+int crash_main(const char *name, void (*add_cases)(TCase *));
+
+#endif

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# Bad input gets a clear error and loses nothing.
+source "$(dirname "$0")/../support/e2e.sh"
+e2e_begin bad
+
+start_origin --max-age 3600
+start_cache --memory 64M
+start_proxy proxy --origin-timeout 2
+await_proxies 1
+PROXY=${HTTP[proxy]}
+
+# ---- requests that are not HTTP ----
+
+expect_refused() { # STATUS_PATTERN REQUEST (printf format): answered and closed
+    # shellcheck disable=SC2059 # it is a format
+    printf "$2" | raw "$DIR/answer" "$PROXY"
+    expect_match "answer to $2" "$(head -n 1 "$DIR/answer" | tr -d '\0')" "^HTTP/1\.1 $1 "
+    get_ok "$DIR/body" "http://$PROXY/good?size=100"
+}
+
+expect_refused 400 'nonsense\r\n\r\n'
+expect_refused 400 '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n'
+expect_refused 400 'GET /x HTTP/1.1\r\nHost: a\r\nNo colon\r\n\r\n'
+expect_refused 400 'GET /x HTTP/1.1\r\nHost: a\r\nSpace : b\r\n\r\n'
+expect_refused 400 'GET /x HTTP/1.1\r\n\r\n'
+expect_refused 400 'GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'
+expect_refused 400 'GET x HTTP/1.1\r\nHost: a\r\n\r\n'
+expect_refused 400 'POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd'
+expect_refused 400 'POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc'
+expect_refused 400 'POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
+expect_refused '(400|501)' 'POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nabc'
+expect_refused '(400|505)' 'GET /x HTTP/3.0\r\nHost: a\r\n\r\n'
+expect_refused '(400|405|501)' 'CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n'
+expect_refused 417 'POST /x HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc'
+expect_origin '.by_path | keys | join(" ")' /good
+
+# A chunk that is none, in the middle of a body that is being passed on.
+printf 'PUT /x?echo=1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n' |
+    raw "$DIR/answer" "$PROXY"
+expect_no_match "a body with a broken chunk" "$(head -n 1 "$DIR/answer")" ' 200 '
+get_ok "$DIR/body" "http://$PROXY/good?size=100"
+
+# ---- the command lines ----
+
+expect_exit() { # STATUS MESSAGE_PATTERN COMMAND...
+    local wanted=$1 pattern=$2 status=0
+    shift 2
+    timeout "$DEADLINE" "$@" >"$DIR/exit.log" 2>&1 </dev/null || status=$?
+    expect_match "exit status of ${*##*/}" "$status" "^($wanted)$"
+    expect_match "what ${*##*/} says" "$(cat "$DIR/exit.log")" "$pattern"
+}
+
+# A proxy that would be fine but for the options given; never started for long.
+bad_proxy() {
+    expect_exit "$1" "$2" "$BIN/proxy_client" --instance "$INSTANCE-bad" --listen 127.0.0.1:0 \
+        --origin "http://$ORIGIN" "${@:3}"
+}
+
+for program in cache_server proxy_client cache_ctl; do
+    expect_exit 0 "usage|Usage" "$BIN/$program" --help
+    expect_exit 0 "[0-9]+\.[0-9]+" "$BIN/$program" --version
+    expect_exit 2 "no-such-option" "$BIN/$program" --no-such-option
+done
+for size in 0 -1 12Q 1.5G '' 99999999999G; do
+    expect_exit 2 "memory" "$BIN/cache_server" --instance "$INSTANCE-bad" --memory "$size"
+    bad_proxy 2 "segment-size" --segment-size "$size"
+done
+for instance in '' 'a/b' 'with space' "$(printf '%100s' '' | tr ' ' x)"; do
+    expect_exit 2 "instance" "$BIN/cache_server" --instance "$instance"
+    expect_exit 2 "instance" "$BIN/cache_ctl" --instance "$instance" ping
+    expect_exit 2 "instance" "$BIN/proxy_client" --instance "$instance" --listen 127.0.0.1:0 \
+        --origin "http://$ORIGIN"
+done
+expect_exit 2 "memory" "$BIN/cache_server" --instance "$INSTANCE-bad" --memory 1
+expect_exit 2 "log" "$BIN/cache_server" --instance "$INSTANCE-bad" --log-level loud
+expect_exit 2 "surplus|argument" "$BIN/cache_server" --instance "$INSTANCE-bad" surplus
+bad_proxy 2 "segment" --segments 0
+bad_proxy 2 "segment" --segments x
+bad_proxy 2 "segment" --segment-size 3
+bad_proxy 2 "tenant" --tenant 'a/b'
+bad_proxy 2 "listen" --listen nonsense
+bad_proxy 2 "listen" --listen 127.0.0.1:99999
+bad_proxy 2 "getfile" --getfile 127.0.0.1
+bad_proxy 2 "origin" --origin ftp://127.0.0.1/
+bad_proxy 2 "origin" --origin http://user:secret@127.0.0.1/
+bad_proxy 2 "origin" --origin nonsense
+bad_proxy 2 "origin-timeout" --origin-timeout never
+expect_exit 2 "listen" "$BIN/proxy_client" --origin "http://$ORIGIN"
+expect_exit 2 "origin" "$BIN/proxy_client" --listen 127.0.0.1:0
+bad_proxy '1|2' "$ORIGIN" --listen "$ORIGIN" # the origin has that port
+bad_proxy '1|2' "$ORIGIN" --getfile "$ORIGIN"
+bad_proxy '1|2' "access" --access-log "$DIR/no/such/directory/log"
+expect_eq "names left by bad command lines" "$("$E2E_ROOT/scripts/ipc_names.sh" "$INSTANCE-bad")" ""
+
+expect_exit 2 "$INSTANCE" "$BIN/cache_server" --instance "$INSTANCE"
+get_ok "$DIR/body" "http://$PROXY/good?size=100"
+expect_hit # the first cache is as it was
+
+expect_exit 0 "" "$BIN/cache_ctl" --instance "$INSTANCE" ping
+expect_exit 0 "hits" "$BIN/cache_ctl" --instance "$INSTANCE" stats
+expect_exit 0 '"tenants"' "$BIN/cache_ctl" --instance "$INSTANCE" stats --json
+expect_exit 75 "$INSTANCE-none" "$BIN/cache_ctl" --instance "$INSTANCE-none" ping
+expect_exit 75 "$INSTANCE-none" "$BIN/cache_ctl" --instance "$INSTANCE-none" stats
+expect_exit 2 "command" "$BIN/cache_ctl" --instance "$INSTANCE" frobnicate
+expect_exit 2 "" "$BIN/cache_ctl" --instance "$INSTANCE"
+expect_exit 2 "timeout" "$BIN/cache_ctl" --instance "$INSTANCE" --timeout soon ping
+send cache STOP
+expect_exit 75 "" "$BIN/cache_ctl" --instance "$INSTANCE" --timeout 1 ping
+send cache CONT
+
+# The message about the kernel's limit names what to raise.
+# shellcheck disable=SC2016 # for the inner shell
+expect_exit '[1-9][0-9]*' "ulimit -q|RLIMIT_MSGQUEUE|msgqueue" \
+    bash -c 'ulimit -q 100; exec "$0" --instance "$1"' "$BIN/cache_server" "$INSTANCE-bad"
+
+# ---- origins that fail ----
+
+objects=$(cache_stat .cache.objects)
+
+expect_status() { # STATUS QUERY
+    get_status "$1" "$DIR/body" "http://$PROXY/fails?$2"
+    expect_forwarded
+}
+
+expect_broken() { # QUERY: the client sees that the response is not whole
+    get "$DIR/body" "http://$PROXY/fails?$1"
+    [[ $CURL_EXIT -ne 0 ]] || fail "?$1 looked like a whole response"
+}
+
+expect_status 502 "drop=1"
+expect_status 502 "garbage=1"
+expect_status 502 "size=100&header=Content-Length:%2050&header=Content-Length:%2060"
+expect_status 504 "size=100&delay=60000"
+expect_broken "size=100000&close=5000"
+expect_broken "size=100000&close=0"
+expect_broken "size=100000&reset=50000"
+expect_broken "size=100000&close=50000&chunked=1"
+expect_broken "size=100000&length=200000"
+expect_broken "size=100000&hold=never&hold_at=50000" # stalls
+release never
+get_ok "$DIR/body" "http://$PROXY/overlong?size=1000&length=20"
+expect_eq "more bytes than promised" "$(stat -c %s "$DIR/body")" 20
+get_ok "$DIR/body" "http://$PROXY/good?size=100"
+cmp "$DIR/body" <(generated 100) >&2 || fail "bytes differ after an origin that sent too much"
+wait_until "no fill is under way" cache_shows .cache.leases 0
+expect_below "objects stored from failing origins" "$(cache_stat .cache.objects)" $((objects + 2))
+
+# What was broken off is fetched anew when the origin is well.
+get_ok "$DIR/body" "http://$PROXY/fails?size=100000"
+cmp "$DIR/body" <(generated 100000) >&2 || fail "bytes differ"
+
+# The origin is down: what is cached is served, the rest is an error.
+stop origin
+get_ok "$DIR/body" "http://$PROXY/good?size=100"
+expect_hit
+get_status 502 "$DIR/body" "http://$PROXY/other?size=100"
+expect_match "the message names the origin" "$(cat "$DIR/body")" "$ORIGIN"
+printf 'GETFILE GET /other?size=100\r\n\r\n' | raw "$DIR/getfile.answer" "${GETFILE[proxy]}"
+expect_eq "GETFILE" "$(tr -d '\r' <"$DIR/getfile.answer" | head -n 1)" "GETFILE ERROR"
+
+expect_cache .cache.bad_requests 0
+expect_cache .cache.pins 0
+stop proxy
+stop cache
+e2e_done

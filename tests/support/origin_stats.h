@@ -1,0 +1,36 @@
+/* origin_stats.h: what the origin counts, the version of its generated content, and the gates of `hold=`.
+ *
+ * Gates: one per name. A request that reaches a closed gate waits; /_control/release opens it for good, so a
+ * release may come before the request. At most GATES_MAX names; a reset forgets open ones. */
+#ifndef ORIGIN_STATS_H
+#define ORIGIN_STATS_H
+
+#include "origin_bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct origin_counters {
+    uint64_t requests;
+    uint64_t connections; /* that carried a counted request */
+    uint64_t heads;       /* requests with the method HEAD */
+    uint64_t not_modified;
+    uint64_t bytes;    /* of response bodies, as far as handed to the kernel */
+    uint64_t received; /* bytes of request bodies */
+};
+
+struct gate;
+
+extern struct origin_counters origin_counters;
+extern uint64_t origin_version;
+
+void stats_count_path(const char *path); /* without its query; a bounded number of paths */
+void stats_reset(void);                  /* counters, paths, version and open gates */
+void stats_json(struct bytes *out);
+
+struct gate *gate_find(const char *name); /* made if it is new; NULL when there are too many */
+bool gate_is_open(const struct gate *gate);
+void gate_open(struct gate *gate);
+void gate_held(struct gate *gate, int change); /* one more (1) or one less (-1) request waits */
+
+#endif

@@ -1,0 +1,243 @@
+/* lease: one holder a key, and every way in which a lease ends. */
+#include "lease.h"
+
+#include "check_unit.h"
+
+#include <string.h>
+
+#define LATER INT64_C(2000)
+
+static struct {
+    struct counters counters;
+    struct store store;
+    struct leases leases;
+    struct tenants tenants;
+    struct tenant *news, *shop;
+    struct store_key key;
+    uint8_t bytes[3 * BODY_CHUNK];
+} here;
+
+static void begin_with(uint64_t memory, uint64_t max_object)
+{
+    ck_assert_int_eq(store_setup(&here.store, memory, max_object, &here.counters), 0);
+    leases_setup(&here.leases, &here.store);
+    here.news = tenants_get(&here.tenants, "news");
+    here.shop = tenants_get(&here.tenants, "shop");
+    fill_pattern(here.bytes, 1, 0, sizeof(here.bytes));
+}
+
+static void begin(void)
+{
+    begin_with(4 << 20, 1 << 20);
+}
+
+static void end(void)
+{
+    ck_assert_uint_eq(here.news->leases + here.shop->leases, 0);
+    leases_teardown(&here.leases);
+    store_teardown(&here.store);
+    ck_assert_uint_eq(here.news->account.used + here.shop->account.used, 0);
+    tenants_free(&here.tenants);
+}
+
+static const struct store_key *key_of(struct tenant *tenant, const char *text)
+{
+    store_key_set(&here.store, &here.key, tenant, (const uint8_t *)text, (uint32_t)strlen(text));
+    return &here.key;
+}
+
+static struct lease *grant(struct tenant *tenant, const char *text)
+{
+    return lease_grant(&here.leases, key_of(tenant, text));
+}
+
+static struct object *look_up(struct tenant *tenant, const char *text)
+{
+    return store_find(&here.store, key_of(tenant, text), 0);
+}
+
+static enum store_result fill(struct lease *lease, uint64_t expected, uint64_t length)
+{
+    enum store_result result =
+        lease_begin(&here.leases, lease, (const uint8_t *)"meta", 4, expected, LATER, LATER);
+
+    return result == STORE_OK ? lease_append(&here.leases, lease, here.bytes, length) : result;
+}
+
+START_TEST(one_holder_a_key)
+{
+    begin();
+    struct lease *lease = grant(here.news, "a");
+    ck_assert_ptr_nonnull(lease);
+    ck_assert_ptr_null(grant(here.news, "a"));
+    struct lease *other_key = grant(here.news, "b");
+    struct lease *other_tenant = grant(here.shop, "a");
+    ck_assert(other_key && other_tenant);
+    ck_assert_uint_eq(here.leases.count, 3);
+    ck_assert_uint_eq(here.news->leases, 2);
+    ck_assert_uint_eq(here.shop->leases, 1);
+    ck_assert(lease_key_is(lease, (const uint8_t *)"a", 1));
+    ck_assert(!lease_key_is(lease, (const uint8_t *)"b", 1));
+    ck_assert(!lease_key_is(lease, (const uint8_t *)"a", 0));
+    ck_assert(!lease_key_is(lease, (const uint8_t *)"ab", 2));
+    ck_assert(!lease_is_filling(lease));
+    ck_assert_uint_eq(lease_filled(lease), 0);
+    ck_assert(!lease_end(&here.leases, &lease)); /* nothing was under way */
+    ck_assert_ptr_null(lease);
+    lease = grant(here.news, "a"); /* free again */
+    ck_assert_ptr_nonnull(lease);
+    lease_end(&here.leases, &lease);
+    lease_end(&here.leases, &other_key);
+    lease_end(&here.leases, &other_tenant);
+    end();
+}
+END_TEST
+
+START_TEST(committed_fill_is_found)
+{
+    begin();
+    struct lease *lease = grant(here.news, "a");
+    ck_assert_int_eq(fill(lease, 100, 60), STORE_OK);
+    ck_assert(lease_is_filling(lease));
+    ck_assert_uint_eq(lease_filled(lease), 60);
+    ck_assert_ptr_null(look_up(here.news, "a")); /* unseen while it grows */
+    ck_assert_ptr_null(grant(here.news, "a"));
+    ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes + 60, 40), STORE_OK);
+    ck_assert_int_eq(lease_commit(&here.leases, &lease), STORE_OK);
+    ck_assert_ptr_null(lease);
+    struct object *object = look_up(here.news, "a");
+    ck_assert_ptr_nonnull(object);
+    ck_assert_uint_eq(object_size(object), 100);
+    object_read(object, 0, here.bytes + 1000, 100);
+    ck_assert(is_pattern(here.bytes + 1000, 1, 0, 100));
+    ck_assert_ptr_null(look_up(here.shop, "a"));
+    ck_assert_uint_eq(here.leases.count, 0);
+    end();
+}
+END_TEST
+
+START_TEST(ended_fill_is_thrown_away)
+{
+    begin();
+    struct lease *lease = grant(here.news, "a");
+    ck_assert_int_eq(fill(lease, BODY_SIZE_UNKNOWN, sizeof(here.bytes)), STORE_OK);
+    uint64_t used = here.store.memory.used;
+    ck_assert_uint_gt(used, sizeof(here.bytes));
+    ck_assert(lease_end(&here.leases, &lease));
+    ck_assert_uint_eq(here.store.memory.used, 0);
+    ck_assert_ptr_null(look_up(here.news, "a"));
+    end();
+}
+END_TEST
+
+START_TEST(short_fill_is_not_committed)
+{
+    begin();
+    struct lease *lease = grant(here.news, "a");
+    ck_assert_int_eq(fill(lease, 100, 99), STORE_OK);
+    ck_assert_int_eq(lease_commit(&here.leases, &lease), STORE_MISMATCH);
+    ck_assert_ptr_null(lease);
+    ck_assert_ptr_null(look_up(here.news, "a"));
+    ck_assert_uint_eq(here.leases.count, 0);
+    end();
+}
+END_TEST
+
+/* The key is removed while it is being filled: readers must not get what was fetched before. */
+START_TEST(cancelled_fill_goes_on_but_ends_unstored)
+{
+    begin();
+    struct lease *lease = grant(here.news, "a"), *other = grant(here.shop, "a");
+    ck_assert_int_eq(fill(lease, 100, 50), STORE_OK);
+    ck_assert_int_eq(fill(other, 10, 10), STORE_OK);
+    lease_cancel_key(&here.leases, key_of(here.news, "a"));
+    lease_cancel_key(&here.leases, key_of(here.news, "nobody fills this"));
+    ck_assert_ptr_null(grant(here.news, "a"));
+    ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes, 50), STORE_OK);
+    lease_commit(&here.leases, &lease);
+    ck_assert_ptr_null(lease);
+    ck_assert_ptr_null(look_up(here.news, "a"));
+    ck_assert_int_eq(lease_commit(&here.leases, &other), STORE_OK);
+    ck_assert_ptr_nonnull(look_up(here.shop, "a"));
+    /* The next lease of that key is not tainted. */
+    lease = grant(here.news, "a");
+    ck_assert_int_eq(fill(lease, 5, 5), STORE_OK);
+    ck_assert_int_eq(lease_commit(&here.leases, &lease), STORE_OK);
+    ck_assert_ptr_nonnull(look_up(here.news, "a"));
+    end();
+}
+END_TEST
+
+START_TEST(lease_cancelled_before_its_fill)
+{
+    begin();
+    struct lease *lease = grant(here.news, "a");
+    lease_cancel_key(&here.leases, key_of(here.news, "a"));
+    ck_assert_int_eq(fill(lease, 5, 5), STORE_OK);
+    lease_commit(&here.leases, &lease);
+    ck_assert_ptr_null(look_up(here.news, "a"));
+    end();
+}
+END_TEST
+
+START_TEST(refused_fill_leaves_the_lease)
+{
+    begin_with(4 << 20, 1000);
+    struct lease *lease = grant(here.news, "a");
+    ck_assert_int_eq(fill(lease, 1001, 0), STORE_TOO_LARGE);
+    ck_assert(!lease_is_filling(lease));
+    ck_assert(!lease_end(&here.leases, &lease));
+    lease = grant(here.news, "a");
+    ck_assert_int_eq(fill(lease, BODY_SIZE_UNKNOWN, 1001), STORE_TOO_LARGE);
+    ck_assert(lease_is_filling(lease));
+    ck_assert(lease_end(&here.leases, &lease));
+    lease = grant(here.news, "a");
+    ck_assert_int_eq(fill(lease, 10, 11), STORE_MISMATCH);
+    ck_assert(lease_end(&here.leases, &lease));
+    end();
+}
+END_TEST
+
+/* Leases are charged: granting them for ever ends with no memory, not with a larger cache. */
+START_TEST(leases_are_charged)
+{
+    enum { MOST = 4096 };
+    static struct lease *leases[MOST];
+    static uint8_t text[2048];
+    uint32_t count = 0;
+
+    begin_with(1 << 20, 1 << 20);
+    while (count < MOST) {
+        memcpy(text, &count, sizeof(count));
+        store_key_set(&here.store, &here.key, here.news, text, sizeof(text));
+        leases[count] = lease_grant(&here.leases, &here.key);
+        if (!leases[count])
+            break;
+        count++;
+    }
+    ck_assert_uint_gt(count, 200);
+    ck_assert_uint_lt(count, 512);
+    ck_assert_uint_eq(here.news->account.used + here.store.index.used, here.store.memory.used);
+    while (count > 0)
+        lease_end(&here.leases, &leases[--count]);
+    ck_assert_uint_eq(here.store.memory.used, 0);
+    end();
+}
+END_TEST
+
+static void add_cases(TCase *tcase)
+{
+    tcase_add_test(tcase, one_holder_a_key);
+    tcase_add_test(tcase, committed_fill_is_found);
+    tcase_add_test(tcase, ended_fill_is_thrown_away);
+    tcase_add_test(tcase, short_fill_is_not_committed);
+    tcase_add_test(tcase, cancelled_fill_goes_on_but_ends_unstored);
+    tcase_add_test(tcase, lease_cancelled_before_its_fill);
+    tcase_add_test(tcase, refused_fill_leaves_the_lease);
+    tcase_add_test(tcase, leases_are_charged);
+}
+
+int main(void)
+{
+    return run_suite("lease", add_cases);
+}

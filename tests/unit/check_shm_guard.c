@@ -1,0 +1,218 @@
+/* shm_guard: which SIGBUS is survived, and that every other one is a crash. */
+#include "shm_guard.h"
+
+#include "check_unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PAGE  4096u
+#define PAGES 8u
+
+/* A pool that has lost everything from page `kept` on. */
+static uint8_t *truncated(unsigned kept)
+{
+    int fd = memfd_create("guarded", MFD_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, (off_t)PAGES * PAGE), 0);
+    uint8_t *memory = mmap(NULL, (size_t)PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ck_assert(memory != MAP_FAILED);
+    memset(memory, 0x5a, (size_t)PAGES * PAGE);
+    ck_assert_int_eq(ftruncate(fd, (off_t)kept * PAGE), 0);
+    close(fd);
+    return memory;
+}
+
+static uint8_t read_byte(const volatile uint8_t *at)
+{
+    return *at;
+}
+
+static void write_byte(volatile uint8_t *at)
+{
+    *at = 1;
+}
+
+START_TEST(whole_memory_is_reported_whole)
+{
+    uint8_t *memory = truncated(PAGES);
+
+    ck_assert_int_eq(shm_guard_setup(), 0);
+    for (int i = 0; i < 3; i++) {
+        shm_guard_enter(memory, (size_t)PAGES * PAGE);
+        ck_assert_uint_eq(read_byte(memory + PAGES * PAGE - 1), 0x5a);
+        ck_assert(shm_guard_leave());
+    }
+    shm_guard_enter(memory, (size_t)PAGES * PAGE);
+    ck_assert(shm_guard_leave()); /* nothing touched at all */
+}
+END_TEST
+
+static const unsigned first_lost[] = {0, 1, 4, PAGES - 1};
+
+START_TEST(lost_page_is_survived_and_reported)
+{
+    for (int writing = 0; writing < 2; writing++) {
+        uint8_t *memory = truncated(first_lost[_i]);
+        volatile uint8_t *last = memory + PAGES * PAGE - 1;
+
+        ck_assert_int_eq(shm_guard_setup(), 0);
+        errno = 77;
+        shm_guard_enter(memory, (size_t)PAGES * PAGE);
+        if (writing)
+            write_byte(last);
+        else
+            ck_assert_uint_eq(read_byte(last), 0);
+        write_byte(memory); /* the operation goes on, on dead pages */
+        ck_assert(!shm_guard_leave());
+        ck_assert_int_eq(errno, 77);
+        /* The range is zeroes of our own, and stays usable until it is unmapped. */
+        for (unsigned i = 1; i + 1 < PAGES * PAGE; i++)
+            ck_assert_uint_eq(memory[i], 0);
+        ck_assert_int_eq(munmap(memory, (size_t)PAGES * PAGE), 0);
+    }
+}
+END_TEST
+
+START_TEST(fault_is_forgotten_by_the_next_guard)
+{
+    uint8_t *lost = truncated(0), *whole = truncated(PAGES), *again = truncated(0);
+
+    ck_assert_int_eq(shm_guard_setup(), 0);
+    shm_guard_enter(lost, (size_t)PAGES * PAGE);
+    read_byte(lost);
+    ck_assert(!shm_guard_leave());
+    shm_guard_enter(whole, (size_t)PAGES * PAGE);
+    ck_assert_uint_eq(read_byte(whole), 0x5a);
+    ck_assert(shm_guard_leave());
+    shm_guard_enter(again, (size_t)PAGES * PAGE);
+    read_byte(again);
+    ck_assert(!shm_guard_leave());
+}
+END_TEST
+
+/* A copy that crosses from pages that are there to pages that are not. */
+START_TEST(copy_across_the_edge_ends)
+{
+    uint8_t *memory = truncated(3);
+    uint8_t copy[2 * PAGE];
+
+    ck_assert_int_eq(shm_guard_setup(), 0);
+    memset(copy, 0x77, sizeof(copy));
+    shm_guard_enter(memory, (size_t)PAGES * PAGE);
+    memcpy(copy, memory + 2 * PAGE, sizeof(copy));
+    ck_assert(!shm_guard_leave());
+    ck_assert_uint_eq(copy[sizeof(copy) - 1], 0);
+}
+END_TEST
+
+/* ---- crashes: each runs in a child ------------------------------------------------------------------- */
+
+static void touch_without_guard(void *memory)
+{
+    read_byte(memory);
+}
+
+static void touch_after_leaving(void *memory)
+{
+    uint8_t *whole = truncated(PAGES);
+
+    shm_guard_enter(whole, (size_t)PAGES * PAGE);
+    if (!shm_guard_leave())
+        _exit(1);
+    read_byte(memory);
+}
+
+static void touch_behind_the_range(void *memory)
+{
+    shm_guard_enter(memory, PAGE);
+    read_byte((uint8_t *)memory + PAGE);
+}
+
+static void touch_before_the_range(void *memory)
+{
+    shm_guard_enter((uint8_t *)memory + PAGE, PAGE);
+    read_byte((uint8_t *)memory + PAGE - 1);
+}
+
+static void *touch(void *memory)
+{
+    read_byte(memory);
+    return NULL;
+}
+
+static void touch_on_another_thread(void *memory)
+{
+    pthread_t thread;
+
+    shm_guard_enter(memory, (size_t)PAGES * PAGE);
+    pthread_create(&thread, NULL, touch, memory);
+    pthread_join(thread, NULL);
+}
+
+static void be_sent_sigbus(void *memory)
+{
+    shm_guard_enter(memory, (size_t)PAGES * PAGE);
+    kill(getpid(), SIGBUS);
+}
+
+static void be_queued_sigbus(void *memory)
+{
+    shm_guard_enter(memory, (size_t)PAGES * PAGE);
+    sigqueue(getpid(), SIGBUS, (union sigval){.sival_ptr = memory});
+}
+
+static void raise_sigbus(void *memory)
+{
+    shm_guard_enter(memory, (size_t)PAGES * PAGE);
+    raise(SIGBUS);
+}
+
+static void enter_twice(void *memory)
+{
+    close(STDERR_FILENO);
+    shm_guard_enter(memory, PAGE);
+    shm_guard_enter(memory, PAGE);
+}
+
+static void leave_without_entering(void *memory)
+{
+    (void)memory;
+    close(STDERR_FILENO);
+    shm_guard_leave();
+}
+
+static const struct {
+    void (*act)(void *);
+    int signal;
+} crashes[] = {
+    {touch_without_guard, SIGBUS},    {touch_after_leaving, SIGBUS},
+    {touch_behind_the_range, SIGBUS}, {touch_before_the_range, SIGBUS},
+    {touch_on_another_thread, SIGBUS}, {be_sent_sigbus, SIGBUS},
+    {be_queued_sigbus, SIGBUS},       {raise_sigbus, SIGBUS},
+    {enter_twice, SIGABRT},           {leave_without_entering, SIGABRT},
+};
+
+START_TEST(other_faults_are_crashes)
+{
+    ck_assert_int_eq(shm_guard_setup(), 0);
+    ck_assert_int_eq(status_of_child(crashes[_i].act, truncated(0)), 128 + crashes[_i].signal);
+}
+END_TEST
+
+static void add_cases(TCase *tcase)
+{
+    tcase_add_test(tcase, whole_memory_is_reported_whole);
+    ADD_ROWS(tcase, lost_page_is_survived_and_reported, first_lost);
+    tcase_add_test(tcase, fault_is_forgotten_by_the_next_guard);
+    tcase_add_test(tcase, copy_across_the_edge_ends);
+    ADD_ROWS(tcase, other_faults_are_crashes, crashes);
+}
+
+int main(void)
+{
+    return run_suite("shm_guard", add_cases);
+}

@@ -1,0 +1,95 @@
+/* check_unit.h: what the unit tests of common/ and cache_server/ share: tables as loop tests, bytes that can
+ * be recomputed, numbers that repeat, and children that are expected to end in a certain way. */
+#ifndef LARDER_CHECK_UNIT_H
+#define LARDER_CHECK_UNIT_H
+
+#include <check.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ROWS(table)               ((int)(sizeof(table) / sizeof *(table)))
+#define ADD_ROWS(tcase, f, table) tcase_add_loop_test(tcase, f, 0, ROWS(table))
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+/* splitmix64: the same sequence in every run. */
+static inline uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static inline uint64_t random_below(uint64_t *state, uint64_t bound)
+{
+    return next_random(state) % bound;
+}
+
+/* Byte `offset` of body number `seed`: differs between bodies and between places, with a period that is no
+ * power of two. */
+static inline uint8_t pattern_byte(uint64_t seed, uint64_t offset)
+{
+    return (uint8_t)((offset % 251) * 7 + offset / 65536 * 13 + seed * 101 + 1);
+}
+
+static inline void fill_pattern(uint8_t *out, uint64_t seed, uint64_t offset, uint64_t length)
+{
+    for (uint64_t i = 0; i < length; i++)
+        out[i] = pattern_byte(seed, offset + i);
+}
+
+static inline bool is_pattern(const uint8_t *bytes, uint64_t seed, uint64_t offset, uint64_t length)
+{
+    for (uint64_t i = 0; i < length; i++) {
+        if (bytes[i] != pattern_byte(seed, offset + i))
+            return false;
+    }
+    return true;
+}
+
+/* Runs `act` in a child and returns its exit status, or 128 + the signal that ended it. */
+static inline int status_of_child(void (*act)(void *), void *context)
+{
+    int status;
+    pid_t pid = fork();
+
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        struct rlimit none = {0};
+
+        setrlimit(RLIMIT_CORE, &none);
+        act(context);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static inline int run_suite(const char *name, void (*add_cases)(TCase *))
+{
+    Suite *suite = suite_create(name);
+    TCase *tcase = tcase_create(name);
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tcase, 60);
+    add_cases(tcase);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+#endif
