@@ -11,7 +11,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 
 static uint8_t *chunk_at(const struct body *body, uint64_t index)
 {
-    return body->chunks <= 1 ? body->single : body->table[index];
+    return body->table_size == 0 ? body->single : body->table[index];
 }
 
 static bool grow_table(struct body *body, struct memory *memory, struct account *account, uint64_t expected)
@@ -25,7 +25,7 @@ static bool grow_table(struct body *body, struct memory *memory, struct account 
     uint8_t **table = memory_alloc(memory, account, wanted * sizeof(*table));
     if (!table)
         return false;
-    if (body->chunks == 1) {
+    if (body->table_size == 0) {
         table[0] = body->single;
     } else {
         memcpy(table, body->table, body->chunks * sizeof(*table));
@@ -80,7 +80,7 @@ void body_finish(struct body *body, struct memory *memory, struct account *accou
     if (body->chunks == 0 || last == 0)
         return;
     uint8_t *chunk = memory_shrink(memory, account, chunk_at(body, body->chunks - 1), last);
-    if (body->chunks == 1)
+    if (body->table_size == 0)
         body->single = chunk;
     else
         body->table[body->chunks - 1] = chunk;

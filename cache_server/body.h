@@ -17,8 +17,8 @@
 struct body {
     uint64_t size; /* bytes present */
     union {
-        uint8_t *single; /* chunks <= 1 */
-        uint8_t **table; /* chunks > 1 */
+        uint8_t *single; /* table_size == 0: the only chunk, if any */
+        uint8_t **table; /* otherwise */
     };
     uint32_t chunks;
     uint32_t table_size;

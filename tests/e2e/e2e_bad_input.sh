@@ -89,7 +89,7 @@ expect_exit 2 "listen" "$BIN/proxy_client" --origin "http://$ORIGIN"
 expect_exit 2 "origin" "$BIN/proxy_client" --listen 127.0.0.1:0
 bad_proxy '1|2' "$ORIGIN" --listen "$ORIGIN" # the origin has that port
 bad_proxy '1|2' "$ORIGIN" --getfile "$ORIGIN"
-bad_proxy '1|2' "access" --access-log "$DIR/no/such/directory/log"
+bad_proxy '1|2' "no/such" --access-log "$DIR/no/such/directory/log"
 expect_eq "names left by bad command lines" "$("$E2E_ROOT/scripts/ipc_names.sh" "$INSTANCE-bad")" ""
 
 expect_exit 2 "$INSTANCE" "$BIN/cache_server" --instance "$INSTANCE"

@@ -343,6 +343,13 @@ static int64_t send_limit(const struct conn *conn, int64_t now)
     return limit;
 }
 
+static void count_sent(struct origin_response *response, size_t size)
+{
+    response->position += (int64_t)size;
+    if (response->counted)
+        origin_counters.bytes += size;
+}
+
 static enum step send_file(struct conn *conn, int64_t limit)
 {
     struct origin_response *response = &conn->response;
@@ -354,8 +361,7 @@ static enum step send_file(struct conn *conn, int64_t limit)
         return PAUSE;
     if (put <= 0)
         return OVER; /* broken, or the file has shrunk */
-    response->position += put;
-    origin_counters.bytes += (uint64_t)put;
+    count_sent(response, (size_t)put);
     conn->moved += (size_t)put;
     return GO_ON;
 }
@@ -376,8 +382,7 @@ static enum step make_output(struct conn *conn, int64_t limit)
     conn->out.size += (size_t)got;
     if (response->chunked)
         bytes_add(&conn->out, "\r\n", 2);
-    response->position += got;
-    origin_counters.bytes += (uint64_t)got;
+    count_sent(response, (size_t)got);
     return GO_ON;
 }
 

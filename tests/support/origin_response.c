@@ -500,6 +500,7 @@ void response_build(struct origin_response *response, const struct origin_reques
         text_response(&plan, response, 400, text);
         return;
     }
+    response->counted = !control;
     if (!control)
         count(request);
     if (control)

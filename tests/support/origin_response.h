@@ -40,6 +40,7 @@ struct origin_response {
     int64_t end;      /* where sending stops */
     bool chunked;
     bool complete; /* `end` is the true end, so the last chunk may follow */
+    bool counted;  /* its bytes are; those of control pages are not */
     enum after_response after;
     int64_t delay_ms;
     int64_t rate;    /* bytes a second; 0: unpaced */
