@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "dispatch.h"
+#include "endpoint.h"
 #include "identity.h"
 #include "invariant.h"
 #include "log.h"
@@ -25,6 +26,7 @@
 
 #define LOCK_CHECK_MS        1000 /* has a living proxy let go of its queue? */
 #define LOCK_CHECK_UNSEEN_MS 100  /* where no pidfd tells of a death */
+#define SWEEP_INTERVAL_MS    5000 /* names of proxies that died while no cache was there to see it */
 #define EXPIRE_STEP          64u  /* objects a turn */
 /* While rings are busy, descriptors are looked at once in so many turns. */
 #define TURNS_PER_POLL       8u
@@ -444,6 +446,13 @@ static int sleep_time(const struct cache *cache)
     return wait < 0 ? 0 : wait > INT_MAX ? INT_MAX : (int)wait;
 }
 
+static bool is_registered(void *context, uint64_t token)
+{
+    const struct cache *cache = context;
+
+    return registry_find_token(&cache->registry, token) != NULL;
+}
+
 static void keep_house(struct cache *cache)
 {
     int64_t mono = clock_mono_ms();
@@ -453,6 +462,10 @@ static void keep_house(struct cache *cache)
     if (mono >= cache->next_check_ms) {
         cache->next_check_ms = mono + (cache->unseen ? LOCK_CHECK_UNSEEN_MS : LOCK_CHECK_MS);
         check_locks(cache);
+    }
+    if (mono >= cache->next_sweep_ms) {
+        cache->next_sweep_ms = mono + SWEEP_INTERVAL_MS;
+        endpoint_sweep(cache->conf.instance, is_registered, cache);
     }
 }
 

@@ -30,6 +30,7 @@ struct cache {
     int64_t since_mono_ms;
     int64_t now;           /* wall clock of this turn, ms */
     int64_t next_check_ms; /* monotonic: when locks are asked for again */
+    int64_t next_sweep_ms; /* monotonic: when names of the dead are looked for again */
     uint32_t unseen;       /* sessions that no pidfd watches */
     uint32_t proxies;      /* sessions with WIRE_ROLE_PROXY */
     uint32_t unanswered;   /* messages read since the queue was last seen empty */

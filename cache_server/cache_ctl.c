@@ -509,7 +509,7 @@ static int serve(struct control *control, const struct command *command)
 
     catch_signals();
     log_set_level("error");
-    endpoint_sweep(control->instance);
+    endpoint_sweep(control->instance, NULL, NULL);
     status = reach(control);
     if (status)
         return status;

@@ -16,10 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SHM_DIRECTORY   "/dev/shm"
-/* A peer creates its pool, locks it, then creates and locks its queue. A name younger than this may belong to
- * a peer that has not got so far. */
-#define SWEEP_MIN_AGE_S 5
+#define SHM_DIRECTORY "/dev/shm"
 
 /* A process never sees its own record locks as held, and closing a second descriptor would drop them. So a
  * sweep must know the objects of its own process by name. Clients may live in several threads. */
@@ -281,7 +278,7 @@ static bool pool_is_dead(const char *name)
     if (fd < 0)
         return false;
     bool dead = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
-                time(NULL) - status.st_ctime >= SWEEP_MIN_AGE_S && unlocked(fd);
+                time(NULL) - status.st_ctime >= ENDPOINT_SWEEP_AGE_S && unlocked(fd);
     close(fd);
     return dead;
 }
@@ -307,7 +304,7 @@ static bool sweep_name(const char *name)
     return true;
 }
 
-int endpoint_sweep(const char *instance)
+int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_t token), void *context)
 {
     DIR *directory = opendir(SHM_DIRECTORY);
     struct dirent *entry;
@@ -320,7 +317,7 @@ int endpoint_sweep(const char *instance)
         char name[NAMES_BYTES];
         uint64_t token;
 
-        if (!names_peer_parse(entry->d_name, instance, &token))
+        if (!names_peer_parse(entry->d_name, instance, &token) || (is_known && is_known(context, token)))
             continue;
         names_peer(name, instance, token);
         swept += sweep_name(name);

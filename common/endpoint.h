@@ -57,8 +57,10 @@ bool endpoint_cache_lives(struct endpoint *endpoint);
 int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant);
 int endpoint_bye(struct endpoint *endpoint, uint64_t registration);
 
-/* Removes queues and pools of this instance and this uid whose owners are dead. Returns how many peers were
- * swept. */
-int endpoint_sweep(const char *instance);
+/* Removes queues and pools of this instance and this uid whose owners are dead. A name younger than
+ * ENDPOINT_SWEEP_AGE_S is left for the next time: its owner may not have locked it yet. `is_known` (may be
+ * NULL) spares the look at peers that the caller knows to live. Returns how many peers were swept. */
+#define ENDPOINT_SWEEP_AGE_S 2
+int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_t token), void *context);
 
 #endif

@@ -33,6 +33,7 @@
 #define RETRY_REFUSED_MIN   500u
 #define RETRY_REFUSED_MAX   1500u
 #define GREETING_TIMEOUT_MS 1000u
+#define SWEEP_INTERVAL_MS   3000
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
 /* Handles as the caller sees them carry the number of the attachment between the cache's place and
@@ -113,6 +114,8 @@ struct larder_client {
     int watch;                     /* epoll: timer, reply queue, cache's pidfd */
     int timer;
     uint64_t registration;
+    uint64_t max_object;
+    int64_t next_sweep_ms;
     uint32_t attachment; /* counts, shifted as in handles */
     bool armed;          /* our sleeping flag is up */
     bool unpublished;    /* requests were put since the last flush */
@@ -238,8 +241,20 @@ static void greet(struct larder_client *client)
     set_timer(client, GREETING_TIMEOUT_MS, false);
 }
 
+/* While there is no cache to do it, names of proxies that died are ours to remove. */
+static void sweep(struct larder_client *client)
+{
+    int64_t now = clock_mono_ms();
+
+    if (client->next_sweep_ms > now)
+        return;
+    client->next_sweep_ms = now + SWEEP_INTERVAL_MS;
+    endpoint_sweep(client->instance, NULL, NULL);
+}
+
 static void attempt(struct larder_client *client)
 {
+    sweep(client);
     if (!client->connection && make_connection(client)) {
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
         return;
@@ -293,6 +308,7 @@ static void on_welcome(struct larder_client *client, const struct wire_welcome *
         return;
     }
     client->registration = welcome->registration;
+    client->max_object = welcome->max_object;
     client->attachment = (client->attachment + (1u << HANDLE_PLACE_BITS)) & HANDLE_ATTACH_MASK;
     client->deferred_count = 0;
     client->state = CLIENT_ATTACHED;
@@ -514,7 +530,7 @@ int larder_client_create(struct larder_client **out, const struct larder_options
     if (!error)
         error = make_operations(client) ? open_watch(client) : -ENOMEM;
     if (!error) {
-        endpoint_sweep(client->instance);
+        sweep(client);
         error = make_connection(client);
         if (error && client->problem[0])
             snprintf(problem, problem_size, "%s", client->problem);
@@ -567,6 +583,11 @@ int larder_client_fd(const struct larder_client *client)
 bool larder_client_attached(const struct larder_client *client)
 {
     return client->state == CLIENT_ATTACHED;
+}
+
+uint64_t larder_client_max_object(const struct larder_client *client)
+{
+    return client->state == CLIENT_ATTACHED ? client->max_object : 0;
 }
 
 const char *larder_client_problem(const struct larder_client *client)

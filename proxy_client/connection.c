@@ -362,13 +362,14 @@ bool connection_home_drop_idle(struct connection_home *home)
     return true;
 }
 
-const char *connection_peer_text(const struct connection *connection, char out[CONNECTION_PEER_BYTES])
+const char *connection_peer_text(struct connection *connection)
 {
     const union connection_peer *peer = &connection->peer;
     const void *address = peer->any.sa_family == AF_INET6 ? (const void *)&peer->v6.sin6_addr
                                                           : (const void *)&peer->v4.sin_addr;
+    char *text = connection->peer_text;
 
-    if (!inet_ntop(peer->any.sa_family, address, out, CONNECTION_PEER_BYTES))
-        strcpy(out, "unknown");
-    return out;
+    if (!text[0] && !inet_ntop(peer->any.sa_family, address, text, sizeof connection->peer_text))
+        strcpy(text, "unknown");
+    return text;
 }

@@ -56,6 +56,7 @@ struct connection {
     enum connection_state state;
     bool may_read, may_write, peer_ended;
     union connection_peer peer;
+    char peer_text[INET6_ADDRSTRLEN]; /* made when it is first asked for */
 };
 
 /* What all connections of a proxy share. */
@@ -105,7 +106,7 @@ void connection_expect_header(struct connection *connection);  /* unless it runs
 void connection_expect_body(struct connection *connection);
 void connection_expect_nothing(struct connection *connection);
 
-#define CONNECTION_PEER_BYTES INET6_ADDRSTRLEN
-const char *connection_peer_text(const struct connection *connection, char out[CONNECTION_PEER_BYTES]);
+/* Its address, for people and X-Forwarded-For; lives as long as the connection. */
+const char *connection_peer_text(struct connection *connection);
 
 #endif

@@ -224,6 +224,11 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
     }
 }
 
+static const char *why_no_lookup(int error)
+{
+    return error == -ENOTCONN ? "no-cache-server" : error == -EINVAL ? "key-too-long" : "cache-busy";
+}
+
 static void look_up(struct exchange *exchange)
 {
     struct cache_key key = exchange_key(exchange);
@@ -236,7 +241,7 @@ static void look_up(struct exchange *exchange)
     if (error == -EAGAIN)
         error = cache_link_wait(link, &exchange->wait);
     if (error)
-        go_without_cache(exchange, error == -ENOTCONN ? "no-cache-server" : "cache-busy");
+        go_without_cache(exchange, why_no_lookup(error));
 }
 
 static bool retry(struct cache_wait *wait)

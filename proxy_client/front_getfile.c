@@ -35,7 +35,6 @@ struct getfile_client {
     struct spool spool;
     bool spooling;
     uint64_t spool_sent;
-    char peer_text[CONNECTION_PEER_BYTES];
     const char *outcome; /* for the access log: the origin's status stands for it where there is one */
     int status;
     uint64_t sent;
@@ -58,7 +57,7 @@ static void log_request(struct getfile_client *client)
 
     if (!client->front->log)
         return;
-    entry = (struct access_entry){.client = connection_peer_text(&client->base, client->peer_text),
+    entry = (struct access_entry){.client = connection_peer_text(&client->base),
                                   .protocol = "GETFILE",
                                   .method = HTTP_SPAN("GET"),
                                   .target = {client->target, client->target_length},
@@ -247,7 +246,7 @@ static void begin_exchange(struct getfile_client *client)
                                      .scheme = HTTP_SPAN(""),
                                      .via = HTTP_SPAN("GETFILE/1")};
 
-    asked.client.at = connection_peer_text(&client->base, client->peer_text);
+    asked.client.at = connection_peer_text(&client->base);
     asked.client.length = (uint32_t)strlen(asked.client.at);
     connection_expect_nothing(&client->base);
     client->state = GETFILE_EXCHANGE;

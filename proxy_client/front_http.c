@@ -40,7 +40,6 @@ struct http_client {
     bool continue_sent;
     struct http1_framing framing;
     bool head_sent;
-    char peer_text[CONNECTION_PEER_BYTES];
     /* for the access log */
     int status;
     uint64_t sent;
@@ -82,7 +81,7 @@ static void log_request(struct http_client *client)
 
     if (!client->front->log)
         return;
-    entry = (struct access_entry){.client = connection_peer_text(&client->base, client->peer_text),
+    entry = (struct access_entry){.client = connection_peer_text(&client->base),
                                   .protocol = client->request.minor == 0 ? "HTTP/1.0" : "HTTP/1.1",
                                   .method = client->request.method,
                                   .target = client->request.line_target,
@@ -344,7 +343,7 @@ static void begin_exchange(struct http_client *client, uint32_t head_end)
     connection_expect_nothing(&client->base);
     asked.target = request->target;
     asked.host = request->host;
-    asked.client.at = connection_peer_text(&client->base, client->peer_text);
+    asked.client.at = connection_peer_text(&client->base);
     asked.client.length = (uint32_t)strlen(asked.client.at);
     client->framing = (struct http1_framing){.minor = request->minor, .keep_alive = request->keep_alive};
     client->state = FRONT_EXCHANGE;

@@ -67,14 +67,23 @@ static int on_value(llhttp_t *parser, const char *at, size_t length)
     return check_fields_size(request, at + length);
 }
 
+/* What may stand in host and port (RFC 3986 section 3.2.2): no white space, nothing that ends an authority.
+ */
+static bool is_host_byte(unsigned char byte)
+{
+    static const bool forbidden[256] = {
+        ['/'] = true, ['?'] = true, ['#'] = true, ['@'] = true, ['\\'] = true,
+        ['"'] = true, ['<'] = true, ['>'] = true, [','] = true, [0x7f] = true};
+
+    return byte > ' ' && byte < 0x80 && !forbidden[byte];
+}
+
 static int note_host(struct http1_request *request, const struct http_field *field)
 {
     if (request->host_seen)
         return refuse(request, 400, "several Host fields");
     for (uint32_t i = 0; i < field->value.length; i++) {
-        unsigned char byte = (unsigned char)field->value.at[i];
-
-        if (byte <= ' ' || byte >= 0x7f || strchr("/?#@\\\"<>,", byte))
+        if (!is_host_byte((unsigned char)field->value.at[i]))
             return refuse(request, 400, "malformed Host field");
     }
     request->host_seen = true;

@@ -121,6 +121,8 @@ bool larder_client_next(struct larder_client *client, struct larder_event *event
 void larder_client_flush(struct larder_client *client);
 bool larder_client_may_sleep(struct larder_client *client);
 bool larder_client_attached(const struct larder_client *client);
+/* Largest body that the cache accepts, in bytes; 0 while not attached. */
+uint64_t larder_client_max_object(const struct larder_client *client);
 /* What is wrong while not attached (one line, for a log), or "" if all is well. */
 const char *larder_client_problem(const struct larder_client *client);
 

@@ -120,7 +120,7 @@ static int listen_at(struct proxy *proxy, int which, const struct listen_address
         return 0;
     listen_address_format(address, text);
     snprintf(why, sizeof why, "cannot listen on %s: %s", text, strerror(-error));
-    return cannot(text, why);
+    return cannot("listener", why);
 }
 
 static int set_up_listeners(struct proxy *proxy, const struct proxy_conf *conf)

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #define CONNECT_TIMEOUT_MS 5000L
 #define IDLE_CONNECTIONS   128L /* kept open towards the origin */
@@ -597,6 +598,12 @@ int origin_create(struct origin **out, struct proxy_loop *loop, const struct ori
     error = origin_url_parse(&origin->url, options->url, problem, problem_size);
     if (error)
         goto err_free;
+    if (options->ca_file && access(options->ca_file, R_OK) != 0) {
+        error = -errno;
+        snprintf(problem, problem_size, "certificates in %s cannot be read: %s", options->ca_file,
+                 strerror(errno));
+        goto err_free;
+    }
     error = -EIO;
     snprintf(problem, problem_size, "libcurl could not be set up");
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)

@@ -119,8 +119,8 @@ int origin_url_parse(struct origin_url *out, const char *text, char *problem, si
     if (strpbrk(authority, "?#"))
         return refuse(text, "has a query or fragment", problem, problem_size);
     length = strcspn(authority, "/");
-    if (memchr(authority, '@', length))
-        return refuse(text, "holds a user name or password, which is refused", problem, problem_size);
+    if (memchr(authority, '@', length)) /* not shown, as it may hold a password */
+        return refuse("(hidden)", "holds a user name or password, which is refused", problem, problem_size);
     if (!take_authority(&parts, authority, length))
         return refuse(text, "has no usable host and port", problem, problem_size);
     if (!take_path(&parts, authority + length))

@@ -2,6 +2,7 @@
 
 #include "larder.h"
 #include "log.h"
+#include "origin_url.h"
 #include "size.h"
 
 #include <errno.h>
@@ -62,22 +63,30 @@ static enum proxy_conf_result bad(char *problem, const char *name, const char *v
     return PROXY_CONF_BAD;
 }
 
+static enum proxy_conf_result out_of_range(const struct option_row *row, const char *value, char *problem)
+{
+    char why[120], least[SIZE_TEXT_BYTES], most[SIZE_TEXT_BYTES];
+
+    if (row->kind == OPTION_SIZE)
+        snprintf(why, sizeof why, "is out of range (%s to %s)", size_format(row->least, least),
+                 size_format(row->most, most));
+    else
+        snprintf(why, sizeof why, "is out of range (%llu to %llu)", (unsigned long long)row->least,
+                 (unsigned long long)row->most);
+    return bad(problem, row->name, value, why);
+}
+
 static enum proxy_conf_result take_number(const struct option_row *row, uint64_t *out, const char *value,
                                           char *problem)
 {
     uint64_t number;
-    char why[120];
-    char least[SIZE_TEXT_BYTES], most[SIZE_TEXT_BYTES];
     bool plain = row->kind == OPTION_SIZE || (value[0] && strspn(value, "0123456789") == strlen(value));
 
     if (!plain || size_parse(value, &number) != 0)
         return bad(problem, row->name, value,
                    row->kind == OPTION_SIZE ? "is not a size, such as 512M" : "is not a number");
-    if (number < row->least || number > row->most) {
-        snprintf(why, sizeof why, "is out of range (%s to %s)", size_format(row->least, least),
-                 size_format(row->most, most));
-        return bad(problem, row->name, value, why);
-    }
+    if (number < row->least || number > row->most)
+        return out_of_range(row, value, problem);
     *out = number;
     return PROXY_CONF_RUN;
 }
@@ -115,6 +124,9 @@ static bool is_name(const char *text, const char *also, size_t longest)
 
 static enum proxy_conf_result check(struct proxy_conf *conf, char *problem)
 {
+    struct origin_url url;
+    char size[SIZE_TEXT_BYTES];
+
     conf->has_http = conf->http.size > 0;
     conf->has_getfile = conf->getfile.size > 0;
     if (!is_name(conf->instance, "_-", 32))
@@ -122,11 +134,13 @@ static enum proxy_conf_result check(struct proxy_conf *conf, char *problem)
     if (!is_name(conf->tenant, "._-", 63))
         return bad(problem, "tenant", conf->tenant, "is not a name of 1 to 63 letters, digits, ., _ and -");
     if (conf->segment_bytes % 64 != 0)
-        return bad(problem, "segment-size", "value", "is not a multiple of 64");
+        return bad(problem, "segment-size", size_format(conf->segment_bytes, size),
+                   "is not a multiple of 64");
     if (!log_set_level(conf->log_level))
         return bad(problem, "log-level", conf->log_level, "is none of error, warn, info, debug");
     if (conf->has_http && conf->origin)
-        return PROXY_CONF_RUN;
+        return origin_url_parse(&url, conf->origin, problem, PROXY_CONF_PROBLEM_BYTES) ? PROXY_CONF_BAD
+                                                                                       : PROXY_CONF_RUN;
     snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "%s is missing",
              conf->origin ? "--listen ADDR:PORT" : "--origin URL");
     return PROXY_CONF_BAD;

@@ -7,7 +7,7 @@
 #   proxy_client/  includes only proxy_client/ and common/
 #   store, tenant, lease, registry   reach no loop, queue or ring header, not even through another header
 #   http_*         reach nothing but http_* and common/, and no curl
-#   every .c       includes its own header first, if it has one
+#   every .c       includes its own header first, if it has one (foo.h, or foo_internal.h that begins with it)
 set -euo pipefail
 cd "${1:-$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..}"
 
@@ -99,7 +99,7 @@ check_own_header_first() {
         own=${own%.c}.h
         [[ -e ${file%/*}/$own ]] || continue
         first=$(sed -n '/^#include/ { s/^#include *\([<"][^>"]*[>"]\).*/\1/p; q }' "$file")
-        if [[ $first != "\"$own\"" ]]; then
+        if [[ $first != "\"$own\"" && $first != "\"${own%.h}_internal.h\"" ]]; then
             violation "$file: includes ${first:-nothing} before its own header"
         fi
     done

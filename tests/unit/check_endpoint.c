@@ -434,17 +434,17 @@ START_TEST(only_the_dead_and_old_are_swept)
     kill_peer(&dead);
 
     ahead = 0; /* it may belong to a peer that has not yet locked it */
-    ck_assert_int_eq(endpoint_sweep(instance), 0);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), 0);
     ck_assert(is_there(own.name) && is_there(living.name) && is_there(dead.name));
     ahead = OLD;
-    ck_assert_int_eq(endpoint_sweep(instance), 1);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), 1);
     ck_assert(is_there(own.name) && is_there(living.name));
     ck_assert(!is_there(dead.name));
-    ck_assert_int_eq(endpoint_sweep(instance), 0);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), 0);
 
     /* A sweep must not have dropped our own locks: another process still sees them. */
     kill_peer(&living);
-    ck_assert_int_eq(endpoint_sweep(instance), 1);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), 1);
     ck_assert(is_there(own.name));
     endpoint_destroy(&own);
     end();
@@ -476,7 +476,7 @@ START_TEST(own_locks_survive_own_sweep)
     create(&own[1]);
     ck_assert_int_eq(status_of_child(check_locks, &own[0]), 0);
     ahead = OLD;
-    ck_assert_int_eq(endpoint_sweep(instance), 0);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), 0);
     for (int i = 0; i < 2; i++) {
         ck_assert_int_eq(status_of_child(check_locks, &own[i]), 0);
         endpoint_destroy(&own[i]);
@@ -493,13 +493,13 @@ START_TEST(other_instances_are_left_alone)
     start_peer(&dead);
     kill_peer(&dead);
     ahead = OLD;
-    ck_assert_int_eq(endpoint_sweep("another"), 0);
+    ck_assert_int_eq(endpoint_sweep("another", NULL, NULL), 0);
     char prefix[TEST_INSTANCE_BYTES];
     snprintf(prefix, sizeof(prefix), "%s", instance);
     prefix[strlen(prefix) - 1] = '\0';
-    ck_assert_int_eq(endpoint_sweep(prefix), 0);
+    ck_assert_int_eq(endpoint_sweep(prefix, NULL, NULL), 0);
     ck_assert(is_there(dead.name));
-    ck_assert_int_eq(endpoint_sweep(instance), 1);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), 1);
     end();
 }
 END_TEST
@@ -516,10 +516,10 @@ START_TEST(queue_of_a_living_peer_is_left_alone)
     snprintf(path, sizeof(path), "/dev/shm%s", living.name);
     close(open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
     ahead = OLD;
-    ck_assert_int_eq(endpoint_sweep(instance), 0);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), 0);
     ck_assert(is_there(living.name));
     kill_peer(&living);
-    ck_assert_int_eq(endpoint_sweep(instance), 1);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), 1);
     ck_assert(!is_there(living.name));
     end();
 }
@@ -571,7 +571,7 @@ START_TEST(what_is_no_pool_of_ours_is_left_alone)
     things[_i].make(path);
     bool made = pool_exists(name);
     ahead = OLD;
-    ck_assert_int_eq(endpoint_sweep(instance), things[_i].swept);
+    ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), things[_i].swept);
     ck_assert_int_eq(pool_exists(name), made && !things[_i].swept);
     remove(path);
     end();
