@@ -300,6 +300,7 @@ static void tell_dropped(const struct session *session)
 
     message.wire_refused.type = WIRE_BELL;
     message.wire_refused.reason = WIRE_REFUSAL_STALE;
+    message.wire_refused.echo = session->registration;
     (void)mq_send_message(session->reply, &message, length);
 }
 
@@ -315,14 +316,15 @@ static void note_departure(struct session *session, enum departure why)
         [DEPARTURE_FAULTED] = {COUNTER_faults_caught, "proxy dropped: its segment pool lost pages"},
     };
 
-    if (why == DEPARTURE_SHUTDOWN || !session->tenant)
+    /* Admin clients come and go unremarked. */
+    if (why == DEPARTURE_SHUTDOWN || (!session->tenant && why != DEPARTURE_FAULTED))
         return;
     cache_count(session, kinds[why].counter, 1);
-    if (why == DEPARTURE_FAULTED)
+    if (why == DEPARTURE_FAULTED && session->tenant)
         cache_count(session, COUNTER_proxies_dropped, 1);
     log_at(why >= DEPARTURE_BROKE ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, kinds[why].text,
-           "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32, (int)session->pid, session->tenant->name,
-           session->pins.used, session->leases.used);
+           "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32, (int)session->pid,
+           session->tenant ? session->tenant->name : "-", session->pins.used, session->leases.used);
 }
 
 /* A dead process cannot remove its names. Ours to do where the kernel lets us: they belong to our user. */

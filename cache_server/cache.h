@@ -41,7 +41,9 @@ struct cache {
     struct store store;
     struct leases leases;
     struct counters counters;
-    struct store_key key; /* the one being worked on; large, hence not on the stack */
+    /* What is being worked on; large, hence not on the stack. */
+    struct store_key key;
+    uint8_t meta[WIRE_MAX_META];
 };
 
 /* Creates the command queue (exit status 2 material: another cache of this instance lives) and everything

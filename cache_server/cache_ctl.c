@@ -112,7 +112,7 @@ static int receive(struct control *control, enum wire_type type, union wire_mess
             return complain(EXIT_REFUSED, wire_refusal_text(WIRE_REFUSAL_VERSION));
         if (decoded != WIRE_DECODED)
             continue;
-        if (message->header.type == WIRE_REFUSED)
+        if (message->header.type == WIRE_REFUSED && message->wire_refused.echo == control->endpoint.secret)
             return complain(EXIT_REFUSED, wire_refusal_text(message->wire_refused.reason));
         if (message->header.type == type)
             return EXIT_DONE;

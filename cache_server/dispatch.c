@@ -45,7 +45,8 @@ static void answer(struct cache *cache, const union wire_message *message)
         answer_stranger(cache, message);
 }
 
-static void refuse(struct cache *cache, const struct wire_header *asked, enum wire_refusal reason)
+static void refuse_with(struct cache *cache, const struct wire_header *asked, enum wire_refusal reason,
+                        uint64_t echo)
 {
     union wire_message message;
 
@@ -55,7 +56,14 @@ static void refuse(struct cache *cache, const struct wire_header *asked, enum wi
     wire_prepare(&message, WIRE_REFUSED, asked->token);
     message.wire_refused.type = asked->type;
     message.wire_refused.reason = reason;
+    message.wire_refused.echo = echo;
     answer(cache, &message);
+}
+
+/* A message that could not be decoded. */
+static void refuse(struct cache *cache, const struct wire_header *asked, enum wire_refusal reason)
+{
+    refuse_with(cache, asked, reason, 0);
 }
 
 /* ---- one handler a message
@@ -71,7 +79,7 @@ static void on_hello(struct cache *cache, const union wire_message *message)
     if (refusal != WIRE_REFUSAL_NONE) {
         cache->counters.values[COUNTER_registrations_refused]++;
         log_warn("registration refused", "reason=\"%s\"", wire_refusal_text(refusal));
-        refuse(cache, &hello->header, refusal);
+        refuse_with(cache, &hello->header, refusal, hello->secret);
         return;
     }
     wire_prepare(&reply, WIRE_WELCOME, session->token);
@@ -91,7 +99,7 @@ static struct session *authenticate(struct cache *cache, const struct wire_heade
 
     if (session && session->token == header->token && session->secret == secret)
         return session;
-    refuse(cache, header, WIRE_REFUSAL_STALE);
+    refuse_with(cache, header, WIRE_REFUSAL_STALE, secret);
     return NULL;
 }
 
@@ -112,7 +120,7 @@ static void on_bell(struct cache *cache, const union wire_message *message)
     if (session)
         cache_activate(cache, session);
     else
-        refuse(cache, &message->header, WIRE_REFUSAL_STALE);
+        refuse_with(cache, &message->header, WIRE_REFUSAL_STALE, message->wire_bell.registration);
 }
 
 static void on_ping(struct cache *cache, const union wire_message *message)
@@ -136,7 +144,7 @@ static void on_stats(struct cache *cache, const union wire_message *message)
     if (!session)
         return;
     if (session->role != WIRE_ROLE_ADMIN) {
-        refuse(cache, &stats->header, WIRE_REFUSAL_ROLE);
+        refuse_with(cache, &stats->header, WIRE_REFUSAL_ROLE, stats->secret);
         return;
     }
     wire_prepare(&reply, WIRE_STATS_ROWS, session->token);
@@ -147,7 +155,7 @@ static void on_stats(struct cache *cache, const union wire_message *message)
         answer(cache, &reply);
         return;
     case STATS_BAD_SEGMENT:
-        refuse(cache, &stats->header, WIRE_REFUSAL_MALFORMED);
+        refuse_with(cache, &stats->header, WIRE_REFUSAL_MALFORMED, stats->secret);
         return;
     case STATS_FAULTED:
         cache_part(cache, &session, DEPARTURE_FAULTED);

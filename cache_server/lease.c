@@ -110,7 +110,7 @@ enum store_result lease_append(struct leases *leases, struct lease *lease, const
 
 enum store_result lease_commit(struct leases *leases, struct lease **lease)
 {
-    enum store_result result = STORE_OK;
+    enum store_result result = STORE_CANCELLED;
 
     if ((*lease)->cancelled)
         store_fill_discard(leases->store, &(*lease)->object);

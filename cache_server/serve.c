@@ -90,7 +90,7 @@ static bool give_object(struct serving *serving, const struct object *object, bo
     const uint8_t *meta = object_meta(object, &meta_length);
     uint64_t room, length = 0;
 
-    if (meta_length > session->pool.shape.segment_bytes || !segment_win_write(&session->pool, segment))
+    if (!segment_win_write(&session->pool, segment))
         return false;
     if (meta_length > 0)
         memcpy(payload, meta, meta_length);
@@ -133,6 +133,8 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
     bool with_body = !(request->flags & WIRE_LOOKUP_NO_BODY);
     uint32_t meta_length;
     object_meta(object, &meta_length);
+    if (meta_length > session->pool.shape.segment_bytes)
+        return refuse(session, WIRE_STATUS_TOO_LARGE);
     bool whole = meta_length + object_size(object) <= session->pool.shape.segment_bytes;
 
     if (stale || (with_body && !whole)) {
@@ -209,6 +211,8 @@ static enum wire_status status_of(struct session *session, enum store_result res
         return refuse(session, WIRE_STATUS_TOO_LARGE);
     case STORE_NO_MEMORY:
         return refuse(session, WIRE_STATUS_NO_MEMORY);
+    case STORE_CANCELLED:
+        return WIRE_STATUS_MISS;
     case STORE_MISMATCH:
         break;
     }
@@ -232,6 +236,9 @@ static enum wire_status end_badly(struct serving *serving, uint64_t handle, enum
 
 static enum wire_status commit(struct serving *serving, uint64_t handle)
 {
+    /* Bytes read from a pool that lost pages must not become an object that others are served. */
+    if (shm_guard_faulted())
+        return end_badly(serving, handle, WIRE_STATUS_BAD);
     struct lease *lease = handles_take(&serving->session->leases, handle);
     enum store_result result = lease_commit(&serving->cache->leases, &lease);
 
@@ -350,10 +357,10 @@ static enum wire_status serve_update(struct serving *serving, const struct wire_
     (void)completion;
     if (!take_segment(session, request, request->meta_length))
         return end_badly(serving, request->value, refuse(session, WIRE_STATUS_BAD));
-    if (object)
-        result =
-            store_update(&serving->cache->store, object, segment_payload(&session->pool, request->segment),
-                         request->meta_length, request->fresh_until, request->keep_until);
+    memcpy(serving->cache->meta, segment_payload(&session->pool, request->segment), request->meta_length);
+    if (object && !shm_guard_faulted())
+        result = store_update(&serving->cache->store, object, serving->cache->meta, request->meta_length,
+                              request->fresh_until, request->keep_until);
     segment_post_write(&session->pool, request->segment);
     end_lease(serving, request->value);
     if (!object)
@@ -433,6 +440,8 @@ static enum serve_result serve_batch(struct serving *serving)
         }
         if (!serve_one(serving, &request))
             return SERVE_BROKEN;
+        if (shm_guard_faulted()) /* the entries behind may rely on what was read */
+            return SERVE_FAULTED;
     }
     return SERVE_MORE;
 }

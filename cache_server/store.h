@@ -64,7 +64,8 @@ enum store_result {
     STORE_OK,
     STORE_TOO_LARGE, /* than max_object */
     STORE_NO_MEMORY,
-    STORE_MISMATCH, /* more or fewer bytes than announced */
+    STORE_MISMATCH,  /* more or fewer bytes than announced */
+    STORE_CANCELLED, /* lease_commit(): the key was removed meanwhile, so nothing is stored */
 };
 
 /* Marks it as just used. NULL: not there, or kept long enough (it is removed then). */

@@ -1,5 +1,6 @@
 #include "log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@ static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static struct {
     const char *process;
     enum log_level level;
-} logger = {"larder", LOG_LEVEL_INFO};
+    unsigned long lost; /* lines since the last one that was taken */
+} logger = {"larder", LOG_LEVEL_INFO, 0};
 
 void log_setup(const char *process)
 {
@@ -59,12 +61,38 @@ static size_t prefix(char *line, enum log_level level, const char *message)
                  LINE_BYTES);
 }
 
+/* A pipe that nobody empties must not stop us. A pipe that polls writable takes PIPE_BUF bytes at once
+ * (pipe(7)), which is more than a line; other kinds of file do not wait. Making the descriptor non-blocking
+ * instead would do so for everybody who shares it. */
+static void emit(const char *line, size_t length)
+{
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT) || write(STDERR_FILENO, line, length) < 0)
+        logger.lost++; /* told when somebody listens again */
+}
+
+static void tell_lost(void)
+{
+    char line[LINE_BYTES + 1];
+    unsigned long lost = logger.lost;
+
+    logger.lost = 0;
+    size_t length = prefix(line, LOG_LEVEL_WARN, "log lines were dropped because nobody took them");
+    length += clamp(snprintf(line + length, LINE_BYTES - length, " lines=%lu\n", lost), LINE_BYTES - length);
+    emit(line, length);
+    if (logger.lost > 0)
+        logger.lost = lost;
+}
+
 void log_write(enum log_level level, const char *message, const char *format, ...)
 {
     char line[LINE_BYTES + 1];
-    size_t length = prefix(line, level, message);
     va_list arguments;
 
+    if (logger.lost > 0)
+        tell_lost();
+    size_t length = prefix(line, level, message);
     if (format[0] != '\0' && length + 2 < LINE_BYTES) {
         line[length++] = ' ';
         va_start(arguments, format);
@@ -75,8 +103,7 @@ void log_write(enum log_level level, const char *message, const char *format, ..
     while (length > 0 && line[length - 1] == ' ')
         length--;
     line[length++] = '\n';
-    if (write(STDERR_FILENO, line, length) < 0)
-        return; /* nobody listens; there is nobody to tell */
+    emit(line, length);
 }
 
 const char *log_quote(const char *text, unsigned length, char *out, unsigned out_size)

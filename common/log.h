@@ -3,8 +3,7 @@
  *     ts=2026-01-31T12:00:00.123Z level=info proc=cache_server pid=17 msg="proxy registered" tenant=news
  *
  * `message` is a constant sentence, `format` the key=value pairs behind it. A line is one write(2), so lines
- * of several processes do not mix. Never blocks on a full pipe for long and never fails: a log is no reason
- * to stop. */
+ * of several processes do not mix. Never blocks: lines that nobody takes are dropped and counted. */
 #ifndef LARDER_LOG_H
 #define LARDER_LOG_H
 

@@ -56,6 +56,11 @@ void shm_guard_enter(void *base, size_t length)
     guard.length = length;
 }
 
+bool shm_guard_faulted(void)
+{
+    return guard.faulted != 0;
+}
+
 bool shm_guard_leave(void)
 {
     INVARIANT(guard.length != 0);

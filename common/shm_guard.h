@@ -18,6 +18,8 @@
 int shm_guard_setup(void);
 
 void shm_guard_enter(void *base, size_t length);
+/* Inside: has the range faulted by now? What was read from it since is then not to be trusted. */
+bool shm_guard_faulted(void);
 /* True: all memory touched was there. False: the range faulted and is now private zeroes. */
 bool shm_guard_leave(void);
 

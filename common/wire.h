@@ -104,11 +104,15 @@ struct wire_welcome {
     uint32_t max_fills;    /* leases at a time */
 };
 
-/* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. */
+/* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. `echo` is
+ * what the message proved itself with: the secret of HELLO, BYE and STATS, the registration of BELL, else 0.
+ * A peer believes a refusal only if it echoes its own, because anybody can send a message that names its
+ * token. */
 struct wire_refused {
     struct wire_header header;
     uint32_t type;
     uint32_t reason;
+    uint64_t echo;
 };
 
 /* There is something in your completion ring. */

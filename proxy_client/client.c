@@ -34,6 +34,7 @@
 #define RETRY_REFUSED_MAX   1500u
 #define GREETING_TIMEOUT_MS 1000u
 #define SWEEP_INTERVAL_MS   3000
+#define DEFERRED_CHECK_MS   5u
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
 /* Handles as the caller sees them carry the number of the attachment between the cache's place and
@@ -296,6 +297,18 @@ static bool make_room_for_deferred(struct larder_client *client, uint32_t room)
     return true;
 }
 
+/* Ticks while there is something that nobody will tell us of: the death of a cache that no pidfd watches, or
+ * room in the ring for requests without an answer. */
+static void set_attached_timer(struct larder_client *client)
+{
+    bool unseen = client->connection->endpoint.cache_pidfd < 0;
+
+    if (client->deferred_count > 0)
+        set_timer(client, DEFERRED_CHECK_MS, true);
+    else
+        set_timer(client, unseen ? UNSEEN_CHECK_MS : 0, unseen);
+}
+
 static void on_welcome(struct larder_client *client, const struct wire_welcome *welcome)
 {
     if (client->state != CLIENT_GREETING)
@@ -314,8 +327,7 @@ static void on_welcome(struct larder_client *client, const struct wire_welcome *
     client->state = CLIENT_ATTACHED;
     client->tell_attached = true;
     client->problem[0] = '\0';
-    bool unseen = client->connection->endpoint.cache_pidfd < 0;
-    set_timer(client, unseen ? UNSEEN_CHECK_MS : 0, unseen);
+    set_attached_timer(client);
 }
 
 /* Segments that the cache had are handed back with LARDER_LOST, so they hold on to the mapping until then. */
@@ -347,8 +359,18 @@ static void lose(struct larder_client *client, const char *why)
     retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
 }
 
+/* An answer to a message that somebody else sent in our name is not for us. */
+static bool refusal_is_ours(const struct larder_client *client, const struct wire_refused *refused)
+{
+    if (refused->type == WIRE_BELL)
+        return client->state == CLIENT_ATTACHED && refused->echo == client->registration;
+    return refused->echo == client->connection->endpoint.secret;
+}
+
 static void on_refused(struct larder_client *client, const struct wire_refused *refused)
 {
+    if (!refusal_is_ours(client, refused))
+        return;
     if (client->state == CLIENT_ATTACHED && refused->reason == WIRE_REFUSAL_STALE) {
         lose(client, "the cache has ended this registration");
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
@@ -378,7 +400,11 @@ static bool read_message(struct larder_client *client)
         break; /* a bell has done its work by waking us */
     case WIRE_BAD_VERSION:
         if (client->state == CLIENT_GREETING) {
-            struct wire_refused refused = {.reason = WIRE_REFUSAL_VERSION};
+            struct wire_refused refused = {
+                .type = WIRE_HELLO,
+                .reason = WIRE_REFUSAL_VERSION,
+                .echo = client->connection->endpoint.secret,
+            };
             on_refused(client, &refused);
         }
         break;
@@ -409,6 +435,8 @@ static void on_timer(struct larder_client *client)
     case CLIENT_ATTACHED:
         if (!endpoint_cache_lives(&client->connection->endpoint))
             lose(client, "the cache is gone");
+        else
+            larder_client_flush(client); /* there may be room in the ring for what was deferred */
         break;
     }
 }
@@ -836,10 +864,14 @@ static void send_silent(struct larder_client *client, uint8_t op, uint64_t handl
         return;
     if (client->deferred_count == 0 && put_silent(client, op, wire))
         return;
-    if (client->deferred_count < client->deferred_room)
+    if (client->deferred_count < client->deferred_room) {
         client->deferred[client->deferred_count++] = (struct silent_request){op, wire};
-    else /* only a caller that gives the same handle back twice gets here */
-        log_error("a handle was released twice", " ");
+        if (client->deferred_count == 1)
+            set_attached_timer(client);
+    } else /* only a caller that gives the same handle back twice gets here */
+    {
+        log_error("a handle was released twice");
+    }
 }
 
 void larder_release(struct larder_client *client, uint64_t handle)
@@ -861,6 +893,8 @@ static void put_deferred(struct larder_client *client)
         done++;
     client->deferred_count -= done;
     memmove(client->deferred, client->deferred + done, client->deferred_count * sizeof(*client->deferred));
+    if (client->deferred_count == 0)
+        set_attached_timer(client);
 }
 
 /* EAGAIN is fine: a full command queue means that the cache is awake and will look at every ring. */

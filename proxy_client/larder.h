@@ -61,12 +61,13 @@ enum larder_event_kind {
 };
 
 enum larder_status {
-    LARDER_OK,        /* done */
-    LARDER_HIT,       /* LOOKUP: found, fresh_until lies ahead */
-    LARDER_STALE,     /* LOOKUP: found, fresh_until has passed (or LARDER_LOOKUP_REVALIDATE was asked) */
-    LARDER_MISS,      /* LOOKUP: not there. REMOVE: nothing was there */
-    LARDER_BUSY,      /* a bound of this registration is reached (handles, fills); go on without the cache */
-    LARDER_TOO_LARGE, /* larger than the cache accepts; the lease is gone */
+    LARDER_OK,    /* done */
+    LARDER_HIT,   /* LOOKUP: found, fresh_until lies ahead */
+    LARDER_STALE, /* LOOKUP: found, fresh_until has passed (or LARDER_LOOKUP_REVALIDATE was asked) */
+    LARDER_MISS,  /* LOOKUP: not there. REMOVE: nothing was there. End of a fill, UPDATE: removed meanwhile */
+    LARDER_BUSY,  /* a bound of this registration is reached (handles, fills); go on without the cache */
+    LARDER_TOO_LARGE, /* larger than the cache accepts; the lease is gone. LOOKUP: metadata larger than a
+                         segment */
     LARDER_NO_MEMORY, /* everything that could be evicted is in use; the lease is gone */
     LARDER_FENCED,    /* handle or lease is not (any more) this registration's */
     LARDER_BAD,       /* the cache found the request malformed */

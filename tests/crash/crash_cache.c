@@ -436,7 +436,8 @@ END_TEST
 static int run_ctl(const struct story *story, const char *command, const char *option, char *out, size_t size)
 {
     char instance[TEST_INSTANCE_BYTES], verb[16], flag[16];
-    char *argv[] = {(char[]){"cache_ctl"}, (char[]){"--instance"}, instance, verb, option ? flag : NULL, NULL};
+    char *argv[] = {
+        (char[]){"cache_ctl"}, (char[]){"--instance"}, instance, verb, option ? flag : NULL, NULL};
     struct test_child child;
     char line[4096];
     size_t at = 0;

@@ -83,9 +83,8 @@ static void store_until(const char *key, int64_t fresh_until, int64_t keep_until
 /* ---- sizes and counters ------------------------------------------------------------------------------- */
 
 static const uint64_t sizes[] = {
-    0,           1,           SEGMENT - 5, SEGMENT - 4,      SEGMENT - 3,     SEGMENT - 1,
-    SEGMENT,     SEGMENT + 1, 65535,       65536,            65537,           3 * 65536 + 1,
-    8 * SEGMENT, 1 << 20,     (1 << 20) + 1, 2 * SEGMENT - 4,
+    0,     1,     SEGMENT - 5, SEGMENT - 4,   SEGMENT - 3, SEGMENT - 1, SEGMENT,       SEGMENT + 1,
+    65535, 65536, 65537,       3 * 65536 + 1, 8 * SEGMENT, 1 << 20,     (1 << 20) + 1, 2 * SEGMENT - 4,
 };
 
 START_TEST(every_size_comes_back)
@@ -496,10 +495,10 @@ START_TEST(everything_under_way_at_once)
         for (uint32_t i = 0; i < PEER_SEGMENTS; i++) {
             struct larder_segment *segment = peer_key(&peer, i % 2 ? "absent" : "large");
             uint64_t offset = (uint64_t)(round * 37 + (int)i * 1001) % LARGE;
-            ck_assert_int_eq(i % 3 ? larder_read(peer.client, handle, offset, &segment, 500, &users[i])
-                                   : larder_lookup(peer.client, &segment, i % 2 ? 6 : 5,
-                                                   LARDER_LOOKUP_NO_BODY, &users[i]),
-                             0);
+            ck_assert_int_eq(
+                i % 3 ? larder_read(peer.client, handle, offset, &segment, 500, &users[i])
+                      : larder_lookup(peer.client, &segment, i % 2 ? 6 : 5, LARDER_LOOKUP_NO_BODY, &users[i]),
+                0);
         }
         for (uint32_t left = PEER_SEGMENTS; left > 0; left--) {
             struct larder_event event;
@@ -641,8 +640,8 @@ static void add_ballast(uint64_t bytes)
     }
 }
 
-/* Honest fills that together want more than there is: refused, not fatal. The ballast decides which allocation
- * is the one that does not fit. */
+/* Honest fills that together want more than there is: refused, not fatal. The ballast decides which
+ * allocation is the one that does not fit. */
 START_TEST(fills_that_take_all_memory_are_refused)
 {
     enum { FILLS = 200 };
@@ -688,9 +687,16 @@ END_TEST
 START_TEST(options_are_judged)
 {
     static const struct larder_options bad[] = {
-        {"a b", NULL, 0, 0},   {"", NULL, 0, 0},       {NULL, "a/b", 0, 0},   {NULL, "", 0, 0},
-        {NULL, NULL, 3, 0},    {NULL, NULL, 16385, 0}, {NULL, NULL, 0, 4095}, {NULL, NULL, 0, 4097},
-        {NULL, NULL, 0, (16 << 20) + 64}, {NULL, NULL, 16384, 1 << 20},
+        {"a b", NULL, 0, 0},
+        {"", NULL, 0, 0},
+        {NULL, "a/b", 0, 0},
+        {NULL, "", 0, 0},
+        {NULL, NULL, 3, 0},
+        {NULL, NULL, 16385, 0},
+        {NULL, NULL, 0, 4095},
+        {NULL, NULL, 0, 4097},
+        {NULL, NULL, 0, (16 << 20) + 64},
+        {NULL, NULL, 16384, 1 << 20},
     };
     struct larder_client *client = (struct larder_client *)(void *)&story;
     char problem[512] = "";

@@ -144,7 +144,8 @@ static void expect(struct liar *liar, enum wire_type type, union wire_message *m
     ck_assert_msg(liar_receive(liar, message, TEST_DEADLINE_MS), "the cache does not answer");
     ck_assert_msg(message->header.type == type, "%s instead of %s: %s", wire_type_name(message->header.type),
                   wire_type_name(type),
-                  message->header.type == WIRE_REFUSED ? wire_refusal_text(message->wire_refused.reason) : "");
+                  message->header.type == WIRE_REFUSED ? wire_refusal_text(message->wire_refused.reason)
+                                                       : "");
 }
 
 static void say_hello(struct liar *liar, enum wire_role role, const char *tenant)
@@ -318,8 +319,8 @@ struct larder_event peer_expect(struct peer *peer, enum larder_event_kind kind)
 
     ck_assert_msg(peer_next(peer, &event, TEST_DEADLINE_MS), "no event of kind %d; %s", (int)kind,
                   larder_client_problem(peer->client));
-    ck_assert_msg(event.kind == kind, "event of kind %d and status %d instead of kind %d; %s", (int)event.kind,
-                  (int)event.status, (int)kind, larder_client_problem(peer->client));
+    ck_assert_msg(event.kind == kind, "event of kind %d and status %d instead of kind %d; %s",
+                  (int)event.kind, (int)event.status, (int)kind, larder_client_problem(peer->client));
     return event;
 }
 
@@ -490,7 +491,8 @@ static const struct pool_shape liar_shape = {.segments = 8, .segment_bytes = 409
 static void appear_with(struct liar *liar, const struct story *story, const struct pool_shape *shape)
 {
     *liar = (struct liar){.registration = 0};
-    ck_assert_msg(endpoint_create(&liar->endpoint, story->instance, shape) == 0, "%s", liar->endpoint.problem);
+    ck_assert_msg(endpoint_create(&liar->endpoint, story->instance, shape) == 0, "%s",
+                  liar->endpoint.problem);
     ck_assert_msg(endpoint_reach(&liar->endpoint) == ENDPOINT_REACHED, "%s", liar->endpoint.problem);
 }
 
@@ -692,7 +694,8 @@ int crash_main(const char *name, void (*add_cases)(TCase *))
 
     log_set_level("error");
     shm_guard_setup();
-    begun = mmap(NULL, sizeof(*begun) * INSTANCES_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    begun =
+        mmap(NULL, sizeof(*begun) * INSTANCES_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (begun == MAP_FAILED)
         return EXIT_FAILURE;
     tcase_set_timeout(tcase, 60);

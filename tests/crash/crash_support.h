@@ -39,7 +39,8 @@ struct story {
 };
 
 void story_begin(struct story *story, const char *name);
-/* `arguments`: up to six more for cache_server, ended with NULL; may be NULL itself. Returns when it is ready. */
+/* `arguments`: up to six more for cache_server, ended with NULL; may be NULL itself. Returns when it is
+ * ready. */
 void story_start_cache(struct story *story, const char *const arguments[]);
 void story_kill_cache(struct story *story);
 /* SIGTERM; the cache must end with status 0 and take its queue's name with it. */
