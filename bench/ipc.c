@@ -179,16 +179,16 @@ int main(int argc, char **argv)
             bench.instance = optarg;
             break;
         case 'd':
-            bench.depth = (uint32_t)atoi(optarg);
+            bench.depth = (uint32_t)strtoul(optarg, NULL, 10);
             break;
         case 's':
-            bench.size = (uint32_t)atoi(optarg);
+            bench.size = (uint32_t)strtoul(optarg, NULL, 10);
             break;
         case 'k':
-            bench.keys = (uint32_t)atoi(optarg);
+            bench.keys = (uint32_t)strtoul(optarg, NULL, 10);
             break;
         case 't':
-            bench.seconds = atof(optarg);
+            bench.seconds = strtod(optarg, NULL);
             break;
         default:
             return 2;

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -443,9 +442,13 @@ static int sleep_time(const struct cache *cache)
     int64_t expiry = store_next_expiry(&cache->store);
     int64_t wait = cache->next_check_ms - clock_mono_ms();
 
-    if (expiry != INT64_MAX && expiry - cache->now < wait)
-        wait = expiry - cache->now + 1;
-    return wait < 0 ? 0 : wait > INT_MAX ? INT_MAX : (int)wait;
+    /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
+     */
+    if (expiry <= cache->now || wait <= 0)
+        return 0;
+    if (expiry < cache->now + wait)
+        wait = expiry - cache->now;
+    return (int)wait;
 }
 
 static bool is_registered(void *context, uint64_t token)

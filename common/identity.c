@@ -42,7 +42,7 @@ static enum identity_result from_error(int error)
 
 static enum identity_result attempt(int fd, pid_t *pid, int *pidfd, bool *again)
 {
-    pid_t second;
+    pid_t second = 0;
     int error = ask(fd, pid);
 
     *again = false;

@@ -332,7 +332,6 @@ static void answered(struct cache_link *link, struct larder_event *event)
 
 static void attachment_changed(struct cache_link *link, bool attached)
 {
-    link->too_large_from = UINT64_MAX;
     heard_from_cache(link);
     if (attached)
         log_info("attached to the cache");
@@ -384,8 +383,7 @@ int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const str
 
     *link = (struct cache_link){.source = {.drain = drain, .may_sleep = may_sleep},
                                 .serve_waiters = {.run = serve_waiters},
-                                .loop = loop,
-                                .too_large_from = UINT64_MAX};
+                                .loop = loop};
     _Static_assert(offsetof(struct cache_link, source) == 0, "the source is cast to its link");
     link->waiting.prev = link->waiting.next = &link->waiting;
     link->segments = options->segments ? options->segments : LARDER_DEFAULT_SEGMENTS;

@@ -48,7 +48,6 @@ struct cache_link {
     bool silent;   /* asked, and nothing came back in time */
     bool readable;
     int64_t last_answer_ms;
-    uint64_t too_large_from; /* bodies of this size and more were refused by this cache */
 };
 
 int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const struct larder_options *options,

@@ -1,7 +1,8 @@
 /* connection.h: one client's socket: input buffer, output, time-outs, and an end that loses no bytes.
  *
- *     OPEN ── connection_finish() ──> FLUSHING ── all is sent ──> LINGERING ── client closes, or time ──>
- * CLOSED └──── peer gone, or connection_close() ──────────────────────────────────────────────────────────┘
+ *     OPEN ── connection_finish() ──> FLUSHING ── all is sent ──> LINGERING ──┐ client closes,
+ *       └──── peer gone, or connection_close() ──> CLOSED <───────────────────┘ or time is up
+ *
  * LINGERING: our side is shut down and what the client still sends is read and dropped; closing a socket with
  * unread bytes would reset the connection and destroy the response on its way.
  *

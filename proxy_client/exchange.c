@@ -105,10 +105,12 @@ void exchange_end(struct exchange *exchange)
 /* The client's side is over; what is left, if anything, is to finish the fill. */
 static void detach(struct exchange *exchange)
 {
+    bool failed_while_held = exchange->hold && exchange->fetch_ended;
+
     exchange->sink = NULL;
-    exchange->holding = false;
+    exchange->hold = EXCHANGE_HOLD_NOTHING;
     deadline_clear(&exchange->deadline);
-    if (!fill_writer_active(&exchange->fill))
+    if (!fill_writer_active(&exchange->fill) || failed_while_held)
         exchange_end(exchange);
     else if (exchange->fetch)
         origin_resume(exchange->fetch); /* the client's pace no longer counts */

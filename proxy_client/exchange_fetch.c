@@ -1,8 +1,11 @@
 /* Responses from the origin.
  *
- *     start ──> head ──┬─ to VALIDATE, 304 ──────────────────────> end ──> stored_update(), served from the
- * cache ├─ to CONTINUE ──> skip ──> body ─────────> end └─ hold, until what an unsafe method invalidates is
- * gone from the cache └─> pass on, perhaps fill ──> body ──> end ──> commit ──> finished
+ *     start ──> head ──┬─ to VALIDATE, 304 ────────> end ──> stored_update(), served from the cache
+ *                      ├─ to CONTINUE ─────> body ──> end
+ *                      └─> (hold, until what an unsafe method invalidates is gone from the cache)
+ *                          pass on, perhaps begin to fill
+ *                          (hold, until the cache says whether it takes a large object)
+ *                          give the head ──> body ──> end ──> commit ──> finished
  *
  * Commit: the last bytes of a response that is being stored are held back until the cache confirms it (or for
  * ANSWER_TIMEOUT_MS), so that whoever has the whole response may rely on the next request being a hit,
@@ -81,7 +84,7 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
     *storing = http_storing(&request, &response, exchange->request_time, exchange_now_s(exchange));
     if (!storing->store && !exchange->cache_status.detail)
         exchange->cache_status.detail = storing->reason;
-    return storing->store && !(head->length_known && head->length >= exchange->home->link->too_large_from);
+    return storing->store;
 }
 
 static void begin_fill(struct exchange *exchange, const struct origin_head *head)
@@ -99,7 +102,7 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
     object.meta = (struct http_span){exchange->home->meta, (uint32_t)length};
     if (head->length_known)
         object.size = head->length;
-    exchange->cache_status.stored = fill_writer_start(&exchange->fill, &exchange->lease, &object);
+    fill_writer_start(&exchange->fill, &exchange->lease, &object);
 }
 
 static bool client_has_it(const struct exchange *exchange, const struct origin_head *head)
@@ -148,20 +151,32 @@ static void give_not_modified(struct exchange *exchange)
     exchange_finish(exchange);
 }
 
-static void pass_on(struct exchange *exchange)
+static void pass_head(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
+    bool filling = fill_writer_active(&exchange->fill);
 
+    exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
+    if (filling && client_has_it(exchange, head))
+        give_not_modified(exchange);
+    else if (!filling || !head->length_known || head->length > 0)
+        give_fetched_head(exchange);
+    /* else the head is the end of the response, and held back until the commit */
+}
+
+static void pass_on(struct exchange *exchange)
+{
     if (exchange->state == EXCHANGE_VALIDATE) /* something new in the place of what is stored */
         cache_link_release(exchange->home->link, &exchange->handle);
     exchange->state = EXCHANGE_FETCH;
-    begin_fill(exchange, head);
+    begin_fill(exchange, origin_response(exchange->fetch));
     cache_link_give_up(exchange->home->link, &exchange->lease);
-    if (fill_writer_active(&exchange->fill) && client_has_it(exchange, head))
-        give_not_modified(exchange);
-    else if (!fill_writer_active(&exchange->fill) || !head->length_known || head->length > 0)
-        give_fetched_head(exchange);
-    /* else the head is the end of the response, and held back until the commit */
+    if (!fill_writer_awaits_acceptance(&exchange->fill)) {
+        pass_head(exchange);
+        return;
+    }
+    exchange->hold = EXCHANGE_HOLD_ACCEPTANCE;
+    exchange_await_answer(exchange);
 }
 
 /* RFC 9111 section 4.4: a non-error response to an unsafe method invalidates what is stored for its target.
@@ -169,11 +184,16 @@ static void pass_on(struct exchange *exchange)
 
 static void release_hold(struct exchange *exchange)
 {
-    exchange->holding = false;
+    enum exchange_hold hold = exchange->hold;
+
+    exchange->hold = EXCHANGE_HOLD_NOTHING;
     deadline_clear(&exchange->deadline);
     cache_link_unwait(exchange->home->link, &exchange->wait);
-    pass_on(exchange);
-    if (exchange->state != EXCHANGE_FETCH)
+    if (hold == EXCHANGE_HOLD_INVALIDATION)
+        pass_on(exchange);
+    else
+        pass_head(exchange);
+    if (exchange->state != EXCHANGE_FETCH || exchange->hold)
         return;
     if (exchange->fetch_ended)
         on_ended(exchange, exchange->result);
@@ -204,7 +224,7 @@ static bool hold_for_invalidation(struct exchange *exchange)
         error = cache_link_wait(exchange->home->link, &exchange->wait);
     if (error)
         return false;
-    exchange->holding = true;
+    exchange->hold = EXCHANGE_HOLD_INVALIDATION;
     exchange_await_answer(exchange);
     return true;
 }
@@ -275,7 +295,7 @@ static bool are_the_last(const struct exchange *exchange, size_t size)
 
 static bool takes_no_more(const struct exchange *exchange)
 {
-    if (exchange->holding || fill_writer_busy(&exchange->fill))
+    if (exchange->hold || fill_writer_busy(&exchange->fill))
         return true;
     return exchange->sink && exchange->sink->room(exchange->owner) == 0;
 }
@@ -339,7 +359,9 @@ void fetch_fill_changed(void *owner)
 {
     struct exchange *exchange = owner;
 
-    if (exchange->committing && !fill_writer_active(&exchange->fill))
+    if (exchange->hold == EXCHANGE_HOLD_ACCEPTANCE && !fill_writer_awaits_acceptance(&exchange->fill))
+        release_hold(exchange);
+    else if (exchange->committing && !fill_writer_active(&exchange->fill))
         complete(exchange);
     else if (!exchange->sink && !fill_writer_active(&exchange->fill))
         exchange_end(exchange);
@@ -354,8 +376,10 @@ void fetch_deadline_passed(struct exchange *exchange)
         complete(exchange); /* the fill goes on by itself */
         return;
     }
-    cache_ops_sever(&exchange->ops);
-    log_warn("invalidation was not confirmed in time");
+    if (exchange->hold == EXCHANGE_HOLD_INVALIDATION) {
+        cache_ops_sever(&exchange->ops);
+        log_warn("invalidation was not confirmed in time");
+    }
     release_hold(exchange);
 }
 
@@ -438,7 +462,7 @@ static void on_ended(void *owner, enum origin_result result)
 
     exchange->fetch_ended = true;
     exchange->result = result;
-    if (exchange->holding)
+    if (exchange->hold)
         return;
     if (result != ORIGIN_OK)
         failed(exchange, result);

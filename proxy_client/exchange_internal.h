@@ -19,6 +19,13 @@ enum exchange_state {
     EXCHANGE_ENDED,    /* to be freed */
 };
 
+/* What the response's head waits for. */
+enum exchange_hold {
+    EXCHANGE_HOLD_NOTHING,
+    EXCHANGE_HOLD_INVALIDATION, /* until what an unsafe method invalidates is gone from the cache */
+    EXCHANGE_HOLD_ACCEPTANCE,   /* until the cache says whether it takes a large object */
+};
+
 struct exchange {
     struct exchange_home *home;
     struct exchange *prev, *next; /* in home->first */
@@ -50,7 +57,7 @@ struct exchange {
     enum origin_result result;
     int refusal; /* status of the answer when the request's body was no good */
     bool fetch_ended, validated;
-    bool holding;    /* the head waits for an invalidation */
+    enum exchange_hold hold;
     bool committing; /* the end of the response waits for the cache to confirm the fill */
     int64_t request_time;
     struct fill_writer fill;

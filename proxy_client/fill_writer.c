@@ -88,11 +88,6 @@ static bool is_whole(const struct fill_writer *writer)
 
 static void note_refusal(struct fill_writer *writer, enum larder_status status)
 {
-    struct cache_link *link = writer->link;
-
-    if (status == LARDER_TOO_LARGE && writer->size != LARDER_SIZE_UNKNOWN &&
-        writer->size < link->too_large_from)
-        link->too_large_from = writer->size;
     writer->lease = 0; /* each of these answers ends it */
     fail(writer, status == LARDER_TOO_LARGE ? "larger than the cache accepts" : "refused by the cache");
 }
@@ -101,17 +96,19 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
 {
     struct fill_writer *writer = owner;
     bool was_busy = fill_writer_busy(writer);
+    bool accepted = event->kind == LARDER_EVENT_FILL_BEGIN;
 
     (void)op;
     deadline_clear(&writer->deadline);
     cache_link_return(writer->link, &event->segment);
+    writer->accepted = writer->accepted || accepted;
     if (event->status != LARDER_OK)
         note_refusal(writer, event->status);
     else
         pump(writer, NULL, 0);
     if (is_whole(writer))
         stop(writer, FILL_STORED);
-    if (!fill_writer_active(writer) || (was_busy && !fill_writer_busy(writer)))
+    if (accepted || !fill_writer_active(writer) || (was_busy && !fill_writer_busy(writer)))
         writer->changed(writer->owner);
 }
 
@@ -218,6 +215,19 @@ static size_t copy_in(struct fill_writer *writer, const char *data, size_t size)
     return piece;
 }
 
+/* Too large for one segment, as far as is known: the cache is asked at once whether it takes the object. */
+static bool begin_is_due(const struct fill_writer *writer)
+{
+    uint64_t room = writer->link->segment_bytes - writer->key_length - writer->meta_length;
+
+    return !writer->begun && writer->size != LARDER_SIZE_UNKNOWN && writer->size > room;
+}
+
+bool fill_writer_awaits_acceptance(const struct fill_writer *writer)
+{
+    return fill_writer_active(writer) && !writer->accepted && (begin_is_due(writer) || writer->begun);
+}
+
 static bool last_is_ready(const struct fill_writer *writer)
 {
     return writer->state == FILL_ENDING && (writer->segment || !writer->begun);
@@ -229,12 +239,13 @@ static int place(struct fill_writer *writer, const char *data, size_t size, size
 {
     int error = 0;
 
-    while (!error && (*placed < size || last_is_ready(writer))) {
+    while (!error && (*placed < size || last_is_ready(writer) || begin_is_due(writer))) {
         error = have_segment(writer);
         if (error)
             break;
         *placed += copy_in(writer, data + *placed, size - *placed);
-        if (writer->used == writer->segment->size || (*placed == size && last_is_ready(writer)))
+        if (writer->used == writer->segment->size || begin_is_due(writer) ||
+            (*placed == size && last_is_ready(writer)))
             error = submit(writer);
     }
     if (!error && *placed == size && writer->state == FILL_ENDING)
@@ -316,7 +327,8 @@ bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct
     writer->fresh_until = object->fresh_until;
     writer->keep_until = object->keep_until;
     writer->state = FILL_OPEN;
-    return true;
+    pump(writer, NULL, 0);
+    return fill_writer_active(writer);
 }
 
 void fill_writer_write(struct fill_writer *writer, const char *data, size_t size)

@@ -26,7 +26,7 @@ struct fill_object {
 struct fill_writer {
     struct cache_link *link;
     struct deadline_list *stalls;
-    void (*changed)(void *owner); /* no longer busy, or STORED, or FAILED */
+    void (*changed)(void *owner); /* accepted, no longer busy, STORED, or FAILED */
     void *owner;
     enum fill_state state;
     struct cache_ops ops;
@@ -39,7 +39,7 @@ struct fill_writer {
     uint32_t used;
     char *prefix; /* key and metadata, until they stand in a segment */
     uint32_t key_length, meta_length;
-    bool begun, end_sent, pumping;
+    bool begun, accepted, end_sent;
     char *kept; /* bytes that wait for a segment */
     size_t kept_size, kept_at;
 };
@@ -47,13 +47,16 @@ struct fill_writer {
 /* `stalls` is the list of the time-out, whose expired() calls fill_writer_stalled(). */
 void fill_writer_setup(struct fill_writer *writer, struct cache_link *link, struct deadline_list *stalls,
                        void (*changed)(void *owner), void *owner);
-/* Takes the lease and nulls it. False: it cannot be stored (key and metadata too long); the lease is given
- * up. */
+/* Takes the lease and nulls it. False: it cannot be stored (key and metadata too long, cache
+ * lost); the lease is given up. */
 bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct fill_object *object);
 void fill_writer_write(struct fill_writer *writer, const char *data, size_t size);
 void fill_writer_finish(struct fill_writer *writer);
 void fill_writer_abort(struct fill_writer *writer); /* harmless in every state */
 bool fill_writer_busy(const struct fill_writer *writer);
+/* Asked right at the start, because it is large, whether the cache takes it; changed() tells of the answer.
+ */
+bool fill_writer_awaits_acceptance(const struct fill_writer *writer);
 /* OPEN or ENDING */
 bool fill_writer_active(const struct fill_writer *writer);
 void fill_writer_stalled(struct deadline *deadline);

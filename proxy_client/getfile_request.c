@@ -51,6 +51,8 @@ enum getfile_result getfile_request_parse(const char *bytes, uint32_t size, char
     uint32_t start = size < START_LENGTH ? size : START_LENGTH;
     const char *line_end;
 
+    if (size > GETFILE_MAX_REQUEST)
+        size = GETFILE_MAX_REQUEST;
     if (memcmp(bytes, START, start) != 0)
         return GETFILE_INVALID;
     line_end = memchr(bytes, '\r', size);
@@ -58,8 +60,6 @@ enum getfile_result getfile_request_parse(const char *bytes, uint32_t size, char
         return GETFILE_INVALID;
     if (!line_end)
         return size < GETFILE_MAX_REQUEST ? GETFILE_MORE : GETFILE_INVALID;
-    if (size > GETFILE_MAX_REQUEST)
-        size = GETFILE_MAX_REQUEST;
     if ((uint32_t)(line_end - bytes) + END_LENGTH > size) {
         uint32_t there = size - (uint32_t)(line_end - bytes);
         bool so_far = memcmp(line_end, END, there) == 0;

@@ -172,7 +172,7 @@ static int serve(struct proxy *proxy, const struct proxy_conf *conf)
 {
     int status;
 
-    status = loop_setup(&proxy->loop) == 0 ? 0 : cannot("event loop", strerror(errno));
+    status = proxy_loop_setup(&proxy->loop) == 0 ? 0 : cannot("event loop", strerror(errno));
     if (status)
         return status;
     if ((status = set_up_cache(proxy, conf)) != 0)
@@ -189,7 +189,7 @@ static int serve(struct proxy *proxy, const struct proxy_conf *conf)
     if ((status = set_up_shutdown(proxy)) != 0)
         goto err_fronts;
     announce(proxy, conf);
-    loop_run(&proxy->loop);
+    proxy_loop_run(&proxy->loop);
 
     log_info("stopped");
     shutdown_teardown(&proxy->shutdown);
@@ -205,7 +205,7 @@ err_origin:
 err_cache:
     cache_link_teardown(&proxy->link);
 err_loop:
-    loop_teardown(&proxy->loop);
+    proxy_loop_teardown(&proxy->loop);
     return status ? 1 : 0;
 }
 

@@ -10,7 +10,7 @@
 
 #include "invariant.h"
 #include "log.h"
-#include "origin_response.h"
+#include "origin_head.h"
 #include "origin_url.h"
 
 #include <curl/curl.h>
@@ -52,7 +52,7 @@ struct origin_fetch {
     void *owner;
     struct deadline deadline;
     struct loop_task task;
-    struct origin_response response;
+    struct origin_head_reader response;
     enum fetch_state state;
     bool receive_paused, send_paused, resume_wanted;
     bool timed_out;
@@ -184,7 +184,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *user)
     if (!fetch->calls)
         return 0;
     watch_progress(fetch);
-    switch (origin_response_line(&fetch->response, line, bytes)) {
+    switch (origin_head_line(&fetch->response, line, bytes)) {
     case ORIGIN_LINE_MORE:
         return bytes;
     case ORIGIN_LINE_HEAD:
@@ -292,7 +292,7 @@ static void fetch_destroy(struct origin_fetch *fetch)
     deadline_clear(&fetch->deadline);
     curl_easy_cleanup(fetch->easy);
     curl_slist_free_all(fetch->headers);
-    origin_response_free(&fetch->response);
+    origin_head_free(&fetch->response);
     free(fetch);
 }
 
@@ -524,7 +524,7 @@ int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct 
     fetch->owner = owner;
     fetch->receive_paused = fetch->send_paused = fetch->resume_wanted = fetch->timed_out = false;
     fetch->problem[0] = '\0';
-    origin_response_reset(&fetch->response);
+    origin_head_reset(&fetch->response);
     if (!set_headers(fetch, request) || !set_target(fetch, request->target) || !set_method(fetch, request) ||
         curl_multi_add_handle(origin->multi, fetch->easy) != CURLM_OK) {
         fetch_give(fetch);

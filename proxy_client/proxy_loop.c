@@ -19,7 +19,7 @@ static void take_time(struct proxy_loop *loop)
     loop->wall_ms = clock_wall_ms();
 }
 
-int loop_setup(struct proxy_loop *loop)
+int proxy_loop_setup(struct proxy_loop *loop)
 {
     *loop = (struct proxy_loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
     if (loop->epoll_fd < 0)
@@ -29,7 +29,7 @@ int loop_setup(struct proxy_loop *loop)
     return 0;
 }
 
-void loop_teardown(struct proxy_loop *loop)
+void proxy_loop_teardown(struct proxy_loop *loop)
 {
     close(loop->epoll_fd);
     loop->epoll_fd = -1;
@@ -155,7 +155,7 @@ static void expire_deadlines(struct proxy_loop *loop)
         deadline_expire(loop->lists[i], loop->now_ms);
 }
 
-void loop_run(struct proxy_loop *loop)
+void proxy_loop_run(struct proxy_loop *loop)
 {
     while (!loop->stopped) {
         bool may_sleep = true;
@@ -171,7 +171,7 @@ void loop_run(struct proxy_loop *loop)
     }
 }
 
-void loop_stop(struct proxy_loop *loop)
+void proxy_loop_stop(struct proxy_loop *loop)
 {
     loop->stopped = true;
 }

@@ -50,8 +50,8 @@ struct proxy_loop {
     unsigned list_count;
 };
 
-int loop_setup(struct proxy_loop *loop);
-void loop_teardown(struct proxy_loop *loop);
+int proxy_loop_setup(struct proxy_loop *loop);
+void proxy_loop_teardown(struct proxy_loop *loop);
 void loop_set_source(struct proxy_loop *loop, struct loop_source *source);
 
 int loop_watch(struct proxy_loop *loop, struct loop_watch *watch, uint32_t events);
@@ -66,8 +66,8 @@ void loop_arm(struct proxy_loop *loop, struct deadline_list *list, struct deadli
 /* Runs task->run() once before the loop sleeps; nothing happens if it is queued already. */
 void loop_put_off(struct proxy_loop *loop, struct loop_task *task);
 
-void loop_run(struct proxy_loop *loop); /* until loop_stop() */
-void loop_stop(struct proxy_loop *loop);
+void proxy_loop_run(struct proxy_loop *loop); /* until proxy_loop_stop() */
+void proxy_loop_stop(struct proxy_loop *loop);
 /* Runs tasks until there are none: the last act before modules are torn down. */
 void loop_finish_tasks(struct proxy_loop *loop);
 

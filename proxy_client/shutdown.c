@@ -39,7 +39,7 @@ static void look(struct deadline *deadline)
         (struct shutdown *)(void *)((char *)deadline - offsetof(struct shutdown, look));
 
     if (shutdown->connections->count == 0 && exchange_count(shutdown->exchanges) == 0)
-        loop_stop(shutdown->loop);
+        proxy_loop_stop(shutdown->loop);
     else
         loop_arm(shutdown->loop, &shutdown->looks, &shutdown->look);
 }
@@ -51,13 +51,13 @@ static void limit_passed(struct deadline *deadline)
 
     log_warn("stopping with work under way", "connections=%u exchanges=%u", shutdown->connections->count,
              exchange_count(shutdown->exchanges));
-    loop_stop(shutdown->loop);
+    proxy_loop_stop(shutdown->loop);
 }
 
 static void stop(struct shutdown *shutdown, int signal_number)
 {
     if (shutdown->stopping) {
-        loop_stop(shutdown->loop);
+        proxy_loop_stop(shutdown->loop);
         return;
     }
     shutdown->stopping = true;

@@ -1,8 +1,10 @@
 /* shutdown.h: signals of the operator, and an end within bounded time.
  *
- *     RUNNING ── SIGINT, SIGTERM ──> STOPPING ── nothing goes on any more, or 10 s, or a second signal ──>
- * the loop stops STOPPING: nobody new is accepted, each connection ends with the response that it is at,
- * fills are finished. SIGHUP and SIGUSR1 reopen the access log.
+ *     RUNNING ── SIGINT, SIGTERM ──> STOPPING ── nothing goes on, or 10 s, or a second signal ──> ended
+ *
+ * STOPPING: nobody new is accepted, each connection ends with the response that it is at, fills are finished.
+ *
+ * SIGHUP and SIGUSR1 reopen the access log.
  *
  * Threads: one. The signals must be blocked before any thread is made: shutdown_block_signals(). */
 #ifndef LARDER_SHUTDOWN_H

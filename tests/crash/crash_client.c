@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define SEGMENT PEER_SEGMENT_BYTES
 #define LARGE   (5u * SEGMENT + 7)
@@ -549,6 +551,34 @@ START_TEST(releases_arrive_though_the_caller_sleeps)
 }
 END_TEST
 
+/* Requests without an answer fill the ring. An operation may still be begun: with none under way, there would
+ * be no event to wait for. */
+START_TEST(releases_do_not_take_the_place_of_operations)
+{
+    enum { PINS = 64 };
+    static uint64_t handles[PINS];
+    int status;
+
+    begin();
+    peer_store(&peer, "large", 1, LARGE);
+    for (int i = 0; i < PINS; i++)
+        handles[i] = peer_pin(&peer, "large");
+    kill(story.cache.pid, SIGSTOP);
+    ck_assert_int_eq(waitpid(story.cache.pid, &status, WUNTRACED), story.cache.pid);
+    for (int i = 0; i < PINS; i++)
+        larder_release(peer.client, handles[i]);
+    larder_client_flush(peer.client);
+    struct larder_segment *segment = peer_key(&peer, "large");
+    int error = larder_lookup(peer.client, &segment, 5, LARDER_LOOKUP_NO_BODY, NULL);
+    kill(story.cache.pid, SIGCONT);
+    ck_assert_int_eq(error, 0);
+    struct larder_event event = peer_expect(&peer, LARDER_EVENT_LOOKUP);
+    ck_assert_int_eq(event.status, LARDER_HIT);
+    give_back(&event);
+    end();
+}
+END_TEST
+
 START_TEST(pins_are_bounded)
 {
     enum { MOST = 1024 };
@@ -728,6 +758,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, segments_run_out_and_come_back);
     tcase_add_test(tcase, everything_under_way_at_once);
     tcase_add_test(tcase, releases_arrive_though_the_caller_sleeps);
+    tcase_add_test(tcase, releases_do_not_take_the_place_of_operations);
     tcase_add_test(tcase, pins_are_bounded);
     tcase_add_test(tcase, leases_are_bounded);
     tcase_add_test(tcase, cache_evicts_within_its_memory);

@@ -232,6 +232,9 @@ START_TEST(segment_that_does_not_exist_is_bad)
 {
     begin();
     uint64_t handle = liar_pin();
+    /* Behind the last segment there is a rest of a page, where another one can be made up. */
+    atomic_store(&segment_header(&liar.endpoint.pool, 8)->wsem.value, 1);
+    atomic_store(&segment_header(&liar.endpoint.pool, 8)->rsem.value, 1);
     for (int i = 0; i < ROWS(segments); i++) {
         struct wire_request request = liar_request(&liar, with_segment[_i]);
         request.segment = segments[i];
@@ -519,6 +522,34 @@ static size_t forge_bye_with_own_secret(union wire_message *message)
     return length;
 }
 
+static size_t forge_bye_under_another_token(union wire_message *message)
+{
+    size_t length = wire_prepare(message, WIRE_BYE, token_of_other());
+
+    message->wire_bye.registration = liar.registration;
+    message->wire_bye.secret = liar.endpoint.secret;
+    return length;
+}
+
+/* What a refusal echoes is chosen by the forger. */
+static size_t forge_bye_that_echoes(union wire_message *message)
+{
+    size_t length = forge_bye(message);
+
+    message->wire_bye.secret = message->wire_bye.registration;
+    return length;
+}
+
+static size_t forge_broken_bell(union wire_message *message)
+{
+    size_t length = wire_prepare(message, WIRE_BELL, token_of_other()) + 8;
+
+    message->header.length = (uint32_t)length;
+    message->wire_bell.registration = registration_of_other();
+    memcpy(message->bytes + length - 8, &message->wire_bell.registration, 8);
+    return length;
+}
+
 static size_t forge_stale_bell(union wire_message *message)
 {
     size_t length = wire_prepare(message, WIRE_BELL, token_of_other());
@@ -564,7 +595,15 @@ static size_t forge_type(union wire_message *message)
 
 /* Each is sent in the honest proxy's name. It may get an answer that it did not ask for, but must go on. */
 static size_t (*const forgeries[])(union wire_message *) = {
-    forge_bye,  forge_bye_with_own_secret, forge_stale_bell, forge_stats, forge_hello, forge_version,
+    forge_bye,
+    forge_bye_with_own_secret,
+    forge_stale_bell,
+    forge_stats,
+    forge_hello,
+    forge_bye_that_echoes,
+    forge_bye_under_another_token,
+    forge_broken_bell,
+    forge_version,
     forge_type,
 };
 

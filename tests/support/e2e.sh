@@ -121,6 +121,7 @@ is_gone() { # PID
 start() { # NAME COMMAND...
     local name=$1
     shift
+    : >"$DIR/$name.out" # what an earlier process of this name has said does not count
     [[ $(type -t "$1") == function ]] || set -- env --default-signal=INT,QUIT "$@"
     "$@" >"$DIR/$name.out" 2>"$DIR/$name.err" </dev/null &
     PID[$name]=$!

@@ -140,7 +140,17 @@ static void begin(uint64_t limit)
 }
 
 static const uint64_t sizes[] = {
-    0, 1, 4096, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK - 1, 2 * CHUNK, 2 * CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 1,
+    0,
+    1,
+    4096,
+    CHUNK - 1,
+    CHUNK,
+    CHUNK + 1,
+    2 * CHUNK - 1,
+    2 * CHUNK,
+    2 * CHUNK + 1,
+    3 * CHUNK,
+    3 * CHUNK + 1,
 };
 static const uint64_t pieces[] = {1021, 4096, CHUNK - 1, CHUNK, CHUNK + 1, 4 * CHUNK};
 

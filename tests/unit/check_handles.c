@@ -72,7 +72,8 @@ START_TEST(guessed_handles_are_refused)
         ck_assert_ptr_null(handles_take(&handles, real ^ UINT64_C(1) << bit));
     for (int i = 0; i < 100000; i++) {
         uint64_t guess = next_random(&state);
-        ck_assert(guess == real || !handles_get(&handles, guess));
+        if (guess != real && handles_get(&handles, guess))
+            ck_abort_msg("found %llx", (unsigned long long)guess);
     }
     ck_assert_ptr_eq(handles_take(&handles, real), &items[0]);
     handles_destroy(&handles);
@@ -129,7 +130,7 @@ START_TEST(random_operations_agree_with_the_model)
     uint64_t live[PLACES] = {0}, dead[256] = {0}, state = 9;
     uint32_t used = 0;
 
-    for (int step = 0; step < 50000; step++) {
+    for (int step = 0; step < 10000; step++) {
         uint32_t slot = (uint32_t)random_below(&state, PLACES);
 
         if (live[slot] == 0) {

@@ -175,8 +175,9 @@ static const struct {
     mode_t mode;
     bool private;
 } modes[] = {
-    {0600, true},  {0400, false}, {0200, false},  {0000, false},  {0640, false},  {0604, false}, {0660, false},
-    {0606, false}, {0601, false}, {0700, false}, {04600, false}, {02600, false}, {01600, false}, {0777, false},
+    {0600, true},   {0400, false},  {0200, false},  {0000, false}, {0640, false},
+    {0604, false},  {0660, false},  {0606, false},  {0601, false}, {0700, false},
+    {04600, false}, {02600, false}, {01600, false}, {0777, false},
 };
 
 START_TEST(mode_is_judged)

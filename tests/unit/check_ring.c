@@ -191,7 +191,7 @@ static const struct {
     uint32_t back;
     enum ring_result result;
 } heads[] = {
-    {CAPACITY, RING_NONE},     {CAPACITY - 1, RING_OK},   {0, RING_OK},
+    {CAPACITY, RING_NONE},       {CAPACITY - 1, RING_OK},    {0, RING_OK},
     {UINT32_MAX, RING_BROKEN}, /* it ran ahead by one */
     {CAPACITY + 1, RING_BROKEN}, {0x80000000u, RING_BROKEN},
 };

@@ -370,8 +370,8 @@ static const struct {
     int (*damage)(const struct segment_pool *);
     int error;
 } damages[] = {
-    {set_mode, -EPERM}, {set_execute, -EPERM}, {set_uid_bit, -EPERM}, {give_away, -EPERM},
-    {shorten, -EINVAL}, {lengthen, -EINVAL},   {empty, -EINVAL},      {regrow, -EINVAL},
+    {set_mode, -EPERM}, {set_execute, -EPERM},   {set_uid_bit, -EPERM},    {give_away, -EPERM},
+    {shorten, -EINVAL}, {lengthen, -EINVAL},     {empty, -EINVAL},         {regrow, -EINVAL},
     {punch, -EINVAL},   {change_magic, -EACCES}, {change_secret, -EACCES}, {wipe_header, -EACCES},
 };
 
@@ -391,12 +391,8 @@ static const struct {
     struct pool_shape shape;
     int error;
 } claims[] = {
-    {{4, 4096, 16}, 0},
-    {{3, 4096, 16}, -EINVAL},
-    {{5, 4096, 16}, -EINVAL},
-    {{4, 8192, 16}, -EINVAL},
-    {{4, 4096, 1024}, -EINVAL},
-    {{16384, 4096, 65536}, -EINVAL},
+    {{4, 4096, 16}, 0},       {{3, 4096, 16}, -EINVAL},   {{5, 4096, 16}, -EINVAL},
+    {{4, 8192, 16}, -EINVAL}, {{4, 4096, 1024}, -EINVAL}, {{16384, 4096, 65536}, -EINVAL},
 };
 
 START_TEST(claimed_shape_must_fit_the_object)

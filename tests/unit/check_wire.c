@@ -208,8 +208,8 @@ END_TEST
 START_TEST(header_layout_is_fixed)
 {
     static const unsigned char expected[24] = {
-        'L', 'R', 'D', 'R', WIRE_VERSION, 0, WIRE_PING, 0, 32, 0, 0, 0, 0, 0, 0, 0,
-        0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,
+        'L', 'R', 'D', 'R', WIRE_VERSION, 0,    WIRE_PING, 0,    32,   0,    0,    0,
+        0,   0,   0,   0,   0x88,         0x77, 0x66,      0x55, 0x44, 0x33, 0x22, 0x11,
     };
     union wire_message message;
 

@@ -1,11 +1,11 @@
-#include "origin_response.h"
+#include "origin_head.h"
 
 #include "invariant.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void origin_response_reset(struct origin_response *response)
+void origin_head_reset(struct origin_head_reader *response)
 {
     response->head.status = 0;
     response->head.fields.count = 0;
@@ -15,14 +15,14 @@ void origin_response_reset(struct origin_response *response)
     response->complete = false;
 }
 
-void origin_response_free(struct origin_response *response)
+void origin_head_free(struct origin_head_reader *response)
 {
     free(response->text);
     response->text = NULL;
     response->size = 0;
 }
 
-static bool append(struct origin_response *response, const char *bytes, size_t size)
+static bool append(struct origin_head_reader *response, const char *bytes, size_t size)
 {
     if (size > ORIGIN_HEAD_MAX - response->used)
         return false;
@@ -41,7 +41,7 @@ static bool append(struct origin_response *response, const char *bytes, size_t s
 }
 
 /* "HTTP/1.1 200 Reason": a new response begins, perhaps behind an interim one. */
-static enum origin_line status_line(struct origin_response *response, const char *line, size_t size)
+static enum origin_line status_line(struct origin_head_reader *response, const char *line, size_t size)
 {
     const char *space = memchr(line, ' ', size);
     int status = 0;
@@ -53,12 +53,12 @@ static enum origin_line status_line(struct origin_response *response, const char
             return ORIGIN_LINE_BAD;
         status = 10 * status + (space[i] - '0');
     }
-    origin_response_reset(response);
+    origin_head_reset(response);
     response->head.status = status;
     return status >= 100 && status <= 599 ? ORIGIN_LINE_MORE : ORIGIN_LINE_BAD;
 }
 
-static enum origin_line end_of_head(struct origin_response *response)
+static enum origin_line end_of_head(struct origin_head_reader *response)
 {
     struct origin_head *head = &response->head;
     struct http_span block = {response->text, (uint32_t)response->used};
@@ -78,7 +78,7 @@ static enum origin_line end_of_head(struct origin_response *response)
     return ORIGIN_LINE_HEAD;
 }
 
-enum origin_line origin_response_line(struct origin_response *response, const char *line, size_t size)
+enum origin_line origin_head_line(struct origin_head_reader *response, const char *line, size_t size)
 {
     if (response->complete)
         return ORIGIN_LINE_MORE;

@@ -1,0 +1,700 @@
+/* cache_link, fill_writer and body_reader against a client library that the test plays itself: answers come
+ * when and as the test wants, and every segment, handle and lease is accounted for. */
+#include "body_reader.h"
+#include "cache_link.h"
+#include "fill_writer.h"
+
+#include "check_unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SEGMENTS      4
+#define SEGMENT_BYTES 4096u
+#define OPS_MAX       64
+
+/* The client library, as the test plays it. */
+
+struct asked {
+    enum larder_event_kind kind;
+    struct larder_segment *segment;
+    void *user;
+    uint64_t handle, lease, offset, object_size;
+    uint32_t key_length, meta_length, length;
+};
+
+static uint8_t memory[SEGMENTS][SEGMENT_BYTES];
+static struct larder_segment segments[SEGMENTS];
+static bool out[SEGMENTS];
+static bool attached;
+static int refuse_with;             /* what the next operations return */
+static struct asked asked[OPS_MAX]; /* under way, oldest first */
+static unsigned asked_count;
+static struct larder_event answers[OPS_MAX];
+static unsigned answer_count, answer_at;
+static uint64_t released, aborted;
+
+int larder_client_create(struct larder_client **client, const struct larder_options *options, char *problem,
+                         size_t problem_size)
+{
+    (void)options;
+    (void)problem;
+    (void)problem_size;
+    *client = (struct larder_client *)(void *)memory;
+    return 0;
+}
+
+void larder_client_destroy(struct larder_client **client)
+{
+    *client = NULL;
+}
+
+int larder_client_fd(const struct larder_client *client)
+{
+    (void)client;
+    return STDIN_FILENO;
+}
+
+void larder_client_wake(struct larder_client *client)
+{
+    (void)client;
+}
+
+void larder_client_flush(struct larder_client *client)
+{
+    (void)client;
+}
+
+bool larder_client_may_sleep(struct larder_client *client)
+{
+    (void)client;
+    return true;
+}
+
+bool larder_client_attached(const struct larder_client *client)
+{
+    (void)client;
+    return attached;
+}
+
+bool larder_client_next(struct larder_client *client, struct larder_event *event)
+{
+    (void)client;
+    if (answer_at == answer_count) {
+        answer_at = answer_count = 0;
+        return false;
+    }
+    *event = answers[answer_at++];
+    return true;
+}
+
+int larder_segment_borrow(struct larder_client *client, struct larder_segment **segment)
+{
+    (void)client;
+    for (int i = 0; i < SEGMENTS; i++) {
+        if (out[i])
+            continue;
+        out[i] = true;
+        *segment = &segments[i];
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+void larder_segment_return(struct larder_client *client, struct larder_segment **segment)
+{
+    size_t number = (size_t)(*segment - segments);
+
+    (void)client;
+    ck_assert(out[number]);
+    out[number] = false;
+    *segment = NULL;
+}
+
+static int take(struct asked op, struct larder_segment **segment)
+{
+    if (!attached)
+        return -ENOTCONN;
+    if (refuse_with)
+        return refuse_with;
+    if (segment) {
+        op.segment = *segment;
+        *segment = NULL;
+    }
+    ck_assert_uint_lt(asked_count, OPS_MAX);
+    asked[asked_count++] = op;
+    return 0;
+}
+
+int larder_lookup(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                  uint32_t flags, void *user)
+{
+    (void)client;
+    (void)flags;
+    return take((struct asked){.kind = LARDER_EVENT_LOOKUP, .key_length = key_length, .user = user}, segment);
+}
+
+int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
+                struct larder_segment **segment, uint32_t length, void *user)
+{
+    (void)client;
+    return take(
+        (struct asked){
+            .kind = LARDER_EVENT_READ, .handle = handle, .offset = offset, .length = length, .user = user},
+        segment);
+}
+
+void larder_release(struct larder_client *client, uint64_t handle)
+{
+    (void)client;
+    released = handle;
+}
+
+int larder_fill_begin(struct larder_client *client, const struct larder_fill *fill,
+                      struct larder_segment **segment, void *user)
+{
+    (void)client;
+    return take((struct asked){.kind = LARDER_EVENT_FILL_BEGIN,
+                               .lease = fill->lease,
+                               .key_length = fill->key_length,
+                               .meta_length = fill->meta_length,
+                               .length = fill->body_length,
+                               .object_size = fill->object_size,
+                               .user = user},
+                segment);
+}
+
+int larder_fill_data(struct larder_client *client, uint64_t lease, uint64_t offset,
+                     struct larder_segment **segment, uint32_t length, void *user)
+{
+    (void)client;
+    return take(
+        (struct asked){
+            .kind = LARDER_EVENT_FILL_DATA, .lease = lease, .offset = offset, .length = length, .user = user},
+        segment);
+}
+
+int larder_fill_end(struct larder_client *client, uint64_t lease, uint64_t object_size, void *user)
+{
+    (void)client;
+    return take(
+        (struct asked){
+            .kind = LARDER_EVENT_FILL_END, .lease = lease, .object_size = object_size, .user = user},
+        NULL);
+}
+
+void larder_fill_abort(struct larder_client *client, uint64_t lease)
+{
+    (void)client;
+    aborted = lease;
+}
+
+int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
+                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
+                  int64_t keep_until, void *user)
+{
+    (void)client;
+    (void)fresh_until;
+    (void)keep_until;
+    return take((struct asked){.kind = LARDER_EVENT_UPDATE,
+                               .handle = handle,
+                               .lease = lease,
+                               .meta_length = meta_length,
+                               .user = user},
+                segment);
+}
+
+int larder_remove(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                  void *user)
+{
+    (void)client;
+    return take((struct asked){.kind = LARDER_EVENT_REMOVE, .key_length = key_length, .user = user}, segment);
+}
+
+/* The test's side. */
+
+static struct proxy_loop loop;
+static struct cache_link cache;
+static struct deadline_list stalls;
+static struct cache_ops ops;
+
+static void begin(void (*stalled)(struct deadline *))
+{
+    struct larder_options options = {.segments = SEGMENTS, .segment_bytes = SEGMENT_BYTES};
+    int pipe_ends[2];
+
+    for (int i = 0; i < SEGMENTS; i++)
+        segments[i] = (struct larder_segment){memory[i], SEGMENT_BYTES};
+    attached = true;
+    ck_assert_int_eq(pipe(pipe_ends), 0);
+    ck_assert_int_eq(dup2(pipe_ends[0], STDIN_FILENO), STDIN_FILENO);
+    ck_assert_int_eq(proxy_loop_setup(&loop), 0);
+    ck_assert_int_eq(cache_link_setup(&cache, &loop, &options, NULL, 0), 0);
+    loop_add_deadlines(&loop, &stalls, 1000, stalled);
+}
+
+static int segments_out(void)
+{
+    int count = 0;
+
+    for (int i = 0; i < SEGMENTS; i++)
+        count += out[i];
+    return count;
+}
+
+static void end(void)
+{
+    loop_finish_tasks(&loop);
+    ck_assert_int_eq(segments_out(), 0);
+    ck_assert_uint_eq(cache.held, 0);
+    ck_assert_uint_eq(ops.count, 0);
+    cache_link_teardown(&cache);
+    proxy_loop_teardown(&loop);
+}
+
+/* Answers the operation at `number`, which leaves the queue. */
+static struct larder_event *answer(unsigned number, enum larder_status status)
+{
+    struct asked op = asked[number];
+    struct larder_event *event = &answers[answer_count++];
+
+    ck_assert_uint_lt(number, asked_count);
+    memmove(asked + number, asked + number + 1, (--asked_count - number) * sizeof *asked);
+    *event = (struct larder_event){.kind = op.kind,
+                                   .status = status,
+                                   .user = op.user,
+                                   .segment = op.segment,
+                                   .length = op.length,
+                                   .offset = op.offset};
+    return event;
+}
+
+static void deliver(void)
+{
+    cache.source.drain(&cache.source);
+    loop_finish_tasks(&loop);
+}
+
+static const struct cache_key key = {{"GET ", 4}, {"/x", 2}};
+static int told;
+
+static void count_answer(void *owner, struct cache_op *op, struct larder_event *event)
+{
+    (void)owner;
+    (void)op;
+    (void)event;
+    told++;
+}
+
+START_TEST(answers_find_their_owner)
+{
+    begin(fill_writer_stalled);
+    ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), 0);
+    ck_assert_uint_eq(asked[0].key_length, 6);
+    ck_assert_mem_eq(asked[0].segment->data, "GET /x", 6);
+    answer(0, LARDER_MISS);
+    deliver();
+    ck_assert_int_eq(told, 1);
+    end();
+}
+END_TEST
+
+/* The owner died meanwhile: what the answer brings goes back. */
+START_TEST(late_answers_are_given_back)
+{
+    struct larder_event *event;
+
+    begin(fill_writer_stalled);
+    ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), 0);
+    cache_ops_sever(&ops);
+    event = answer(0, LARDER_STALE);
+    event->handle = 7;
+    event->lease = 8;
+    deliver();
+    ck_assert_int_eq(told, 0);
+    ck_assert_uint_eq(released, 7);
+    ck_assert_uint_eq(aborted, 8);
+    end();
+}
+END_TEST
+
+START_TEST(failed_operations_leave_nothing)
+{
+    struct cache_key long_key = {{"", 0}, {(const char *)memory, SEGMENT_BYTES + 1}};
+
+    begin(fill_writer_stalled);
+    ck_assert_int_eq(cache_link_lookup(&cache, &ops, &long_key, 0, count_answer, NULL), -EINVAL);
+    refuse_with = -EAGAIN;
+    ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), -EAGAIN);
+    ck_assert_int_eq(cache_link_read(&cache, &ops, 1, 0, 10, count_answer, NULL), -EAGAIN);
+    attached = false;
+    ck_assert_int_eq(cache_link_remove(&cache, &ops, &key, count_answer, NULL), -ENOTCONN);
+    end();
+}
+END_TEST
+
+struct waiter {
+    struct cache_wait wait;
+    int served;
+    struct larder_segment *segment;
+};
+static int serving;
+
+static bool retry_waiter(struct cache_wait *wait)
+{
+    struct waiter *waiter = (struct waiter *)wait;
+
+    if (cache_link_borrow(&cache, &waiter->segment) != 0)
+        return false;
+    waiter->served = ++serving;
+    return true;
+}
+
+START_TEST(waiters_are_served_in_order)
+{
+    struct larder_segment *held[SEGMENTS] = {0};
+    struct waiter first = {.wait = {.retry = retry_waiter}}, second = first, third = first;
+
+    begin(fill_writer_stalled);
+    for (int i = 0; i < SEGMENTS; i++)
+        ck_assert_int_eq(cache_link_borrow(&cache, &held[i]), 0);
+    cache_link_wait(&cache, &first.wait);
+    cache_link_wait(&cache, &second.wait);
+    cache_link_wait(&cache, &third.wait);
+    cache_link_unwait(&cache, &second.wait);
+    cache_link_return(&cache, &held[0]);
+    loop_finish_tasks(&loop);
+    ck_assert(first.served == 1 && third.served == 0);
+    cache_link_return(&cache, &held[1]);
+    loop_finish_tasks(&loop);
+    ck_assert_int_eq(third.served, 2);
+    ck_assert_int_eq(second.served, 0);
+    ck_assert_uint_eq(cache.waiting_count, 0);
+    cache_link_return(&cache, &first.segment);
+    cache_link_return(&cache, &third.segment);
+    cache_link_return(&cache, &held[2]);
+    cache_link_return(&cache, &held[3]);
+    end();
+}
+END_TEST
+
+START_TEST(a_silent_cache_is_left_alone_until_it_answers)
+{
+    begin(fill_writer_stalled);
+    ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), 0);
+    cache_link_timed_out(&cache, loop.now_ms);
+    ck_assert(!cache_link_usable(&cache));
+    answer(0, LARDER_MISS);
+    deliver();
+    ck_assert(cache_link_usable(&cache));
+    end();
+}
+END_TEST
+
+/* Fills. */
+
+static struct fill_writer writer;
+static int changes;
+static uint8_t stored[1 << 20];
+static uint64_t stored_size;
+static bool whole;
+
+static void note_change(void *owner)
+{
+    (void)owner;
+    changes++;
+}
+
+static bool start_fill(uint64_t size)
+{
+    struct fill_object object = {.key = key, .meta = {"meta", 4}, .size = size, .keep_until = 1};
+    uint64_t lease = 9;
+    bool started;
+
+    fill_writer_setup(&writer, &cache, &stalls, note_change, NULL);
+    started = fill_writer_start(&writer, &lease, &object);
+    ck_assert_uint_eq(lease, 0);
+    return started;
+}
+
+/* The cache takes the oldest operation and answers it. */
+static void store_one(void)
+{
+    const struct asked *op = &asked[0];
+    uint32_t before = op->key_length + op->meta_length;
+
+    ck_assert_uint_eq(op->lease, 9);
+    if (op->kind == LARDER_EVENT_FILL_BEGIN)
+        ck_assert_mem_eq(op->segment->data, "GET /xmeta", 10);
+    if (op->kind == LARDER_EVENT_FILL_DATA)
+        ck_assert_uint_eq(op->offset, stored_size);
+    if (op->segment)
+        memcpy(stored + stored_size, op->segment->data + before, op->length);
+    stored_size += op->length;
+    if (op->kind == LARDER_EVENT_FILL_END ||
+        (op->kind == LARDER_EVENT_FILL_BEGIN && op->object_size == op->length))
+        whole = true;
+    if (op->kind != LARDER_EVENT_FILL_DATA && op->object_size != LARDER_SIZE_UNKNOWN && whole)
+        ck_assert_uint_eq(op->object_size, stored_size);
+    answer(0, LARDER_OK);
+    deliver();
+}
+
+static const struct {
+    uint64_t size;
+    bool known;
+    size_t write; /* bytes at a time */
+} fills[] = {
+    {0, true, 1},          {0, false, 1},          {1, true, 1},          {1, false, 1},
+    {4086, true, 4086},    {4087, true, 4087},     {4086, false, 4086},   {4087, false, 100},
+    {8182, true, 3000},    {8183, true, 3000},     {100000, true, 65536}, {100000, false, 65536},
+    {300000, true, 16384}, {300000, false, 16384}, {50000, true, 17},
+};
+
+START_TEST(what_is_written_is_stored)
+{
+    static uint8_t bytes[300000];
+    size_t at = 0;
+
+    begin(fill_writer_stalled);
+    fill_pattern(bytes, 3, 0, fills[_i].size);
+    ck_assert(start_fill(fills[_i].known ? fills[_i].size : LARDER_SIZE_UNKNOWN));
+    while (at < fills[_i].size) {
+        size_t left = fills[_i].size - at;
+        size_t piece = left < fills[_i].write ? left : fills[_i].write;
+
+        while (fill_writer_busy(&writer))
+            store_one();
+        fill_writer_write(&writer, (const char *)bytes + at, piece);
+        at += piece;
+    }
+    fill_writer_finish(&writer);
+    while (asked_count > 0)
+        store_one();
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    ck_assert(whole);
+    ck_assert_uint_eq(stored_size, fills[_i].size);
+    ck_assert(is_pattern(stored, 3, 0, stored_size));
+    ck_assert_int_gt(changes, 0);
+    end();
+}
+END_TEST
+
+START_TEST(a_large_object_asks_first)
+{
+    begin(fill_writer_stalled);
+    ck_assert(start_fill(10000));
+    ck_assert(fill_writer_awaits_acceptance(&writer));
+    ck_assert_uint_eq(asked[0].length, 0);
+    answer(0, LARDER_TOO_LARGE);
+    deliver();
+    ck_assert_int_eq(writer.state, FILL_FAILED);
+    ck_assert_int_eq(changes, 1);
+    ck_assert_uint_eq(aborted, 0); /* the lease ended with that answer */
+    end();
+}
+END_TEST
+
+START_TEST(a_fill_can_be_aborted)
+{
+    begin(fill_writer_stalled);
+    ck_assert(start_fill(LARDER_SIZE_UNKNOWN));
+    fill_writer_write(&writer, (const char *)stored, 20000);
+    ck_assert(fill_writer_busy(&writer));
+    fill_writer_abort(&writer);
+    ck_assert_uint_eq(aborted, 9);
+    ck_assert_int_eq(changes, 0);
+    while (asked_count > 0)
+        answer(0, LARDER_FENCED);
+    deliver();
+    end();
+}
+END_TEST
+
+START_TEST(a_fill_of_another_length_fails)
+{
+    begin(fill_writer_stalled);
+    ck_assert(start_fill(100));
+    fill_writer_write(&writer, (const char *)stored, 99);
+    fill_writer_finish(&writer);
+    ck_assert_int_eq(writer.state, FILL_FAILED);
+    ck_assert(start_fill(100));
+    fill_writer_write(&writer, (const char *)stored, 101);
+    ck_assert_int_eq(writer.state, FILL_FAILED);
+    end();
+}
+END_TEST
+
+START_TEST(a_fill_waits_a_second_for_the_cache)
+{
+    begin(fill_writer_stalled);
+    ck_assert(start_fill(10000));
+    deadline_expire(&stalls, loop.now_ms + 999);
+    ck_assert_int_eq(changes, 0);
+    deadline_expire(&stalls, loop.now_ms + 1000);
+    ck_assert_int_eq(changes, 1);
+    ck_assert_int_eq(writer.state, FILL_FAILED);
+    ck_assert_uint_eq(aborted, 9);
+    answer(0, LARDER_OK);
+    deliver();
+    end();
+}
+END_TEST
+
+START_TEST(a_lost_cache_ends_a_fill)
+{
+    begin(fill_writer_stalled);
+    ck_assert(start_fill(10000));
+    attached = false;
+    answer(0, LARDER_LOST);
+    deliver();
+    ck_assert_int_eq(writer.state, FILL_FAILED);
+    ck_assert(!start_fill(10000));
+    end();
+}
+END_TEST
+
+/* Reads. */
+
+static struct body_reader reader;
+static size_t room;
+static uint64_t given;
+static int over;
+
+static size_t give_room(void *owner)
+{
+    (void)owner;
+    return room;
+}
+
+static void take_chunk(void *owner, struct larder_segment **segment, uint32_t size)
+{
+    (void)owner;
+    ck_assert(is_pattern((*segment)->data, 5, given, size));
+    given += size;
+    room -= size;
+    cache_link_return(&cache, segment);
+}
+
+static void note_over(void *owner)
+{
+    (void)owner;
+    over++;
+}
+
+static const struct body_reader_calls reader_calls = {
+    .room = give_room, .give = take_chunk, .over = note_over};
+
+static void read_one(unsigned number)
+{
+    fill_pattern(asked[number].segment->data, 5, asked[number].offset, asked[number].length);
+    answer(number, LARDER_OK);
+    deliver();
+}
+
+static void start_reading(uint64_t offset, uint64_t size)
+{
+    begin(body_reader_stalled);
+    cache.segments = 64; /* a share of four segments for one reader */
+    given = offset;
+    body_reader_setup(&reader, &cache, &stalls, &reader_calls, NULL);
+    body_reader_start(&reader, 7, offset, size);
+}
+
+START_TEST(chunks_are_given_in_order)
+{
+    uint64_t state = (uint64_t)_i;
+
+    room = SIZE_MAX;
+    start_reading(100 * (uint64_t)_i, 100000);
+    body_reader_room(&reader);
+    while (!over)
+        read_one((unsigned)random_below(&state, asked_count));
+    ck_assert_int_eq(reader.state, BODY_READER_DONE);
+    ck_assert_uint_eq(given, 100000);
+    end();
+}
+END_TEST
+
+START_TEST(no_more_is_read_than_there_is_room_for)
+{
+    room = 5000;
+    start_reading(0, 100000);
+    body_reader_room(&reader);
+    ck_assert_uint_eq(asked_count, 2); /* the second may go beyond, by less than a segment */
+    read_one(0);
+    read_one(0);
+    ck_assert_uint_eq(asked_count, 0);
+    room = 1;
+    body_reader_room(&reader);
+    ck_assert_uint_eq(asked_count, 1);
+    body_reader_stop(&reader);
+    answer(0, LARDER_OK);
+    deliver();
+    ck_assert_int_eq(over, 0);
+    end();
+}
+END_TEST
+
+START_TEST(a_lost_cache_ends_a_read)
+{
+    room = SIZE_MAX;
+    start_reading(0, 100000);
+    body_reader_room(&reader);
+    read_one(0);
+    answer(1, LARDER_LOST);
+    deliver();
+    ck_assert_int_eq(over, 1);
+    ck_assert_int_eq(reader.state, BODY_READER_FAILED);
+    ck_assert_uint_eq(reader.next_given, SEGMENT_BYTES);
+    while (asked_count > 0)
+        answer(0, LARDER_LOST);
+    deliver();
+    ck_assert_int_eq(over, 1);
+    end();
+}
+END_TEST
+
+START_TEST(a_lie_ends_a_read)
+{
+    struct larder_event *event;
+
+    room = SIZE_MAX;
+    start_reading(0, 100000);
+    body_reader_room(&reader);
+    event = answer(0, LARDER_OK);
+    event->offset += _i == 0 ? 1 : _i == 1 ? 1u << 20 : 0;
+    event->length -= _i == 2 ? 1 : 0;
+    deliver();
+    ck_assert_int_eq(over, 1);
+    ck_assert_uint_eq(given, 0);
+    while (asked_count > 0)
+        answer(0, LARDER_LOST);
+    deliver();
+    end();
+}
+END_TEST
+
+static void add_cases(TCase *tcase)
+{
+    tcase_add_test(tcase, answers_find_their_owner);
+    tcase_add_test(tcase, late_answers_are_given_back);
+    tcase_add_test(tcase, failed_operations_leave_nothing);
+    tcase_add_test(tcase, waiters_are_served_in_order);
+    tcase_add_test(tcase, a_silent_cache_is_left_alone_until_it_answers);
+    ADD_ROWS(tcase, what_is_written_is_stored, fills);
+    tcase_add_test(tcase, a_large_object_asks_first);
+    tcase_add_test(tcase, a_fill_can_be_aborted);
+    tcase_add_test(tcase, a_fill_of_another_length_fails);
+    tcase_add_test(tcase, a_fill_waits_a_second_for_the_cache);
+    tcase_add_test(tcase, a_lost_cache_ends_a_fill);
+    tcase_add_loop_test(tcase, chunks_are_given_in_order, 0, 20);
+    tcase_add_test(tcase, no_more_is_read_than_there_is_room_for);
+    tcase_add_test(tcase, a_lost_cache_ends_a_read);
+    tcase_add_loop_test(tcase, a_lie_ends_a_read, 0, 3);
+}
+
+int main(void)
+{
+    return run_suite("cache_users", add_cases);
+}
