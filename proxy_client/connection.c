@@ -370,6 +370,6 @@ const char *connection_peer_text(struct connection *connection)
     char *text = connection->peer_text;
 
     if (!text[0] && !inet_ntop(peer->any.sa_family, address, text, sizeof connection->peer_text))
-        strcpy(text, "unknown");
+        memcpy(text, "unknown", sizeof "unknown");
     return text;
 }

@@ -186,6 +186,7 @@ void output_consume(struct output *output, size_t size)
         drop_first(output);
     }
     if (size > 0) {
+        INVARIANT(output->first);
         output->first->at += size;
         output->first->size -= size;
     }

@@ -108,8 +108,8 @@ wait_until() { # DESCRIPTION COMMAND...
 
 is_alive() { # PID: runs, and is no zombie
     local state
-    state=$(sed -n 's/^State:[[:space:]]*\([A-Z]\).*/\1/p' "/proc/$1/status" 2>/dev/null) || return 1
-    [[ -n $state && $state != Z && $state != X ]]
+    state=$(sed -n 's/^State:[[:space:]]*\([A-Za-z]\).*/\1/p' "/proc/$1/status" 2>/dev/null) || return 1
+    [[ -n $state && $state != [ZXx] ]]
 }
 
 is_gone() { # PID

@@ -572,7 +572,7 @@ static void take_chunk(void *owner, struct larder_segment **segment, uint32_t si
     (void)owner;
     ck_assert(is_pattern((*segment)->data, 5, given, size));
     given += size;
-    room -= size;
+    room -= size < room ? size : room;
     cache_link_return(&cache, segment);
 }
 
