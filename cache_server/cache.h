@@ -1,7 +1,4 @@
-/* cache.h: one running cache: its state, its turn, and the ends of its registrations.
- *
- * One thread, one loop. A turn serves every active ring once, within a bound, and looks at the descriptors;
- * the cache sleeps in epoll when all rings are empty and armed, and blocks nowhere else.
+/* cache.h: one running cache: its state, and the beginnings and ends of its registrations. turn.h drives it.
  *
  * A registered proxy is ACTIVE (its ring is polled each turn) or ARMED (its ring's sleeping flag is up, and
  * its next request sends a BELL). So idle proxies cost nothing, and busy ones cost no system call.
@@ -46,10 +43,10 @@ struct cache {
     uint8_t meta[WIRE_MAX_META];
 };
 
-/* Creates the command queue (exit status 2 material: another cache of this instance lives) and everything
- * else. On failure `problem` says why. 0 or -errno; -EBUSY: the instance is served already. */
+/* Claims the instance and sets everything up. On failure `problem` says why. 0 or -errno; -EBUSY: the
+ * instance is served already. */
 int cache_setup(struct cache *cache, const struct cache_conf *conf, char *problem, size_t problem_size);
-void cache_run(struct cache *cache);
+/* Ends every registration, then lets go of the instance. */
 void cache_teardown(struct cache *cache);
 
 /* Registers and watches; the peer is answered by the caller. */
@@ -67,6 +64,8 @@ void cache_part(struct cache *cache, struct session **session, enum departure wh
 
 /* Its ring will be polled from this turn on. */
 void cache_activate(struct cache *cache, struct session *session);
+/* Its bell will wake us: the ring is armed. */
+void cache_deactivate(struct cache *cache, struct session *session);
 
 /* Adds to the cache's, the tenant's and the session's counter. */
 void cache_count(struct session *session, enum counter counter, uint64_t by);

@@ -43,8 +43,7 @@ struct control {
     size_t row_count;
 };
 
-/* ---- talking to the cache
- * ---------------------------------------------------------------------------------------------- */
+/* ---- talking to the cache ---- */
 
 static const struct pool_shape shape = {.segments = 1, .segment_bytes = 65536, .ring_entries = POOL_MIN_RING};
 
@@ -144,8 +143,7 @@ static int run_ping(struct control *control)
     return EXIT_DONE;
 }
 
-/* ---- statistics: fetching
- * ------------------------------------------------------------------------------------------------- */
+/* ---- statistics: fetching ---- */
 
 static int register_admin(struct control *control)
 {
@@ -203,8 +201,7 @@ static int fetch_rows(struct control *control)
     return EXIT_DONE;
 }
 
-/* ---- statistics: JSON
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- statistics: JSON ---- */
 
 static const char *state_name(uint32_t state)
 {
@@ -290,8 +287,7 @@ static void print_json(const struct control *control)
     json_decref(root);
 }
 
-/* ---- statistics: tables
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- statistics: tables ---- */
 
 static uint64_t value_of(const struct wire_row *row, enum counter counter)
 {
@@ -404,9 +400,7 @@ static int run_stats(struct control *control)
     return status;
 }
 
-/* ---- command line
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- command line ---- */
 
 enum { OPTION_INSTANCE = 1, OPTION_TIMEOUT, OPTION_JSON, OPTION_VERSION, OPTION_HELP };
 

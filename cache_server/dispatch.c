@@ -15,9 +15,7 @@
 /* In one go; more wait for the next turn, after the rings have been served. */
 #define DISPATCH_MAX 16
 
-/* ---- answers
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- answers ---- */
 
 /* To a peer that is not registered: its queue is opened for this one message, if it is a private queue of our
  * user. */
@@ -66,8 +64,7 @@ static void refuse(struct cache *cache, const struct wire_header *asked, enum wi
     refuse_with(cache, asked, reason, 0);
 }
 
-/* ---- one handler a message
- * ------------------------------------------------------------------------------------------ */
+/* ---- one handler a message ---- */
 
 static void on_hello(struct cache *cache, const union wire_message *message)
 {
@@ -163,8 +160,7 @@ static void on_stats(struct cache *cache, const union wire_message *message)
     }
 }
 
-/* ---- the queue
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the queue ---- */
 
 static void (*const handlers[])(struct cache *, const union wire_message *) = {
     [WIRE_HELLO] = on_hello, [WIRE_BYE] = on_bye,     [WIRE_BELL] = on_bell,

@@ -3,11 +3,13 @@
 #include "cache.h"
 #include "log.h"
 #include "size.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 static void raise_descriptor_limit(void)
@@ -46,11 +48,14 @@ static int serve(const struct cache_conf *conf)
              size_format(conf->memory, memory), size_format(conf->max_object, object));
     puts("ready");
     fflush(stdout);
-    cache_run(cache);
+    error = turn_run(cache);
     cache_teardown(cache);
-    log_info("stopped", "instance=%s", conf->instance);
+    if (error)
+        log_error("cannot run", "instance=%s reason=\"%s\"", conf->instance, strerror(-error));
+    else
+        log_info("stopped", "instance=%s", conf->instance);
     free(cache);
-    return 0;
+    return error ? 1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -61,6 +66,7 @@ int main(int argc, char **argv)
     int status = cache_conf_parse(&conf, argc, argv);
     if (status >= 0)
         return status;
+    turn_hold_signals();
     raise_descriptor_limit();
     tune_allocator();
     return serve(&conf);

@@ -42,9 +42,7 @@ static bool take_segment(struct session *session, const struct wire_request *req
            segment_win_read(&session->pool, request->segment);
 }
 
-/* ---- lookup
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- lookup ---- */
 
 static bool take_key(struct serving *serving, const struct wire_request *request)
 {
@@ -156,8 +154,7 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
     return stale ? WIRE_STATUS_STALE : WIRE_STATUS_HIT;
 }
 
-/* ---- reading on
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- reading on ---- */
 
 static enum wire_status serve_read(struct serving *serving, const struct wire_request *request,
                                    struct wire_completion *completion)
@@ -198,9 +195,7 @@ static enum wire_status serve_release(struct serving *serving, const struct wire
     return WIRE_STATUS_OK;
 }
 
-/* ---- filling
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- filling ---- */
 
 static enum wire_status status_of(struct session *session, enum store_result result)
 {
@@ -385,9 +380,7 @@ static enum wire_status serve_remove(struct serving *serving, const struct wire_
     return WIRE_STATUS_OK;
 }
 
-/* ---- the ring
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the ring ---- */
 
 static const struct {
     serve_function *serve;

@@ -38,8 +38,7 @@ static struct object **shelf_of(struct store *store, uint64_t hash)
     return &store->shelves[hash >> 56];
 }
 
-/* ---- taking objects away
- * ------------------------------------------------------------------------------------- */
+/* ---- taking objects away ---- */
 
 static void free_object(struct store *store, struct object *object)
 {
@@ -109,8 +108,7 @@ int64_t store_next_expiry(const struct store *store)
     return node ? node->at : INT64_MAX;
 }
 
-/* ---- set-up
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- set-up ---- */
 
 int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object, struct counters *counters)
 {
@@ -135,8 +133,7 @@ void store_teardown(struct store *store)
     INVARIANT(store->memory.used == 0);
 }
 
-/* ---- keys and finding
- * -------------------------------------------------------------------------------------------- */
+/* ---- keys and finding ---- */
 
 void store_key_set(const struct store *store, struct store_key *key, struct tenant *tenant,
                    const uint8_t *bytes, uint32_t length)
@@ -212,8 +209,7 @@ void store_unpin(struct store *store, struct object **pointer)
         free_object(store, object);
 }
 
-/* ---- filling
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- filling ---- */
 
 static struct object *create_object(struct store *store, const struct store_key *key)
 {
@@ -361,8 +357,7 @@ enum store_result store_update(struct store *store, struct object *object, const
     return STORE_OK;
 }
 
-/* ---- accessors
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- accessors ---- */
 
 const uint8_t *object_meta(const struct object *object, uint32_t *length)
 {

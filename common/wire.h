@@ -20,8 +20,7 @@
 #define WIRE_VERSION   1
 #define WIRE_MAX_BYTES 512
 
-/* ---- control messages: one message queue slot each -------------------------------------------------------
- */
+/* ---- control messages: one message queue slot each ---- */
 
 /* X(name, value, struct) ; to the cache below 64, to a peer from 64 on */
 #define WIRE_MESSAGES(X)                                                                                     \
@@ -187,8 +186,7 @@ enum wire_decoded wire_decode(union wire_message *message, size_t length);
 /* Zeroes the message and fills its header. Returns the length to send. */
 size_t wire_prepare(union wire_message *message, enum wire_type type, uint64_t token);
 
-/* ---- ring entries: 64 bytes each
- * ---------------------------------------------------------------------------- */
+/* ---- ring entries: 64 bytes each ---- */
 
 enum wire_op {
     WIRE_OP_LOOKUP = 1,
@@ -255,8 +253,7 @@ struct wire_completion {
     uint32_t flags;
 };
 
-/* ---- statistics rows
- * ----------------------------------------------------------------------------------------- */
+/* ---- statistics rows ---- */
 
 enum wire_row_kind { WIRE_ROW_CACHE = 1, WIRE_ROW_TENANT = 2, WIRE_ROW_PROXY = 3 };
 enum wire_row_state { WIRE_STATE_NONE, WIRE_STATE_ALIVE, WIRE_STATE_STALLED };

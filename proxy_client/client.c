@@ -132,8 +132,7 @@ struct larder_client {
     char problem[ENDPOINT_PROBLEM_BYTES];
 };
 
-/* ---- connections
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- connections ---- */
 
 static void free_connection(struct connection *connection)
 {
@@ -207,8 +206,7 @@ static int make_connection(struct larder_client *client)
     return 0;
 }
 
-/* ---- looking for the cache
- * ------------------------------------------------------------------------------------------------ */
+/* ---- looking for the cache ---- */
 
 static void set_timer(struct larder_client *client, uint32_t ms, bool repeat)
 {
@@ -277,8 +275,7 @@ static void attempt(struct larder_client *client)
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
 }
 
-/* ---- being attached
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- being attached ---- */
 
 static bool welcome_is_sane(const struct wire_welcome *welcome)
 {
@@ -463,8 +460,7 @@ void larder_client_wake(struct larder_client *client)
     }
 }
 
-/* ---- life of the client
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- life of the client ---- */
 
 static int refuse_options(char *problem, size_t size, const char *text)
 {
@@ -623,9 +619,7 @@ const char *larder_client_problem(const struct larder_client *client)
     return client->problem;
 }
 
-/* ---- segments
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- segments ---- */
 
 int larder_segment_borrow(struct larder_client *client, struct larder_segment **out)
 {
@@ -668,9 +662,7 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
     segment_post_write(&connection->endpoint.pool, segment->index);
 }
 
-/* ---- operations
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- operations ---- */
 
 static uint64_t public_handle(const struct larder_client *client, uint64_t handle)
 {
@@ -838,8 +830,7 @@ int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
     return error ? error : submit(client, &request, segment, user);
 }
 
-/* ---- requests without an answer
- * ----------------------------------------------------------------------------------------------- */
+/* ---- requests without an answer ---- */
 
 static bool put_silent(struct larder_client *client, uint8_t op, uint64_t handle)
 {
@@ -923,9 +914,7 @@ void larder_client_flush(struct larder_client *client)
         ring_bell(client);
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void free_operation(struct larder_client *client, struct operation *operation)
 {

@@ -1,0 +1,18 @@
+/* claim.h: becoming the one cache of an instance.
+ *
+ * The cache of an instance is the process that holds the lock on the queue that bears the instance's name. A
+ * queue left by a dead cache is taken over, not replaced, so there is no moment in which two could both
+ * succeed. */
+#ifndef LARDER_CLAIM_H
+#define LARDER_CLAIM_H
+
+#include "mq.h"
+#include "names.h"
+
+/* The command queue, locked. 0; -EBUSY: a living cache serves this instance; other -errno. `problem` says
+ * why. */
+int claim_instance(const char *instance, mqd_t *out, char *problem, size_t problem_size);
+/* Removes the name and lets go of the lock, which tells the proxies. */
+void claim_release(const char *instance, mqd_t queue);
+
+#endif
