@@ -71,6 +71,13 @@ static inline enum ring_result ring_put(struct ring *ring, const void *entry)
     return RING_OK;
 }
 
+/* Producer: entries that fit; 0 also when the other side lies. */
+static inline uint32_t ring_room(struct ring *ring)
+{
+    ring->other = atomic_load_explicit(&ring->shared->head, memory_order_acquire);
+    return ring->own - ring->other > ring->capacity ? 0 : ring->capacity - (ring->own - ring->other);
+}
+
 static inline void ring_publish(struct ring *ring)
 {
     atomic_store_explicit(&ring->shared->tail, ring->own, memory_order_seq_cst);

@@ -832,8 +832,11 @@ int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
 
 /* ---- requests without an answer ---- */
 
+/* These leave half of the ring to operations: with none of those under way there would be no event after
+ * which a caller that was told -EAGAIN could try again. */
 static bool put_silent(struct larder_client *client, uint8_t op, uint64_t handle)
 {
+    struct ring *requests = &client->connection->endpoint.pool.requests;
     struct wire_request request = {
         .op = op,
         .segment = WIRE_NO_SEGMENT,
@@ -841,7 +844,7 @@ static bool put_silent(struct larder_client *client, uint8_t op, uint64_t handle
         .handle = handle,
     };
 
-    if (ring_put(&client->connection->endpoint.pool.requests, &request) != RING_OK)
+    if (ring_room(requests) <= requests->capacity / 2 || ring_put(requests, &request) != RING_OK)
         return false;
     client->unpublished = true;
     return true;
