@@ -24,6 +24,23 @@ start_proxy second
 await_proxies 2
 wait_until "the second proxy finds what the first has stored" is_hit second "/a?size=5000"
 
+# ---- the cache killed while a client is in the middle of an object that comes from it ----
+
+is_hit first "/long?size=20M" || true
+wait_until "the object comes from the cache" is_hit second "/long?size=20M"
+expect_origin '.by_path["/long"]' 1
+wait_until "nobody reads" cache_shows .cache.pins 0
+start slow curl -sS --fail --max-time 60 --limit-rate 8M "http://${HTTP[second]}/long?size=20M"
+wait_until "the client reads from the cache" cache_shows '.cache.pins > 0' true
+kill_hard cache
+await_end slow
+expect_eq "curl's exit status" "$EXIT_STATUS" 0
+cmp "$DIR/slow.out" <(generated 20M) >&2 || fail "bytes differ after the cache was lost in the middle"
+expect_origin '.by_path["/long"]' 2 # the rest came from there
+expect_below "bytes from the origin" "$(origin_stat .bytes)" $((40 * 1024 * 1024))
+start_cache --memory 256M
+wait_until "both proxies have registered again" cache_shows .cache.proxies 2
+
 # ---- the cache killed under load ----
 
 # Fetches objects of three sizes over and over, some by a slow reader. Each result is checked; every round

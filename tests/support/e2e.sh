@@ -66,7 +66,7 @@ e2e_end() {
     left=$("$E2E_ROOT/scripts/ipc_names.sh" "$INSTANCE")
     if [[ -n $left ]]; then
         printf 'FAIL: left behind:\n%s\n' "$left" >&2
-        rm -f /dev/shm/"larder.$INSTANCE" /dev/shm/"larder.$INSTANCE".*
+        remove_names
         status=1
     fi
     if [[ $status -eq 0 && -z $STORY_DONE ]]; then
@@ -78,6 +78,14 @@ e2e_end() {
     fi
     rm -rf "$DIR"
     exit "$status"
+}
+
+# A failed story must not use up the machine's queues. Where they are not mounted, root mounts them aside.
+remove_names() {
+    rm -f /dev/shm/"larder.$INSTANCE" /dev/shm/"larder.$INSTANCE".*
+    rm -f /dev/mqueue/"larder.$INSTANCE" /dev/mqueue/"larder.$INSTANCE".*
+    # shellcheck disable=SC2016 # for the inner shell
+    unshare -m sh -c 'mount -t mqueue none /mnt && rm -f "/mnt/$1" "/mnt/$1".*' sh "larder.$INSTANCE" 2>/dev/null
 }
 
 show_logs() {

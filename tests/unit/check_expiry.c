@@ -50,10 +50,12 @@ static void move(int i, int64_t at)
 static bool node_is_right(const struct expiry_node *node, const struct expiry_node *first)
 {
     return first && first->at <= node->at && node->index < here.expiry.count &&
-           here.expiry.nodes[node->index] == node;
+           here.expiry.nodes[node->index] == node &&
+           (node->index == 0 || here.expiry.nodes[(node->index - 1) / 2]->at <= node->at);
 }
 
-/* The first one is one of the earliest, and every node knows its place. */
+/* The first one is one of the earliest, no node is earlier than the one above it, and every node knows its
+ * place. */
 static void check_heap(void)
 {
     const struct expiry_node *first = expiry_first(&here.expiry);

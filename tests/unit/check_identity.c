@@ -17,7 +17,7 @@ static char path[64];
 
 static int make_file(void)
 {
-    snprintf(path, sizeof(path), "/dev/shm/identity-%d", (int)getpid());
+    snprintf(path, sizeof(path), "/dev/shm/larder.identity-%d", (int)getpid());
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
     return fd;
@@ -199,7 +199,7 @@ START_TEST(only_regular_files_are_private)
     ck_assert_int_eq(pipe(ends), 0);
     fchmod(ends[0], 0600);
     ck_assert(!identity_is_private(ends[0], geteuid()));
-    snprintf(path, sizeof(path), "/dev/shm/identity-%d", (int)getpid());
+    snprintf(path, sizeof(path), "/dev/shm/larder.identity-%d", (int)getpid());
     ck_assert_int_eq(mkdir(path, 0600), 0);
     dir = open(path, O_RDONLY | O_DIRECTORY);
     ck_assert_int_ge(dir, 0);

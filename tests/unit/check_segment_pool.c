@@ -31,7 +31,7 @@ static struct {
 
 static void begin(void)
 {
-    test_instance_name(here.instance, "pool");
+    test_instance_name(here.instance, "segment_pool");
     names_peer(here.name, here.instance, 1);
     snprintf(here.path, sizeof(here.path), "/dev/shm%s", here.name);
     here.before = test_footprint(here.instance);

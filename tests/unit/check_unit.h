@@ -4,10 +4,14 @@
 #define LARDER_CHECK_UNIT_H
 
 #include <check.h>
+#include <dirent.h>
+#include <mqueue.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -76,6 +80,32 @@ static inline int status_of_child(void (*act)(void *), void *context)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* Removes what failed tests of this program have left in /dev/shm: names of stories that begin with `story`,
+ * by processes that are gone, and the queues of the same names. */
+static inline void remove_leftovers(const char *story)
+{
+    DIR *directory = opendir("/dev/shm");
+    struct dirent *entry;
+    char prefix[64], path[300];
+    int pid;
+
+    snprintf(prefix, sizeof(prefix), "larder.%s-", story);
+    while (directory && (entry = readdir(directory))) {
+        const char *number = entry->d_name + strlen(prefix);
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        pid = atoi(number);
+        if (pid <= 0 || kill(pid, 0) == 0)
+            continue;
+        snprintf(path, sizeof(path), "/%s", entry->d_name);
+        mq_unlink(path);
+        snprintf(path, sizeof(path), "/dev/shm/%s", entry->d_name);
+        remove(path);
+    }
+    if (directory)
+        closedir(directory);
+}
+
 static inline int run_suite(const char *name, void (*add_cases)(TCase *))
 {
     Suite *suite = suite_create(name);
@@ -89,6 +119,8 @@ static inline int run_suite(const char *name, void (*add_cases)(TCase *))
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
+    if (failed > 0)
+        remove_leftovers(name);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
