@@ -86,6 +86,15 @@ void body_finish(struct body *body, struct memory *memory, struct account *accou
         body->table[body->chunks - 1] = chunk;
 }
 
+uint64_t body_charge(const struct body *body)
+{
+    uint64_t charge = body->table_size > 0 ? memory_charge(body->table) : 0;
+
+    for (uint32_t i = 0; i < body->chunks; i++)
+        charge += memory_charge(chunk_at(body, i));
+    return charge;
+}
+
 void body_free(struct body *body, struct memory *memory, struct account *account)
 {
     for (uint32_t i = 0; i < body->chunks; i++)

@@ -31,6 +31,8 @@ bool body_append(struct body *body, struct memory *memory, struct account *accou
                  const uint8_t *bytes, uint64_t length);
 /* Gives back what the last chunk does not use. */
 void body_finish(struct body *body, struct memory *memory, struct account *account);
+/* What all its blocks are charged with. */
+uint64_t body_charge(const struct body *body);
 void body_free(struct body *body, struct memory *memory, struct account *account);
 /* Copies [offset, offset + length), which must lie within the size. */
 void body_read(const struct body *body, uint64_t offset, uint8_t *out, uint64_t length);

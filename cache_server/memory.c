@@ -9,14 +9,14 @@
 #define BLOCK_HEADER   sizeof(size_t)
 #define BLOCK_ROUNDING 64
 
-static uint64_t true_size(void *block)
+uint64_t memory_charge(void *block)
 {
-    return malloc_usable_size(block) + BLOCK_HEADER;
+    return block ? malloc_usable_size(block) + BLOCK_HEADER : 0;
 }
 
 static void charge(struct memory *memory, struct account *account, void *block)
 {
-    uint64_t size = true_size(block);
+    uint64_t size = memory_charge(block);
 
     memory->used += size;
     account->used += size;
@@ -24,7 +24,7 @@ static void charge(struct memory *memory, struct account *account, void *block)
 
 static void credit(struct memory *memory, struct account *account, void *block)
 {
-    uint64_t size = true_size(block);
+    uint64_t size = memory_charge(block);
 
     INVARIANT(memory->used >= size && account->used >= size);
     memory->used -= size;

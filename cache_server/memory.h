@@ -31,5 +31,7 @@ void memory_free(struct memory *memory, struct account *account, void *block);
 /* Shrinks in place; the block may move. Never fails (the old block stays if the allocator refuses). */
 void *memory_shrink(struct memory *memory, struct account *account, void *block, size_t size);
 void memory_settle(struct memory *memory);
+/* What a block is charged with; 0 for NULL. */
+uint64_t memory_charge(void *block);
 
 #endif

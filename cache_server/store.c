@@ -26,6 +26,7 @@ struct object {
     int64_t fresh_until;
     struct expiry_node keep;
     uint64_t hash;
+    uint64_t charge; /* of all its blocks, while it is STORED */
     uint32_t pins;
     uint32_t key_length;
     uint16_t meta_length;
@@ -60,6 +61,8 @@ static void doom(struct store *store, struct object *object)
     DL_DELETE(store->lru, object);
     expiry_remove(&store->expiry, &object->keep);
     object->state = OBJECT_DOOMED;
+    if (object->pins == 0)
+        store->evictable -= object->charge;
     object->tenant->objects--;
     store->objects--;
     if (object->pins == 0)
@@ -72,18 +75,31 @@ static void count(struct store *store, struct tenant *tenant, enum counter count
     tenant->counters.values[counter]++;
 }
 
+/* From the cold end. Who is being read is not cold: evicting it would free nothing yet. */
+static void evict_one(struct store *store)
+{
+    struct object *object = store->lru;
+
+    while (object->pins > 0) {
+        DL_DELETE(store->lru, object);
+        DL_APPEND(store->lru, object);
+        object = store->lru;
+    }
+    count(store, object->tenant, COUNTER_evictions);
+    doom(store, object);
+}
+
 static bool evict_until_room(void *context, uint64_t bytes)
 {
     struct store *store = context;
     struct memory *memory = &store->memory;
 
-    if (bytes > memory->limit)
+    /* What cannot be done is refused before anything is lost for it: fills, pinned objects and index stay. */
+    if (bytes > memory->limit || memory->used - store->evictable > memory->limit - bytes)
         return false;
-    while (memory->used + bytes > memory->limit && store->lru) {
-        count(store, store->lru->tenant, COUNTER_evictions);
-        doom(store, store->lru);
-    }
-    return memory->used + bytes <= memory->limit;
+    while (memory->used + bytes > memory->limit)
+        evict_one(store);
+    return true;
 }
 
 unsigned store_expire(struct store *store, int64_t now, unsigned most)
@@ -191,7 +207,8 @@ bool store_remove(struct store *store, const struct store_key *key)
 
 void store_pin(struct store *store, struct object *object)
 {
-    object->pins++;
+    if (object->pins++ == 0 && object->state == OBJECT_STORED)
+        store->evictable -= object->charge;
     object->tenant->pins++;
     store->pins++;
 }
@@ -205,8 +222,12 @@ void store_unpin(struct store *store, struct object **pointer)
     object->pins--;
     object->tenant->pins--;
     store->pins--;
-    if (object->pins == 0 && object->state == OBJECT_DOOMED)
+    if (object->pins > 0)
+        return;
+    if (object->state == OBJECT_DOOMED)
         free_object(store, object);
+    else
+        store->evictable += object->charge;
 }
 
 /* ---- filling ---- */
@@ -300,6 +321,8 @@ static bool link_object(struct store *store, struct object *object)
         return false;
     }
     object->state = OBJECT_STORED;
+    object->charge = memory_charge(object) + memory_charge(object->meta) + body_charge(&object->body);
+    store->evictable += object->charge;
     DL_APPEND(store->lru, object);
     object->tenant->objects++;
     store->objects++;
@@ -345,14 +368,12 @@ enum store_result store_update(struct store *store, struct object *object, const
         return STORE_MISMATCH;
     if (!copy_meta(store, object->tenant, meta, meta_length, &copy))
         return STORE_NO_MEMORY;
+    object->charge += memory_charge(copy) - memory_charge(object->meta);
     memory_free(&store->memory, &object->tenant->account, object->meta);
     object->meta = copy;
     object->meta_length = (uint16_t)meta_length;
     object->fresh_until = fresh_until;
     object->keep.at = keep_until;
-    /* Making room for the copy may have evicted the object itself; its pin kept it readable. */
-    if (object->state != OBJECT_STORED)
-        return STORE_MISMATCH;
     expiry_moved(&store->expiry, &object->keep);
     return STORE_OK;
 }

@@ -36,6 +36,7 @@ struct store {
     uint64_t max_object;
     uint64_t objects;
     uint64_t pins;
+    uint64_t evictable; /* bytes that evicting everything would free at once: stored and not pinned */
     struct object *shelves[STORE_SHELVES];
     struct object *lru; /* head: next to be evicted; head->prev: most recent */
     struct expiry expiry;

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,9 @@
 #define RETRY_REFUSED_MIN   500u
 #define RETRY_REFUSED_MAX   1500u
 #define GREETING_TIMEOUT_MS 1000u
+#define BYE_PATIENCE_MS     100
 #define SWEEP_INTERVAL_MS   3000
+#define SILENCE_CHECK_MS    1000u
 #define DEFERRED_CHECK_MS   5u
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
@@ -124,7 +127,8 @@ struct larder_client {
     struct operation *operations; /* ring_entries of them */
     uint32_t first_free_operation;
     uint32_t under_way;
-    uint32_t lost_cursor; /* operations below have been told that they are lost */
+    uint32_t answers, answers_seen; /* completions so far; and at the last tick */
+    uint32_t lost_cursor;           /* operations below have been told that they are lost */
     bool losing;
     /* RELEASE and FILL_ABORT that found the ring full. At most one for each handle and lease that exist. */
     struct silent_request *deferred;
@@ -294,8 +298,8 @@ static bool make_room_for_deferred(struct larder_client *client, uint32_t room)
     return true;
 }
 
-/* Ticks while there is something that nobody will tell us of: the death of a cache that no pidfd watches, or
- * room in the ring for requests without an answer. */
+/* Ticks for what nobody tells us of: the death of a cache that no pidfd watches, room in the ring for requests
+ * without an answer, or a registration that was ended while our reply queue was full. */
 static void set_attached_timer(struct larder_client *client)
 {
     bool unseen = client->connection->endpoint.cache_pidfd < 0;
@@ -303,7 +307,7 @@ static void set_attached_timer(struct larder_client *client)
     if (client->deferred_count > 0)
         set_timer(client, DEFERRED_CHECK_MS, true);
     else
-        set_timer(client, unseen ? UNSEEN_CHECK_MS : 0, unseen);
+        set_timer(client, unseen ? UNSEEN_CHECK_MS : SILENCE_CHECK_MS, true);
 }
 
 static void on_welcome(struct larder_client *client, const struct wire_welcome *welcome)
@@ -411,6 +415,27 @@ static bool read_message(struct larder_client *client)
     return true;
 }
 
+/* EAGAIN is fine: a full command queue means that the cache is awake and will look at every ring. */
+static void ring_bell(struct larder_client *client)
+{
+    struct endpoint *endpoint = &client->connection->endpoint;
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_BELL, endpoint->token);
+
+    message.wire_bell.registration = client->registration;
+    (void)mq_send_message(endpoint->command, &message, length);
+}
+
+/* A cache that has not answered anything since the last tick is rung, whatever its flag says: if it has
+ * forgotten us, it says so. */
+static void check_silence(struct larder_client *client)
+{
+    larder_client_flush(client); /* there may be room in the ring for what was deferred */
+    if (client->under_way > 0 && client->answers == client->answers_seen)
+        ring_bell(client);
+    client->answers_seen = client->answers;
+}
+
 static void on_timer(struct larder_client *client)
 {
     uint64_t expirations;
@@ -433,7 +458,7 @@ static void on_timer(struct larder_client *client)
         if (!endpoint_cache_lives(&client->connection->endpoint))
             lose(client, "the cache is gone");
         else
-            larder_client_flush(client); /* there may be room in the ring for what was deferred */
+            check_silence(client);
         break;
     }
 }
@@ -582,6 +607,17 @@ static void return_lost_segments(struct larder_client *client)
     }
 }
 
+/* The only place that waits for room in a queue, and not for long: without BYE the cache notices a little
+ * later. */
+static void say_bye(struct larder_client *client)
+{
+    struct endpoint *endpoint = &client->connection->endpoint;
+    struct pollfd room = {.fd = endpoint->command, .events = POLLOUT};
+
+    if (endpoint_bye(endpoint, client->registration) == -EAGAIN && poll(&room, 1, BYE_PATIENCE_MS) == 1)
+        (void)endpoint_bye(endpoint, client->registration);
+}
+
 void larder_client_destroy(struct larder_client **pointer)
 {
     struct larder_client *client = *pointer;
@@ -592,7 +628,7 @@ void larder_client_destroy(struct larder_client **pointer)
     return_lost_segments(client);
     if (client->connection) {
         if (client->state == CLIENT_ATTACHED)
-            (void)endpoint_bye(&client->connection->endpoint, client->registration);
+            say_bye(client);
         client->connection->held = 0; /* what the caller still holds becomes invalid */
         retire_connection(client);
     }
@@ -891,17 +927,6 @@ static void put_deferred(struct larder_client *client)
         set_attached_timer(client);
 }
 
-/* EAGAIN is fine: a full command queue means that the cache is awake and will look at every ring. */
-static void ring_bell(struct larder_client *client)
-{
-    struct endpoint *endpoint = &client->connection->endpoint;
-    union wire_message message;
-    size_t length = wire_prepare(&message, WIRE_BELL, endpoint->token);
-
-    message.wire_bell.registration = client->registration;
-    (void)mq_send_message(endpoint->command, &message, length);
-}
-
 void larder_client_flush(struct larder_client *client)
 {
     if (client->state != CLIENT_ATTACHED)
@@ -1035,6 +1060,7 @@ static bool next_completion(struct larder_client *client, struct larder_event *e
         return false;
     case RING_OK:
         ring_consumed(completions);
+        client->answers++;
         if (deliver(client, &completion, event))
             return true;
         break;

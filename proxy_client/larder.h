@@ -24,9 +24,8 @@
  * LARDER_LOST, and handles and leases of that registration become void: using one returns -ESTALE.
  *
  * Segments: a caller borrows a segment, writes a key (or bytes) into it and passes it to an operation, which
- * owns it until the operation's event gives it back (with LARDER_LOST it is gone with its pool). A segment in
- * the caller's hands stays readable until it is returned, even if the cache has been lost since; it must be
- * returned before larder_client_destroy().
+ * owns it until the operation's event gives it back. A segment in the caller's hands stays readable until it is
+ * returned, even if the cache has been lost since; it must be returned before larder_client_destroy().
  *
  * Trust: what the cache hands over was stored by some proxy of the same tenant. Metadata and bodies are
  * opaque here; whoever interprets them checks them first.
