@@ -23,6 +23,8 @@ else()
   file(GLOB LLHTTP_SOURCES ${LLHTTP_SOURCE_DIR}/*.c)
   add_library(llhttp_from_source STATIC ${LLHTTP_SOURCES})
   target_include_directories(llhttp_from_source SYSTEM PUBLIC ${LLHTTP_INCLUDE_DIR})
+  # Without it llhttp lets any byte stand where RFC 9112 wants the LF of a line end or the CRLF behind a chunk.
+  target_compile_definitions(llhttp_from_source PUBLIC LLHTTP_STRICT_MODE=1)
   target_compile_options(llhttp_from_source PRIVATE -w)
   target_link_libraries(larder_llhttp INTERFACE llhttp_from_source)
 endif()
