@@ -218,3 +218,11 @@ void cache_deactivate(struct cache *cache, struct session *session)
     session->active = false;
     DL_DELETE(cache->active, session);
 }
+
+void cache_activate_all(struct cache *cache)
+{
+    for (uint32_t i = 0; i < REGISTRY_MAX; i++) {
+        if (cache->registry.places[i].session)
+            cache_activate(cache, cache->registry.places[i].session);
+    }
+}

@@ -28,6 +28,7 @@ struct cache {
     int64_t now;           /* wall clock of this turn, ms */
     int64_t next_check_ms; /* monotonic: when locks are asked for again */
     int64_t next_sweep_ms; /* monotonic: when names of the dead are looked for again */
+    void *sweep;           /* where that goes on; see endpoint.h */
     uint32_t unseen;       /* sessions that no pidfd watches */
     uint32_t proxies;      /* sessions with WIRE_ROLE_PROXY */
     uint32_t unanswered;   /* messages read since the queue was last seen empty */
@@ -64,6 +65,7 @@ void cache_part(struct cache *cache, struct session **session, enum departure wh
 
 /* Its ring will be polled from this turn on. */
 void cache_activate(struct cache *cache, struct session *session);
+void cache_activate_all(struct cache *cache);
 /* Its bell will wake us: the ring is armed. */
 void cache_deactivate(struct cache *cache, struct session *session);
 

@@ -100,6 +100,6 @@ int cache_conf_parse(struct cache_conf *conf, int argc, char **argv)
     if (conf->max_object == 0)
         conf->max_object = conf->memory / CACHE_OBJECT_SHARE;
     if (conf->max_object > conf->memory)
-        return complain("--max-object", "", "larger than --memory");
+        return complain("--max-object", "too large", "an object cannot be larger than --memory");
     return -1;
 }

@@ -19,18 +19,19 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_REFUSED = 2, EXIT_NO_CACHE = 75 /* EX_TEMPFAIL, sysexits.h */ };
 
-static const char help[] = "usage: cache_ctl [--instance NAME] [--timeout SECONDS] COMMAND\n"
-                           "\n"
-                           "Commands:\n"
-                           "  ping            is the cache there, and how fast does it answer\n"
-                           "  stats [--json]  numbers of the whole cache, each tenant and each live proxy\n"
-                           "\n"
-                           "  --instance NAME    which cache (default: default)\n"
-                           "  --timeout SECONDS  how long to wait for an answer (default: 5)\n"
-                           "  --version, --help\n"
-                           "\n"
-                           "Exit status: 0 done, 2 refused or wrong usage, 75 the cache is not there (or "
-                           "does not answer in time).\n";
+static const char help[] =
+    "usage: cache_ctl [--instance NAME] [--timeout SECONDS] COMMAND\n"
+    "\n"
+    "Commands:\n"
+    "  ping            is the cache there, and how fast does it answer\n"
+    "  stats [--json]  numbers of the whole cache, each tenant and each live proxy\n"
+    "\n"
+    "  --instance NAME    which cache (default: default)\n"
+    "  --timeout SECONDS  how long to wait for an answer (default: 5)\n"
+    "  --version, --help\n"
+    "\n"
+    "Exit status: 0 done, 1 something failed, 2 refused or wrong usage, 75 the cache is not\n"
+    "there or does not answer in time.\n";
 
 struct control {
     const char *instance;

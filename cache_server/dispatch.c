@@ -194,16 +194,6 @@ static void dispatch(struct cache *cache, union wire_message *message, size_t le
     }
 }
 
-/* A BELL may have found the queue full. If it was, as many messages as it holds came out of it without its
- * being seen empty in between. */
-static void poll_all_rings(struct cache *cache)
-{
-    for (uint32_t i = 0; i < REGISTRY_MAX; i++) {
-        if (cache->registry.places[i].session)
-            cache_activate(cache, cache->registry.places[i].session);
-    }
-}
-
 void dispatch_messages(struct cache *cache)
 {
     union wire_message message;
@@ -216,7 +206,7 @@ void dispatch_messages(struct cache *cache)
         }
         if (++cache->unanswered >= MQ_COMMAND_DEPTH) {
             cache->unanswered = 0;
-            poll_all_rings(cache);
+            cache_activate_all(cache); /* a BELL may have found the queue full */
         }
         dispatch(cache, &message, (size_t)length);
     }

@@ -51,6 +51,19 @@ static void free_object(struct store *store, struct object *object)
     memory_free(&store->memory, account, object);
 }
 
+/* The list holds what is stored and not being read: what evicting would free at once. */
+static void join_lru(struct store *store, struct object *object)
+{
+    DL_APPEND(store->lru, object);
+    store->evictable += object->charge;
+}
+
+static void leave_lru(struct store *store, struct object *object)
+{
+    DL_DELETE(store->lru, object);
+    store->evictable -= object->charge;
+}
+
 /* STORED to DOOMED, and gone if nobody reads it. */
 static void doom(struct store *store, struct object *object)
 {
@@ -58,11 +71,10 @@ static void doom(struct store *store, struct object *object)
 
     INVARIANT(object->state == OBJECT_STORED);
     HASH_DELETE(hh, *shelf, object);
-    DL_DELETE(store->lru, object);
+    if (object->pins == 0)
+        leave_lru(store, object);
     expiry_remove(&store->expiry, &object->keep);
     object->state = OBJECT_DOOMED;
-    if (object->pins == 0)
-        store->evictable -= object->charge;
     object->tenant->objects--;
     store->objects--;
     if (object->pins == 0)
@@ -75,20 +87,6 @@ static void count(struct store *store, struct tenant *tenant, enum counter count
     tenant->counters.values[counter]++;
 }
 
-/* From the cold end. Who is being read is not cold: evicting it would free nothing yet. */
-static void evict_one(struct store *store)
-{
-    struct object *object = store->lru;
-
-    while (object->pins > 0) {
-        DL_DELETE(store->lru, object);
-        DL_APPEND(store->lru, object);
-        object = store->lru;
-    }
-    count(store, object->tenant, COUNTER_evictions);
-    doom(store, object);
-}
-
 static bool evict_until_room(void *context, uint64_t bytes)
 {
     struct store *store = context;
@@ -97,8 +95,10 @@ static bool evict_until_room(void *context, uint64_t bytes)
     /* What cannot be done is refused before anything is lost for it: fills, pinned objects and index stay. */
     if (bytes > memory->limit || memory->used - store->evictable > memory->limit - bytes)
         return false;
-    while (memory->used + bytes > memory->limit)
-        evict_one(store);
+    while (memory->used + bytes > memory->limit) {
+        count(store, store->lru->tenant, COUNTER_evictions);
+        doom(store, store->lru);
+    }
     return true;
 }
 
@@ -190,8 +190,10 @@ struct object *store_find(struct store *store, const struct store_key *key, int6
         doom(store, object);
         return NULL;
     }
-    DL_DELETE(store->lru, object);
-    DL_APPEND(store->lru, object);
+    if (object->pins == 0) {
+        DL_DELETE(store->lru, object);
+        DL_APPEND(store->lru, object);
+    }
     return object;
 }
 
@@ -208,7 +210,7 @@ bool store_remove(struct store *store, const struct store_key *key)
 void store_pin(struct store *store, struct object *object)
 {
     if (object->pins++ == 0 && object->state == OBJECT_STORED)
-        store->evictable -= object->charge;
+        leave_lru(store, object);
     object->tenant->pins++;
     store->pins++;
 }
@@ -227,7 +229,7 @@ void store_unpin(struct store *store, struct object **pointer)
     if (object->state == OBJECT_DOOMED)
         free_object(store, object);
     else
-        store->evictable += object->charge;
+        join_lru(store, object);
 }
 
 /* ---- filling ---- */
@@ -322,8 +324,7 @@ static bool link_object(struct store *store, struct object *object)
     }
     object->state = OBJECT_STORED;
     object->charge = memory_charge(object) + memory_charge(object->meta) + body_charge(&object->body);
-    store->evictable += object->charge;
-    DL_APPEND(store->lru, object);
+    join_lru(store, object);
     object->tenant->objects++;
     store->objects++;
     return true;

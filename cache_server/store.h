@@ -38,7 +38,7 @@ struct store {
     uint64_t pins;
     uint64_t evictable; /* bytes that evicting everything would free at once: stored and not pinned */
     struct object *shelves[STORE_SHELVES];
-    struct object *lru; /* head: next to be evicted; head->prev: most recent */
+    struct object *lru; /* not pinned; head: next to be evicted, head->prev: most recent */
     struct expiry expiry;
     struct counters *counters; /* the cache's, borrowed */
     uint8_t hash_key[16];

@@ -17,6 +17,7 @@
 #define LOCK_CHECK_MS        1000 /* has a living proxy let go of its queue? */
 #define LOCK_CHECK_UNSEEN_MS 100  /* where no pidfd tells of a death */
 #define SWEEP_INTERVAL_MS    5000 /* names of proxies that died while no cache was there to see it */
+#define SWEEP_STEP           256u /* names at a time */
 #define EXPIRE_STEP          64u  /* objects a turn */
 /* While rings are busy, descriptors are looked at once in so many turns. */
 #define TURNS_PER_POLL       8u
@@ -113,10 +114,11 @@ static void keep_house(struct cache *cache)
     if (mono >= cache->next_check_ms) {
         cache->next_check_ms = mono + (cache->unseen ? LOCK_CHECK_UNSEEN_MS : LOCK_CHECK_MS);
         check_locks(cache);
+        cache_activate_all(cache); /* a bell may have been lost on its way */
     }
     if (mono >= cache->next_sweep_ms) {
         cache->next_sweep_ms = mono + SWEEP_INTERVAL_MS;
-        endpoint_sweep(cache->conf.instance, is_registered, cache);
+        endpoint_sweep_step(&cache->sweep, SWEEP_STEP, cache->conf.instance, is_registered, cache);
     }
 }
 
@@ -190,5 +192,6 @@ int turn_run(struct cache *cache)
     }
     serve_active(cache); /* what has been asked already is answered */
     close(cache->signals.fd);
+    endpoint_sweep_end(&cache->sweep);
     return error;
 }

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -277,8 +278,9 @@ static bool pool_is_dead(const char *name)
 
     if (fd < 0)
         return false;
-    bool dead = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
-                time(NULL) - status.st_ctime >= ENDPOINT_SWEEP_AGE_S && unlocked(fd);
+    bool dead = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+                status.st_uid == geteuid() && time(NULL) - status.st_ctime >= ENDPOINT_SWEEP_AGE_S &&
+                unlocked(fd);
     close(fd);
     return dead;
 }
@@ -304,16 +306,18 @@ static bool sweep_name(const char *name)
     return true;
 }
 
-int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_t token), void *context)
+int endpoint_sweep_step(void **place, unsigned most, const char *instance,
+                        bool (*is_known)(void *context, uint64_t token), void *context)
 {
-    DIR *directory = opendir(SHM_DIRECTORY);
-    struct dirent *entry;
+    struct dirent *entry = NULL;
     int swept = 0;
 
-    if (!directory)
+    if (!*place)
+        *place = opendir(SHM_DIRECTORY);
+    if (!*place)
         return 0;
     pthread_mutex_lock(&own.mutex);
-    while ((entry = readdir(directory))) {
+    while (most-- > 0 && (entry = readdir(*place))) {
         char name[NAMES_BYTES];
         uint64_t token;
 
@@ -323,6 +327,23 @@ int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_
         swept += sweep_name(name);
     }
     pthread_mutex_unlock(&own.mutex);
-    closedir(directory);
+    if (!entry)
+        endpoint_sweep_end(place);
+    return swept;
+}
+
+void endpoint_sweep_end(void **place)
+{
+    if (*place)
+        closedir(*place);
+    *place = NULL;
+}
+
+int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_t token), void *context)
+{
+    void *place = NULL;
+    int swept = endpoint_sweep_step(&place, UINT_MAX, instance, is_known, context);
+
+    endpoint_sweep_end(&place);
     return swept;
 }

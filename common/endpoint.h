@@ -62,5 +62,10 @@ int endpoint_bye(struct endpoint *endpoint, uint64_t registration);
  * NULL) spares the look at peers that the caller knows to live. Returns how many peers were swept. */
 #define ENDPOINT_SWEEP_AGE_S 2
 int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_t token), void *context);
+/* The same in steps: looks at no more than `most` names of the directory, and goes on there at the next call.
+ * `*place` is NULL at first; endpoint_sweep_end() lets go of it. */
+int endpoint_sweep_step(void **place, unsigned most, const char *instance,
+                        bool (*is_known)(void *context, uint64_t token), void *context);
+void endpoint_sweep_end(void **place);
 
 #endif

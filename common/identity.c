@@ -83,6 +83,6 @@ bool identity_is_private(int fd, uid_t owner)
 {
     struct stat status;
 
-    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == owner &&
-           (status.st_mode & 07777) == 0600;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+           status.st_uid == owner && (status.st_mode & 07777) == 0600;
 }

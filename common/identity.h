@@ -25,7 +25,7 @@ enum identity_result {
  * be NULL. The caller closes *pidfd. */
 enum identity_result identity_holder(int fd, pid_t *pid, int *pidfd);
 
-/* Regular file of exactly this owner that only the owner may use (mode 0600). */
+/* Regular file under one name, of exactly this owner, that only the owner may use (mode 0600). */
 bool identity_is_private(int fd, uid_t owner);
 
 #endif

@@ -1,9 +1,12 @@
 /* larder.h: become a proxy of a Larder cache.
  *
+ * Link with libproxy_client.a, liblarder_common.a and libsodium (bench/ipc.c is a complete small client).
+ *
  * One `larder_client` is one registration of this process with the cache of one instance: a reply queue, a
- * segment pool and two rings. Every call returns at once. Operations are queued with the functions below,
- * handed over with larder_client_flush() and answered by events that larder_client_next() delivers in any
- * order. The loop that it is meant for:
+ * segment pool and two rings. Every call returns at once, but
+ * larder_client_destroy(), which may wait up to 100 ms to say BYE. Operations are queued with the functions
+ * below, handed over with larder_client_flush() and answered by events that larder_client_next() delivers in
+ * any order. The loop that it is meant for:
  *
  *     watch larder_client_fd() for reading (level-triggered);
  *     for (;;) {
@@ -24,8 +27,8 @@
  * LARDER_LOST, and handles and leases of that registration become void: using one returns -ESTALE.
  *
  * Segments: a caller borrows a segment, writes a key (or bytes) into it and passes it to an operation, which
- * owns it until the operation's event gives it back. A segment in the caller's hands stays readable until it is
- * returned, even if the cache has been lost since; it must be returned before larder_client_destroy().
+ * owns it until the operation's event gives it back. A segment in the caller's hands stays readable until it
+ * is returned, even if the cache has been lost since; it must be returned before larder_client_destroy().
  *
  * Trust: what the cache hands over was stored by some proxy of the same tenant. Metadata and bodies are
  * opaque here; whoever interprets them checks them first.
@@ -64,7 +67,7 @@ enum larder_status {
     LARDER_HIT,   /* LOOKUP: found, fresh_until lies ahead */
     LARDER_STALE, /* LOOKUP: found, fresh_until has passed (or LARDER_LOOKUP_REVALIDATE was asked) */
     LARDER_MISS,  /* LOOKUP: not there. REMOVE: nothing was there. End of a fill, UPDATE: removed meanwhile */
-    LARDER_BUSY,  /* a bound of this registration is reached (handles, fills); go on without the cache */
+    LARDER_BUSY,  /* LOOKUP: as many handles are out as may be (1024); go on without the cache */
     LARDER_TOO_LARGE, /* larger than the cache accepts; the lease is gone. LOOKUP: metadata larger than a
                          segment */
     LARDER_NO_MEMORY, /* everything that could be evicted is in use; the lease is gone */
@@ -86,8 +89,9 @@ struct larder_event {
     uint64_t offset;      /* of those body bytes in the object */
     uint64_t object_size; /* whole body, bytes */
     uint64_t handle;      /* pins the object until larder_release(); 0: nothing is pinned */
-    uint64_t lease;       /* right to fill this key; 0: not granted (somebody else is filling it) */
-    int64_t fresh_until;  /* as given with the fill or the last update */
+    uint64_t
+        lease; /* right to fill this key; 0: not asked for, another has it, or a bound (256) is reached */
+    int64_t fresh_until; /* as given with the fill or the last update */
 };
 
 struct larder_options {
@@ -103,6 +107,7 @@ struct larder_options {
 #define LARDER_DEFAULT_SEGMENT_BYTES (64u * 1024)
 #define LARDER_MIN_SEGMENT_BYTES     (4u * 1024)
 #define LARDER_MAX_SEGMENT_BYTES     (16u * 1024 * 1024)
+#define LARDER_MAX_META              65535u       /* bytes */
 #define LARDER_MAX_KEY               (16u * 1024) /* bytes; and key + metadata must fit in one segment */
 
 /* Creates the client and its IPC objects, sweeps names that dead proxies of this uid left behind, and starts

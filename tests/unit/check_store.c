@@ -676,18 +676,6 @@ static struct version *current(uint32_t key)
     return model.current[key] ? &model.versions[model.current[key] - 1] : NULL;
 }
 
-static struct version *coldest(void)
-{
-    struct version *found = NULL;
-
-    for (uint32_t key = 0; key < KEYS; key++) {
-        struct version *version = current(key);
-        if (version && (!found || version->used_at < found->used_at))
-            found = version;
-    }
-    return found;
-}
-
 static bool is_pinned(const struct version *version)
 {
     for (uint32_t i = 0; i < PINS; i++) {
@@ -697,15 +685,23 @@ static bool is_pinned(const struct version *version)
     return false;
 }
 
-/* The store says how many it evicted; the model says which. Pinned ones that it comes by count as just used. */
+static struct version *coldest(void)
+{
+    struct version *found = NULL;
+
+    for (uint32_t key = 0; key < KEYS; key++) {
+        struct version *version = current(key);
+        if (version && !is_pinned(version) && (!found || version->used_at < found->used_at))
+            found = version;
+    }
+    return found;
+}
+
+/* The store says how many it evicted; the model says which. */
 static void follow_evictions(void)
 {
     while (model.evictions < counted(COUNTER_evictions)) {
         struct version *cold = coldest();
-        while (cold && is_pinned(cold)) {
-            cold->used_at = ++model.clock;
-            cold = coldest();
-        }
         ck_assert_ptr_nonnull(cold);
         forget(cold);
         model.evictions++;
@@ -751,6 +747,8 @@ static void step_pin_or_unpin(void)
         check_version(object, version); /* whatever happened to it meanwhile */
         store_unpin(&here.store, &object);
         *pin = 0;
+        if (!is_pinned(version)) /* its last reader has just used it */
+            version->used_at = ++model.clock;
         return;
     }
     uint32_t key = (uint32_t)random_below(&model.state, KEYS);
