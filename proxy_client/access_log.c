@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +24,8 @@ struct access_log {
     const char *path;
     int fd;
     bool complained;
+    size_t piece;       /* the most that is written at once */
+    unsigned long lost; /* lines since the last one that was taken */
     struct deadline_list flushes;
     struct deadline deadline;
     int64_t date_s; /* of `date` */
@@ -37,6 +42,14 @@ static int open_path(const char *path)
     return fd < 0 ? -errno : fd;
 }
 
+/* A pipe that polls writable takes PIPE_BUF bytes without waiting (pipe(7)). */
+static size_t piece_of(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? BUFFER_BYTES : PIPE_BUF;
+}
+
 static void complain(struct access_log *log, int error)
 {
     if (!log->complained)
@@ -44,23 +57,57 @@ static void complain(struct access_log *log, int error)
     log->complained = true;
 }
 
-static void flush(struct access_log *log)
+/* Whoever reads the log at the other end of a pipe must not stop the proxy. */
+static bool takes_bytes(const struct access_log *log)
+{
+    struct pollfd out = {.fd = log->fd, .events = POLLOUT};
+
+    return poll(&out, 1, 0) == 1;
+}
+
+static void tell_lost(struct access_log *log)
+{
+    if (log->lost > 0)
+        log_warn("access log lines were dropped because nobody took them", "path=\"%s\" lines=%lu", log->path,
+                 log->lost);
+    log->lost = 0;
+}
+
+/* How much of the buffer is dealt with: written, or dropped because of an error. */
+static size_t write_buffer(struct access_log *log)
 {
     size_t done = 0;
 
-    deadline_clear(&log->deadline);
-    while (done < log->used) {
-        ssize_t written = write(log->fd, log->buffer + done, log->used - done);
+    while (done < log->used && takes_bytes(log)) {
+        size_t left = log->used - done;
+        ssize_t written = write(log->fd, log->buffer + done, left < log->piece ? left : log->piece);
 
         if (written < 0 && errno == EINTR)
             continue;
+        if (written < 0 && errno == EAGAIN)
+            break;
         if (written < 0) {
             complain(log, errno);
-            break;
+            return log->used;
         }
         done += (size_t)written;
     }
-    log->used = 0;
+    return done;
+}
+
+/* What is not taken stays: a line that was begun is still to be ended. */
+static void flush(struct access_log *log)
+{
+    size_t done = write_buffer(log);
+
+    deadline_clear(&log->deadline);
+    if (done > 0) {
+        log->used -= done;
+        memmove(log->buffer, log->buffer + done, log->used);
+        tell_lost(log);
+    }
+    if (log->used > 0)
+        loop_arm(log->loop, &log->flushes, &log->deadline);
 }
 
 static void flush_is_due(struct deadline *deadline)
@@ -80,6 +127,7 @@ int access_log_create(struct access_log **out, struct proxy_loop *loop, const ch
     log->loop = loop;
     log->path = path;
     log->fd = fd;
+    log->piece = piece_of(fd);
     log->date_s = -1;
     loop_add_deadlines(loop, &log->flushes, FLUSH_MS, flush_is_due);
     *out = log;
@@ -91,6 +139,7 @@ void access_log_destroy(struct access_log **log)
     if (!*log)
         return;
     flush(*log);
+    deadline_clear(&(*log)->deadline);
     close((*log)->fd);
     free(*log);
     *log = NULL;
@@ -107,6 +156,7 @@ void access_log_reopen(struct access_log *log)
     }
     close(log->fd);
     log->fd = fd;
+    log->piece = piece_of(fd);
     log->complained = false;
 }
 
@@ -192,6 +242,10 @@ void access_log_add(struct access_log *log, const struct access_entry *entry)
 
     if (BUFFER_BYTES - log->used < LINE_MAX_BYTES)
         flush(log);
+    if (BUFFER_BYTES - log->used < LINE_MAX_BYTES) {
+        log->lost++;
+        return;
+    }
     text = http_text_into(log->buffer + log->used, LINE_MAX_BYTES - 1);
     write_line(&text, log, entry); /* stops at the end of its room */
     log->used += text.length;

@@ -3,7 +3,8 @@
  *     ADDRESS - - [DATE] "REQUEST" STATUS BYTES "REFERER" "USER-AGENT" CACHE SECONDS
  *
  * Lines are collected and written once a second, when the buffer is full, and at the end. What a client sent
- * is escaped, so that a line stays a line.
+ * is escaped, so that a line stays a line. A pipe that nobody empties is not waited for: lines are dropped,
+ * and counted in a warning once the reader goes on.
  *
  * Errors: a log that cannot be written is reported once and costs lines, never a request. */
 #ifndef LARDER_ACCESS_LOG_H

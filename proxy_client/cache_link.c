@@ -42,6 +42,7 @@ static struct cache_op *op_take(struct cache_link *link, struct cache_ops *ops, 
         link->free_ops = op->next;
     else
         op = op_new(link);
+    link->outstanding++;
     op->prev = NULL;
     op->next = ops->first;
     op->ops = ops;
@@ -71,6 +72,7 @@ static void op_detach(struct cache_op *op)
 static void op_free(struct cache_link *link, struct cache_op *op)
 {
     op_detach(op);
+    link->outstanding--;
     op->next = link->free_ops;
     link->free_ops = op;
 }
@@ -91,7 +93,7 @@ static int started(struct cache_link *link, struct cache_op *op, int error)
 
 bool cache_link_usable(const struct cache_link *link)
 {
-    return !link->silent && larder_client_attached(link->client);
+    return (!link->silent || link->outstanding == 0) && larder_client_attached(link->client);
 }
 
 bool cache_link_is_scarce(const struct cache_link *link)
@@ -282,6 +284,58 @@ void cache_link_unwait(struct cache_link *link, struct cache_wait *wait)
     link->waiting_count--;
 }
 
+/* A removal that waits for a segment. */
+struct removal {
+    struct cache_wait wait;
+    struct cache_link *link;
+    uint32_t key_length;
+    char key[];
+};
+
+static bool retry_removal(struct cache_wait *wait)
+{
+    struct removal *removal = (struct removal *)wait;
+    struct cache_key key = {{removal->key, removal->key_length}, HTTP_SPAN("")};
+    struct cache_ops nobody = {0};
+    int error = cache_link_remove(removal->link, &nobody, &key, NULL, NULL);
+
+    _Static_assert(offsetof(struct removal, wait) == 0, "the place in the line is cast to its removal");
+    cache_ops_sever(&nobody);
+    if (error == -EAGAIN)
+        return false;
+    free(removal); /* asked for, or there is no cache that could hold it */
+    return true;
+}
+
+void cache_link_remove_later(struct cache_link *link, const struct cache_key *key)
+{
+    size_t length = (size_t)key->prefix.length + key->rest.length;
+    struct removal *removal = malloc(sizeof *removal + length);
+
+    INVARIANT(removal);
+    *removal =
+        (struct removal){.wait = {.retry = retry_removal}, .link = link, .key_length = (uint32_t)length};
+    memcpy(removal->key, key->prefix.at, key->prefix.length);
+    memcpy(removal->key + key->prefix.length, key->rest.at, key->rest.length);
+    if (!retry_removal(&removal->wait) && cache_link_wait(link, &removal->wait) != 0) {
+        log_warn("invalidation given up", "why=\"too many wait for segments\"");
+        free(removal);
+    }
+}
+
+static void drop_removals(struct cache_link *link)
+{
+    struct cache_wait *next;
+
+    for (struct cache_wait *wait = link->waiting.next; wait != &link->waiting; wait = next) {
+        next = wait->next;
+        if (wait->retry != retry_removal)
+            continue;
+        cache_link_unwait(link, wait);
+        free(wait);
+    }
+}
+
 static void put_first(struct cache_link *link, struct cache_wait *wait)
 {
     wait->prev = &link->waiting;
@@ -403,6 +457,7 @@ int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const str
 
 void cache_link_teardown(struct cache_link *link)
 {
+    drop_removals(link);
     loop_set_source(link->loop, NULL);
     loop_unwatch(link->loop, &link->watch);
     larder_client_destroy(&link->client);

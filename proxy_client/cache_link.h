@@ -44,8 +44,9 @@ struct cache_link {
     struct cache_wait waiting; /* head of the line */
     unsigned waiting_count;
     uint32_t segments, segment_bytes;
-    uint32_t held; /* segments that are out */
-    bool silent;   /* asked, and nothing came back in time */
+    uint32_t held;        /* segments that are out */
+    uint32_t outstanding; /* operations that were asked for and not answered */
+    bool silent;          /* asked, and nothing came back in time */
     bool readable;
     int64_t last_answer_ms;
 };
@@ -54,11 +55,13 @@ int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const str
                      char *problem, size_t problem_size);
 void cache_link_teardown(struct cache_link *link);
 
-/* Attached and answering: is it worth asking? */
+/* Attached and answering: is it worth asking? A silent cache is asked again when it owes no answer, because
+ * only an answer shows that it is well. */
 bool cache_link_usable(const struct cache_link *link);
 /* More than half of the segments are out: whoever can do without one gives it back. */
 bool cache_link_is_scarce(const struct cache_link *link);
-/* An answer did not come in time. Unless others were answered meanwhile, the cache counts as silent. */
+/* An answer to an operation did not come in time. Unless others were answered meanwhile, the cache counts as
+ * silent. Waiting in line for a segment is no reason to call this: nothing has been asked. */
 void cache_link_timed_out(struct cache_link *link, int64_t asked_ms);
 
 int cache_link_borrow(struct cache_link *link, struct larder_segment **segment);
@@ -83,6 +86,8 @@ int cache_link_fill_data(struct cache_link *link, struct cache_ops *ops, uint64_
                          struct larder_segment **segment, uint32_t length, cache_done *done, void *owner);
 int cache_link_fill_end(struct cache_link *link, struct cache_ops *ops, uint64_t lease, uint64_t object_size,
                         cache_done *done, void *owner);
+/* The same once there is a segment to ask with; nobody is told how it went. It outlives its caller. */
+void cache_link_remove_later(struct cache_link *link, const struct cache_key *key);
 struct cache_update {
     uint64_t handle, lease;
     uint32_t meta_length;

@@ -14,6 +14,8 @@
 
 #define WRITE_TIMEOUT_MS  60000
 #define LINGER_TIMEOUT_MS 2000
+#define DROPS_A_TURN      64 /* reads that drop what a client still sends; then others have their turn */
+#define IDLE_LOOKED_AT    64 /* connections, in search of one that may be dropped */
 
 static void remove_from_home(struct connection *connection)
 {
@@ -30,10 +32,20 @@ static void remove_from_home(struct connection *connection)
         home->closed(home->closed_owner);
 }
 
+/* The end that is sent is a reset: an orderly one would make half a body look whole (RFC 9112 section 8). */
+static void close_with_reset(struct connection *connection)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    setsockopt(connection->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void connection_close(struct connection *connection)
 {
     if (connection->state == CONNECTION_CLOSED)
         return;
+    if (connection->close_ends_body)
+        close_with_reset(connection);
     connection->state = CONNECTION_CLOSED;
     deadline_clear(&connection->read_deadline);
     deadline_clear(&connection->write_deadline);
@@ -66,8 +78,9 @@ enum connection_read connection_read(struct connection *connection)
     if (got > 0) {
         connection->input_used += (uint32_t)got;
         /* A read that fills less than the room has emptied the socket: the next edge tells of more. The
-         * client's end raises no second edge if it has been announced already. */
-        connection->may_read = (uint32_t)got == room || connection->peer_ended;
+         * client's end raises no second edge if it has been announced already, and a read stops short at
+         * urgent data. */
+        connection->may_read = (uint32_t)got == room || connection->peer_ended || connection->urgent;
         return CONNECTION_READ_BYTES;
     }
     connection->may_read = false;
@@ -91,19 +104,22 @@ void connection_grow_input(struct connection *connection, uint32_t size)
 
 static void drop_input(struct connection *connection)
 {
-    enum connection_read result;
+    enum connection_read result = CONNECTION_READ_BYTES;
 
-    do {
+    for (int i = 0; i < DROPS_A_TURN && result == CONNECTION_READ_BYTES; i++) {
         connection->input_used = 0;
         result = connection_read(connection);
-    } while (result == CONNECTION_READ_BYTES);
-    if (result == CONNECTION_READ_ENDED)
+    }
+    if (result == CONNECTION_READ_BYTES)
+        connection_wake(connection);
+    else if (result == CONNECTION_READ_ENDED)
         connection_close(connection);
 }
 
 static void linger(struct connection *connection)
 {
     connection->state = CONNECTION_LINGERING;
+    connection->close_ends_body = false; /* all of it is sent */
     shutdown(connection->watch.fd, SHUT_WR);
     deadline_clear(&connection->write_deadline);
     loop_arm(connection->home->loop, &connection->home->linger, &connection->read_deadline);
@@ -168,6 +184,8 @@ static void run(struct connection *connection)
         linger(connection);
     else if (connection->state == CONNECTION_LINGERING)
         drop_input(connection);
+    else if (connection->state == CONNECTION_BREAKING)
+        connection_close(connection);
 }
 
 static struct connection *connection_of_task(struct loop_task *task)
@@ -200,6 +218,8 @@ static void socket_ready(struct loop_watch *watch, uint32_t events)
         connection->may_write = true;
     if (events & EPOLLRDHUP)
         connection->peer_ended = true;
+    if (events & EPOLLPRI)
+        connection->urgent = true;
     if (events & (EPOLLIN | EPOLLRDHUP))
         connection->may_read = true;
     run(connection);
@@ -212,7 +232,7 @@ int connection_open(struct connection *connection, struct connection_home *home,
     int error;
 
     connection->watch = (struct loop_watch){.ready = socket_ready, .fd = fd};
-    error = loop_watch(home->loop, &connection->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    error = loop_watch(home->loop, &connection->watch, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     if (error)
         return error;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -229,7 +249,7 @@ int connection_open(struct connection *connection, struct connection_home *home,
         connection->next->prev = connection;
     home->first = connection;
     home->count++;
-    connection_expect_request(connection);
+    loop_arm(home->loop, &home->idle, &connection->read_deadline);
     return 0;
 }
 
@@ -254,8 +274,16 @@ void connection_finish(struct connection *connection)
     connection_wake(connection);
 }
 
+void connection_break(struct connection *connection)
+{
+    connection_finish(connection);
+    if (connection->state == CONNECTION_FLUSHING && connection->close_ends_body)
+        connection->state = CONNECTION_BREAKING;
+}
+
 void connection_expect_request(struct connection *connection)
 {
+    connection->served = true;
     loop_arm(connection->home->loop, &connection->home->idle, &connection->read_deadline);
 }
 
@@ -284,7 +312,7 @@ static void idle_expired(struct deadline *deadline)
     struct connection *connection = connection_of_read(deadline);
 
     if (connection->output.bytes > 0) /* the last response is still on its way, and has its own time-out */
-        connection_expect_request(connection);
+        loop_arm(connection->home->loop, &connection->home->idle, &connection->read_deadline);
     else
         connection_close(connection);
 }
@@ -352,14 +380,24 @@ void connection_home_stop(struct connection_home *home)
     }
 }
 
+static bool is_idle(const struct connection *connection)
+{
+    return connection->served && connection->output.bytes == 0 && connection->input_used == 0;
+}
+
 bool connection_home_drop_idle(struct connection_home *home)
 {
-    struct deadline *oldest = deadline_first(&home->idle);
+    struct deadline *end = &home->idle.head, *at = end->next;
 
-    if (!oldest)
-        return false;
-    connection_close(connection_of_read(oldest));
-    return true;
+    for (int i = 0; i < IDLE_LOOKED_AT && at != end; i++, at = at->next) {
+        struct connection *connection = connection_of_read(at);
+
+        if (is_idle(connection)) {
+            connection_close(connection);
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *connection_peer_text(struct connection *connection)

@@ -1,6 +1,7 @@
 /* connection.h: one client's socket: input buffer, output, time-outs, and an end that loses no bytes.
  *
  *     OPEN ── connection_finish() ──> FLUSHING ── all is sent ──> LINGERING ──┐ client closes,
+ *       ├─── connection_break() ──> BREAKING ──> CLOSED                       │
  *       └──── peer gone, or connection_close() ──> CLOSED <───────────────────┘ or time is up
  *
  * LINGERING: our side is shut down and what the client still sends is read and dropped; closing a socket with
@@ -42,7 +43,13 @@ union connection_peer {
     struct sockaddr_in6 v6;
 };
 
-enum connection_state { CONNECTION_OPEN, CONNECTION_FLUSHING, CONNECTION_LINGERING, CONNECTION_CLOSED };
+enum connection_state {
+    CONNECTION_OPEN,
+    CONNECTION_FLUSHING,
+    CONNECTION_LINGERING,
+    CONNECTION_BREAKING,
+    CONNECTION_CLOSED
+};
 
 struct connection {
     struct loop_watch watch;
@@ -56,6 +63,9 @@ struct connection {
     uint32_t input_size, input_used;
     enum connection_state state;
     bool may_read, may_write, peer_ended;
+    bool urgent;          /* TCP urgent data was announced */
+    bool served;          /* a request was completed */
+    bool close_ends_body; /* set by the front-end: only the end of the connection tells the end of the body */
     union connection_peer peer;
     char peer_text[INET6_ADDRSTRLEN]; /* made when it is first asked for */
 };
@@ -83,7 +93,8 @@ void connection_home_setup(struct connection_home *home, struct proxy_loop *loop
 void connection_home_teardown(struct connection_home *home); /* closes all at once */
 /* From now on each connection ends with the response that it is at; proceed() is called for all. */
 void connection_home_stop(struct connection_home *home);
-/* Closes the one that has been idle longest. False: none is. */
+/* Closes the one that has been idle longest between two requests. One that has not been answered yet, or has
+ * not taken its answer, is not idle. False: none is, among the first few. */
 bool connection_home_drop_idle(struct connection_home *home);
 
 /* 0 or -errno; on failure the caller still owns fd and memory. */
@@ -100,9 +111,12 @@ void connection_grow_input(struct connection *connection, uint32_t size);
 void connection_wake(struct connection *connection);
 size_t connection_room(const struct connection *connection);
 void connection_finish(struct connection *connection);
+/* As connection_finish(), for a response that is not whole: where only the close would tell, it is a reset.
+ */
+void connection_break(struct connection *connection);
 void connection_close(struct connection *connection); /* at once; gone() is not called */
 
-void connection_expect_request(struct connection *connection); /* idle time-out */
+void connection_expect_request(struct connection *connection); /* the next one; idle time-out */
 void connection_expect_header(struct connection *connection);  /* unless it runs already */
 void connection_expect_body(struct connection *connection);
 void connection_expect_nothing(struct connection *connection);

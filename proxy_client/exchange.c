@@ -107,6 +107,8 @@ static void detach(struct exchange *exchange)
 {
     bool failed_while_held = exchange->hold && exchange->fetch_ended;
 
+    if (exchange->hold == EXCHANGE_HOLD_INVALIDATION)
+        fetch_leave_invalidation(exchange);
     exchange->sink = NULL;
     exchange->hold = EXCHANGE_HOLD_NOTHING;
     deadline_clear(&exchange->deadline);

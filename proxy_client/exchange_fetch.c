@@ -238,6 +238,17 @@ bool fetch_retry_invalidation(struct exchange *exchange)
     return error != -EAGAIN;
 }
 
+void fetch_leave_invalidation(struct exchange *exchange)
+{
+    struct cache_key key = exchange_key(exchange);
+    bool asked = exchange->ops.count > 0;
+
+    cache_link_unwait(exchange->home->link, &exchange->wait);
+    cache_ops_sever(&exchange->ops);
+    if (!asked)
+        cache_link_remove_later(exchange->home->link, &key);
+}
+
 static bool must_invalidate(const struct exchange *exchange, int status)
 {
     return exchange->verdict == HTTP_REQUEST_UNSAFE && status < 400;
@@ -263,6 +274,13 @@ static void on_head(void *owner)
 }
 
 /* The body. */
+
+/* What is stored has a length that the client was told; an origin that sends more than its rest lies. */
+static bool is_too_much(const struct exchange *exchange, size_t size)
+{
+    return exchange->state == EXCHANGE_CONTINUE && size > exchange->skip &&
+           size - exchange->skip > exchange->object_size - exchange->given;
+}
 
 static void give_body(struct exchange *exchange, const char *data, size_t size)
 {
@@ -306,6 +324,10 @@ static bool on_body(void *owner, const char *data, size_t size)
 
     if (takes_no_more(exchange))
         return false;
+    if (is_too_much(exchange, size)) {
+        exchange_break(exchange);
+        return true;
+    }
     if (exchange->sink && exchange->head_given && fill_writer_active(&exchange->fill) &&
         are_the_last(exchange, size))
         keep_tail(exchange, data, size);
@@ -371,13 +393,17 @@ void fetch_fill_changed(void *owner)
 
 void fetch_deadline_passed(struct exchange *exchange)
 {
-    cache_link_timed_out(exchange->home->link, exchange->asked_ms);
+    bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
+    unsigned asked = invalidating ? exchange->ops.count : exchange->fill.ops.count;
+
+    if (asked > 0)
+        cache_link_timed_out(exchange->home->link, exchange->asked_ms);
     if (exchange->committing) {
         complete(exchange); /* the fill goes on by itself */
         return;
     }
-    if (exchange->hold == EXCHANGE_HOLD_INVALIDATION) {
-        cache_ops_sever(&exchange->ops);
+    if (invalidating) {
+        fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
     }
     release_hold(exchange);

@@ -22,6 +22,17 @@ bool fields_have_conditions(const struct http_fields *request)
            http_field_find(request, "if-modified-since", NULL);
 }
 
+/* What a client says of the address under which it reaches us is not part of the key, and origins write it
+ * into links and redirects: where the response may be stored one client would choose it for all. */
+static bool is_said_of_address(const struct http_field *field)
+{
+    struct http_span prefix = HTTP_SPAN("x-forwarded-");
+    struct http_span start = {field->name.at, prefix.length};
+
+    return http_name_is(field, "forwarded") ||
+           (field->name.length >= prefix.length && http_span_equal_nocase(start, prefix));
+}
+
 static bool goes_to_origin(const struct http_fields *fields, const struct http_field *field,
                            enum fields_purpose purpose)
 {
@@ -29,7 +40,7 @@ static bool goes_to_origin(const struct http_fields *fields, const struct http_f
         return false;
     if (http_name_is(field, "host") || http_name_is(field, "content-length") || http_name_is(field, "expect"))
         return false;
-    return purpose == FIELDS_PASS || !is_one_of(field, conditions, 4);
+    return purpose == FIELDS_PASS || (!is_one_of(field, conditions, 4) && !is_said_of_address(field));
 }
 
 static bool add(struct http_fields *fields, struct http_span name, struct http_span value)
@@ -37,14 +48,15 @@ static bool add(struct http_fields *fields, struct http_span name, struct http_s
     return value.length == 0 || http_field_add(fields, name, value);
 }
 
-/* Every X-Forwarded-For of the client in one list, its own address at the end. */
-static bool add_forwarded_for(struct exchange *exchange, struct http_text *text)
+/* Every X-Forwarded-For of the client in one list, its own address at the end; the address alone where what
+ * the client says does not go along. */
+static bool add_forwarded_for(struct exchange *exchange, enum fields_purpose purpose, struct http_text *text)
 {
     const struct http_fields *request = exchange->request.fields;
     const struct http_field *field = NULL;
     size_t start = text->length;
 
-    while ((field = http_field_find(request, "x-forwarded-for", field))) {
+    while (purpose == FIELDS_PASS && (field = http_field_find(request, "x-forwarded-for", field))) {
         http_text_add(text, field->value);
         http_text_add(text, HTTP_SPAN(", "));
     }
@@ -150,8 +162,9 @@ bool fields_to_origin(struct exchange *exchange, enum fields_purpose purpose)
         return false;
     if (purpose == FIELDS_CONTINUE && !add_continuation(exchange, &text))
         return false;
-    return add_forwarded_for(exchange, &text) && add_via(exchange, &text) &&
-           add(&home->fields, HTTP_SPAN("X-Forwarded-Host"), exchange->request.host) &&
+    if (purpose == FIELDS_PASS && !add(&home->fields, HTTP_SPAN("X-Forwarded-Host"), exchange->request.host))
+        return false;
+    return add_forwarded_for(exchange, purpose, &text) && add_via(exchange, &text) &&
            add(&home->fields, HTTP_SPAN("X-Forwarded-Proto"), exchange->request.scheme);
 }
 

@@ -118,12 +118,14 @@ extern const struct body_reader_calls stored_reader_calls;
 /* exchange_fetch.c */
 void fetch_start(struct exchange *exchange, enum exchange_state state);
 void fetch_deadline_passed(struct exchange *exchange);
+/* Nobody waits for the invalidation any more; one that waits for a segment is still carried out. */
+void fetch_leave_invalidation(struct exchange *exchange);
 bool fetch_retry_invalidation(struct exchange *exchange); /* as cache_wait.retry */
 void fetch_fill_changed(void *exchange);
 
 /* exchange_fields.c */
 enum fields_purpose {
-    FIELDS_PASS,     /* the client's own conditions go along */
+    FIELDS_PASS,     /* the client's own conditions go along, and the Host that it named */
     FIELDS_WHOLE,    /* a whole response is wanted: no conditions, no range */
     FIELDS_VALIDATE, /* with the validators of what is stored */
     FIELDS_CONTINUE, /* the rest of what is stored */

@@ -233,6 +233,12 @@ static bool last_is_ready(const struct fill_writer *writer)
     return writer->state == FILL_ENDING && (writer->segment || !writer->begun);
 }
 
+/* More bytes may be long in coming, and others need segments. */
+static bool should_not_keep(const struct fill_writer *writer)
+{
+    return writer->segment && cache_link_is_scarce(writer->link);
+}
+
 /* Moves bytes into segments and segments to the cache. 0: all of `size` is placed; else why not, with
  * *placed. */
 static int place(struct fill_writer *writer, const char *data, size_t size, size_t *placed)
@@ -248,7 +254,9 @@ static int place(struct fill_writer *writer, const char *data, size_t size, size
             (*placed == size && last_is_ready(writer)))
             error = submit(writer);
     }
-    if (!error && *placed == size && writer->state == FILL_ENDING)
+    if (!error && should_not_keep(writer))
+        error = submit(writer);
+    if (!error && writer->state == FILL_ENDING)
         error = submit_end(writer);
     return error;
 }
@@ -354,4 +362,6 @@ void fill_writer_finish(struct fill_writer *writer)
     }
     writer->size = writer->taken;
     pump(writer, NULL, 0);
+    if (is_whole(writer)) /* all of it was handed over and confirmed before */
+        stop(writer, FILL_STORED);
 }

@@ -4,7 +4,8 @@
  *                         └────────── refused, too slow, lost, abort ─────> FAILED
  * write() takes everything; what finds no segment is kept, and busy() says so until it has gone. The owner
  * writes no more while the writer is busy, so what is kept is bounded by one write. A writer that gets
- * neither segment nor answer for a second fails; that costs nobody but the fill.
+ * neither segment nor answer for a second fails; that costs nobody but the fill. While segments are scarce
+ * none is kept half full between writes, so slow origins never hold much more than half of the pool.
  *
  * Ownership: embedded in its owner; owns the lease from start() on. changed() may be called from any call but
  * not from start(), write() or abort() for their own effect.

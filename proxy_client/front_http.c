@@ -107,13 +107,21 @@ static void end_connection(struct http_client *client)
     connection_finish(&client->base);
 }
 
+/* Without the last chunk, short of Content-Length, or by a reset: the client can tell. */
+static void break_connection(struct http_client *client)
+{
+    client->state = FRONT_OVER;
+    connection_break(&client->base);
+}
+
 /* An error of this front-end's own; the connection cannot go on behind it. */
 static void refuse(struct http_client *client, int status, const char *problem)
 {
     struct http1_framing framing = {.minor = 1, .keep_alive = false};
+    bool head_only = client->request.parser.method == HTTP_HEAD;
 
     http1_write_error(&client->base.output, status, problem, client->base.home->loop->wall_ms / 1000,
-                      &framing);
+                      &framing, head_only);
     client->status = status;
     client->cache = "refused";
     request_over(client);
@@ -152,6 +160,7 @@ static void sink_head(void *owner, const struct exchange_head *head)
     if (!body_is_read(client) || client->base.home->stopping)
         client->framing.keep_alive = false;
     http1_choose_framing(&client->framing, head);
+    client->base.close_ends_body = client->framing.until_close;
     http1_write_head(&client->base.output, head, &client->framing);
     client->head_sent = true;
     client->status = head->status;
@@ -208,7 +217,7 @@ static void sink_broken(void *owner)
     struct http_client *client = owner;
 
     request_over(client);
-    end_connection(client); /* without the last chunk, or short of Content-Length: the client can tell */
+    break_connection(client);
 }
 
 static size_t sink_room(void *owner)
@@ -440,7 +449,7 @@ static void timed_out(struct connection *connection, enum connection_timeout whi
     exchange_abandon(&client->exchange);
     if (client->head_sent) {
         request_over(client);
-        end_connection(client);
+        break_connection(client);
     } else {
         refuse(client, 408,
                which == CONNECTION_TIMEOUT_HEADER ? "request head did not arrive in time"

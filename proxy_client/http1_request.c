@@ -138,7 +138,7 @@ static int on_value_complete(llhttp_t *parser)
     if (!http_is_token(
             request->name)) /* llhttp lets spaces pass, also before the colon (RFC 9112 section 5.1) */
         return refuse(request, 400, "malformed field name");
-    if (!http_field_add(fields, request->name, request->value))
+    if (fields->count >= HTTP1_MAX_FIELD_COUNT || !http_field_add(fields, request->name, request->value))
         return refuse(request, 431, "more header fields than are accepted");
     request->name.length = request->value.length = 0;
     return note_field(request, &fields->items[fields->count - 1]);

@@ -12,10 +12,12 @@
 
 #include <llhttp.h>
 
-#define HTTP1_MAX_TARGET (8u * 1024)
-#define HTTP1_MAX_FIELDS (32u * 1024)                                /* bytes of header lines */
-#define HTTP1_MAX_HEAD   (HTTP1_MAX_TARGET + HTTP1_MAX_FIELDS + 256) /* a buffer of this size always suffices \
-                                                                      */
+#define HTTP1_MAX_TARGET      (8u * 1024)
+#define HTTP1_MAX_FIELDS      (32u * 1024) /* bytes of header lines */
+/* The rest of the table is for what is added on the way to the origin. */
+#define HTTP1_MAX_FIELD_COUNT (HTTP_MAX_FIELDS - 8)
+/* A buffer of this size always suffices. */
+#define HTTP1_MAX_HEAD        (HTTP1_MAX_TARGET + HTTP1_MAX_FIELDS + 256)
 
 struct http1_request {
     llhttp_t parser;

@@ -87,7 +87,8 @@ void http1_choose_framing(struct http1_framing *framing, const struct exchange_h
     bool unknown = head->has_body && !head->length_known;
 
     framing->chunked = unknown && framing->minor == 1;
-    if (unknown && !framing->chunked)
+    framing->until_close = unknown && !framing->chunked;
+    if (framing->until_close)
         framing->keep_alive = false; /* RFC 9112 section 6.3: the close ends the body */
 }
 
@@ -178,7 +179,7 @@ void http1_write_last_chunk(struct output *output)
 }
 
 void http1_write_error(struct output *output, int status, const char *text, int64_t now_s,
-                       const struct http1_framing *framing)
+                       const struct http1_framing *framing, bool head_only)
 {
     char body[512];
     char lines[128];
@@ -186,7 +187,7 @@ void http1_write_error(struct output *output, int status, const char *text, int6
     int body_length = snprintf(body, sizeof body, "%d %s: %.400s\n", status, http1_reason(status), text);
     int lines_length;
     struct exchange_head head = {.status = status,
-                                 .has_body = true,
+                                 .has_body = !head_only,
                                  .length_known = true,
                                  .length = (uint64_t)body_length,
                                  .age = -1,
@@ -197,5 +198,6 @@ void http1_write_error(struct output *output, int status, const char *text, int6
         snprintf(lines, sizeof lines, "Content-Type: text/plain; charset=utf-8\r\nDate: %s\r\n", date);
     head.lines = (struct http_span){lines, (uint32_t)lines_length};
     http1_write_head(output, &head, framing);
-    output_add(output, body, (size_t)body_length);
+    if (!head_only)
+        output_add(output, body, (size_t)body_length);
 }

@@ -9,6 +9,7 @@ struct http1_framing {
     uint8_t minor; /* of the client's HTTP/1.x */
     bool keep_alive;
     bool chunked;
+    bool until_close;
 };
 
 /* How the body will be framed, for this client; clears keep_alive where only the end of the connection can
@@ -20,9 +21,9 @@ void http1_write_chunk_start(struct output *output, size_t size);
 void http1_write_chunk_end(struct output *output);
 void http1_write_last_chunk(struct output *output);
 
-/* A whole response of our own: "status reason: text", as plain text. */
+/* A whole response of our own: "status reason: text", as plain text; to HEAD without the text. */
 void http1_write_error(struct output *output, int status, const char *text, int64_t now_s,
-                       const struct http1_framing *framing);
+                       const struct http1_framing *framing, bool head_only);
 const char *http1_reason(int status); /* "Not Found", or "" */
 
 #endif

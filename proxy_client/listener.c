@@ -170,6 +170,8 @@ static int bind_and_listen(struct listener *listener, const struct listen_addres
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
         bind(fd, &address->address.any, address->size) != 0 || listen(fd, BACKLOG) != 0)
         return -errno;
+    /* Accepted sockets inherit it: urgent bytes stay in their place in the stream (RFC 6093 section 4). */
+    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
     listener->bound = *address;
     if (getsockname(fd, &listener->bound.address.any, &listener->bound.size) != 0)
         return -errno;

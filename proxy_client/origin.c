@@ -489,6 +489,18 @@ static bool set_target(struct origin_fetch *fetch, struct http_span target)
     return code == CURLE_OK;
 }
 
+/* RFC 9110 section 9.2.2: only these may be sent twice. */
+static bool is_idempotent(const char *method)
+{
+    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        if (strcmp(method, methods[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool set_method(struct origin_fetch *fetch, const struct origin_request *request)
 {
     CURL *easy = fetch->easy;
@@ -502,6 +514,8 @@ static bool set_method(struct origin_fetch *fetch, const struct origin_request *
     curl_easy_setopt(easy, CURLOPT_UPLOAD, 0L);
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L); /* undoes whatever the last fetch was */
     curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)-1);
+    /* libcurl repeats a request by itself when a kept connection ends without an answer. */
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_idempotent(method) ? 0L : 1L);
     if (strcmp(method, "HEAD") ==
         0) { /* a response to HEAD has no body, and a body of its own means nothing */
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);

@@ -71,7 +71,8 @@ static enum origin_line end_of_head(struct origin_head_reader *response)
     if (!http_fields_parse(&head->fields, block))
         return ORIGIN_LINE_BAD;
     length = http_content_length(&head->fields, &head->length);
-    if (length == HTTP_LENGTH_BAD)
+    /* Lengths are signed where they are added up and written out, and the largest ones mean "unknown". */
+    if (length == HTTP_LENGTH_BAD || head->length > INT64_MAX)
         return ORIGIN_LINE_BAD;
     head->length_known = length == HTTP_LENGTH_KNOWN;
     response->complete = true;

@@ -34,6 +34,27 @@ expect_refused '(400|405|501)' 'CONNECT example.com:443 HTTP/1.1\r\nHost: exampl
 expect_refused 417 'POST /x HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc'
 expect_origin '.by_path | keys | join(" ")' /good
 
+# The answer to HEAD ends with its head (RFC 9110 section 9.3.2).
+printf 'HEAD / HTTP/1.1\r\n\r\n' | raw "$DIR/answer" "$PROXY"
+expect_match "answer to a bad HEAD" "$(head -n 1 "$DIR/answer")" '^HTTP/1\.1 400 '
+expect_eq "its last line" "$(tail -n 1 "$DIR/answer")" $'\r'
+
+many_fields() { # NUMBER: a request with that many, which asks for a close
+    printf 'GET /good?size=100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n'
+    for ((i = 2; i < $1; i++)); do
+        printf 'X-%d: y\r\n' "$i"
+    done
+    printf '\r\n'
+}
+
+# What the proxy adds finds room beside the most that a client may send.
+many_fields 120 | sed 's/good/many/' | raw "$DIR/answer" "$PROXY"
+expect_match "answer to 120 fields" "$(head -n 1 "$DIR/answer")" '^HTTP/1\.1 200 '
+for number in 121 127 128 129; do
+    many_fields "$number" | raw "$DIR/answer" "$PROXY"
+    expect_match "answer to $number fields" "$(head -n 1 "$DIR/answer")" '^HTTP/1\.1 431 '
+done
+
 # A chunk that is none, in the middle of a body that is being passed on.
 printf 'PUT /x?echo=1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n' |
     raw "$DIR/answer" "$PROXY"
@@ -122,19 +143,23 @@ expect_status() { # STATUS QUERY
     expect_forwarded
 }
 
-expect_broken() { # QUERY: the client sees that the response is not whole
-    get "$DIR/body" "http://$PROXY/fails?$1"
+expect_broken() { # QUERY [CURL_OPTION...]: the client sees that the response is not whole
+    get "$DIR/body" "http://$PROXY/fails?$1" "${@:2}"
     [[ $CURL_EXIT -ne 0 ]] || fail "?$1 looked like a whole response"
 }
 
 expect_status 502 "drop=1"
 expect_status 502 "garbage=1"
 expect_status 502 "size=100&header=Content-Length:%2050&header=Content-Length:%2060"
+expect_status 502 "size=100&length=0&header=Content-Length:%209223372036854775808"
+expect_status 502 "size=100&length=0&header=Content-Length:%2018446744073709551615"
 expect_status 504 "size=100&delay=60000"
 expect_broken "size=100000&close=5000"
 expect_broken "size=100000&close=0"
 expect_broken "size=100000&reset=50000"
 expect_broken "size=100000&close=50000&chunked=1"
+expect_broken "size=100000&close=50000&chunked=1" --http1.0 # where the close is the end
+expect_broken "size=100000&reset=50000&nolength=1" --http1.0
 expect_broken "size=100000&length=200000"
 expect_broken "size=100000&hold=never&hold_at=50000" # stalls
 release never

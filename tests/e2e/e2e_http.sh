@@ -111,6 +111,11 @@ expect_match "request line" "$(head -n 1 "$DIR/body")" '^DELETE '
 get_ok "$DIR/body" "$URL/patch?echo=1" -X PATCH -d x
 get_ok "$DIR/body" "$URL/options?echo=1" -X OPTIONS
 expect_match "request line" "$(head -n 1 "$DIR/body")" '^OPTIONS '
+
+# A kept connection that the origin drops is no reason to send a request twice that is not idempotent.
+get_ok "$DIR/body" "$URL/keep?size=99&header=Cache-Control:%20no-store"
+get_status 502 "$DIR/body" "$URL/pay?drop=1" -d ''
+expect_eq "how often the origin was asked to take a payment" "$(requests_to /pay)" 1
 get_ok "$DIR/body" "$URL/post?size=3M" -d x # a large answer to an unsafe request
 cmp "$DIR/body" <(generated 3M) >&2 || fail "the answer to a POST differs"
 

@@ -1,8 +1,11 @@
-/* cache_link, fill_writer and body_reader against a client library that the test plays itself: answers come
- * when and as the test wants, and every segment, handle and lease is accounted for. */
+/* cache_link, fill_writer, body_reader and exchange against a client library and an origin that the test
+ * plays itself: answers come when and as the test wants, and every segment, handle and lease is accounted
+ * for. */
 #include "body_reader.h"
 #include "cache_link.h"
+#include "exchange.h"
 #include "fill_writer.h"
+#include "http_meta.h"
 
 #include "check_unit.h"
 
@@ -211,6 +214,63 @@ int larder_remove(struct larder_client *client, struct larder_segment **segment,
     return take((struct asked){.kind = LARDER_EVENT_REMOVE, .key_length = key_length, .user = user}, segment);
 }
 
+/* The origin, as the test plays it: one fetch at a time. */
+
+struct origin_fetch {
+    const struct origin_calls *calls;
+    void *owner;
+    struct origin_head head;
+};
+
+static struct origin_fetch fetch;
+static bool fetching;
+static char sent_fields[4096]; /* "Name: value" lines of the last request */
+
+int origin_fetch(struct origin *origin, struct origin_fetch **out_fetch, const struct origin_request *request,
+                 const struct origin_calls *calls, void *owner)
+{
+    struct http_text text = http_text_into(sent_fields, sizeof sent_fields - 1);
+
+    (void)origin;
+    ck_assert(!fetching);
+    for (uint32_t i = 0; i < request->field_count; i++)
+        http_text_add_field(&text, &request->fields[i]);
+    sent_fields[text.length] = '\0';
+    fetch = (struct origin_fetch){.calls = calls, .owner = owner};
+    fetching = true;
+    *out_fetch = &fetch;
+    return 0;
+}
+
+const struct origin_head *origin_response(const struct origin_fetch *of)
+{
+    return &of->head;
+}
+
+const char *origin_problem(const struct origin_fetch *of)
+{
+    (void)of;
+    return "";
+}
+
+struct http_span origin_base(const struct origin *origin)
+{
+    (void)origin;
+    return HTTP_SPAN("http://origin:80");
+}
+
+void origin_resume(struct origin_fetch *of)
+{
+    (void)of;
+}
+
+void origin_close(struct origin_fetch **of)
+{
+    if (*of)
+        fetching = false;
+    *of = NULL;
+}
+
 /* The test's side. */
 
 static struct proxy_loop loop;
@@ -391,6 +451,37 @@ START_TEST(a_silent_cache_is_left_alone_until_it_answers)
 }
 END_TEST
 
+/* Where nothing is owed, no answer could ever show that the cache is well. */
+START_TEST(a_silent_cache_that_owes_nothing_is_asked)
+{
+    begin(fill_writer_stalled);
+    cache_link_timed_out(&cache, loop.now_ms);
+    ck_assert(cache_link_usable(&cache));
+    ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), 0);
+    ck_assert(!cache_link_usable(&cache)); /* one at a time */
+    answer(0, LARDER_MISS);
+    deliver();
+    ck_assert(cache_link_usable(&cache));
+    ck_assert(!cache.silent);
+    end();
+}
+END_TEST
+
+static struct larder_segment *held[SEGMENTS];
+
+static void hold_segments(int count)
+{
+    for (int i = 0; i < count; i++)
+        ck_assert_int_eq(cache_link_borrow(&cache, &held[i]), 0);
+}
+
+static void return_segments(void)
+{
+    for (int i = 0; i < SEGMENTS; i++)
+        cache_link_return(&cache, &held[i]);
+    loop_finish_tasks(&loop);
+}
+
 /* Fills. */
 
 static struct fill_writer writer;
@@ -554,6 +645,52 @@ START_TEST(a_lost_cache_ends_a_fill)
 }
 END_TEST
 
+/* An origin that dawdles keeps no segment that others need. */
+START_TEST(a_fill_keeps_no_segment_when_they_are_scarce)
+{
+    begin(fill_writer_stalled);
+    ck_assert(start_fill(_i == 0 ? LARDER_SIZE_UNKNOWN : 200));
+    hold_segments(1);
+    fill_pattern(stored, 3, 0, 200);
+    fill_writer_write(&writer, (const char *)stored, 100);
+    ck_assert_uint_eq(asked_count, 0); /* half of them are free: it may wait for more */
+    return_segments();
+    hold_segments(2);
+    fill_writer_write(&writer, (const char *)stored + 100, 50);
+    ck_assert_uint_eq(asked_count, 1);
+    ck_assert_uint_eq(asked[0].length, 150);
+    store_one();
+    ck_assert_int_eq(segments_out(), 2);
+    fill_writer_write(&writer, (const char *)stored + 150, 50);
+    store_one();
+    ck_assert_int_eq(segments_out(), 2);
+    fill_writer_finish(&writer);
+    while (asked_count > 0)
+        store_one();
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    ck_assert_uint_eq(stored_size, 200);
+    ck_assert(is_pattern(stored, 3, 0, 200));
+    return_segments();
+    end();
+}
+END_TEST
+
+/* All of it fits into the first segment, and the cache has confirmed it before the owner says that it is all.
+ */
+START_TEST(a_fill_may_be_confirmed_before_it_is_finished)
+{
+    begin(fill_writer_stalled);
+    ck_assert(start_fill(SEGMENT_BYTES - 10));
+    fill_writer_write(&writer, (const char *)stored, SEGMENT_BYTES - 10);
+    store_one();
+    ck_assert_int_eq(writer.state, FILL_OPEN);
+    fill_writer_finish(&writer);
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    ck_assert_uint_eq(aborted, 0);
+    end();
+}
+END_TEST
+
 /* Reads. */
 
 static struct body_reader reader;
@@ -675,6 +812,305 @@ START_TEST(a_lie_ends_a_read)
 }
 END_TEST
 
+/* Exchanges. */
+
+static struct exchange_home *home;
+static struct exchange *exchange;
+static struct http_fields request_fields;
+static int heads, finished, broken;
+static uint64_t body_bytes;
+
+static void sink_head(void *owner, const struct exchange_head *head)
+{
+    (void)owner;
+    (void)head;
+    heads++;
+}
+
+static void sink_body(void *owner, const char *data, size_t size)
+{
+    (void)owner;
+    (void)data;
+    body_bytes += size;
+}
+
+static void sink_segment(void *owner, struct larder_segment **segment, uint32_t offset, uint32_t size)
+{
+    (void)owner;
+    (void)offset;
+    body_bytes += size;
+    cache_link_return(&cache, segment);
+}
+
+static void sink_finished(void *owner)
+{
+    (void)owner;
+    finished++;
+    exchange = NULL;
+}
+
+static void sink_broken(void *owner)
+{
+    (void)owner;
+    broken++;
+    exchange = NULL;
+}
+
+static size_t sink_room(void *owner)
+{
+    (void)owner;
+    return 1 << 20;
+}
+
+static enum origin_body sink_read(void *owner, char *to, size_t size, size_t *got, int *status)
+{
+    (void)owner;
+    (void)to;
+    (void)size;
+    (void)got;
+    (void)status;
+    return ORIGIN_BODY_END;
+}
+
+static const struct exchange_sink sink = {.head = sink_head,
+                                          .body = sink_body,
+                                          .body_segment = sink_segment,
+                                          .finished = sink_finished,
+                                          .broken = sink_broken,
+                                          .room = sink_room,
+                                          .read_body = sink_read};
+
+static void begin_exchange(const char *method)
+{
+    struct exchange_request request = {.method = {method, (uint32_t)strlen(method)},
+                                       .target = HTTP_SPAN("/x"),
+                                       .fields = &request_fields,
+                                       .host = HTTP_SPAN("named.by.client"),
+                                       .client = HTTP_SPAN("127.0.0.1"),
+                                       .scheme = HTTP_SPAN("http"),
+                                       .via = HTTP_SPAN("1.1")};
+
+    begin(fill_writer_stalled);
+    ck_assert_int_eq(exchange_home_create(&home, &loop, &cache, NULL), 0);
+    exchange_begin(home, &exchange, &request, &sink, NULL);
+}
+
+static void end_exchange(void)
+{
+    ck_assert_ptr_null(exchange);
+    loop_finish_tasks(&loop);
+    ck_assert_uint_eq(exchange_count(home), 0);
+    ck_assert(!fetching);
+    exchange_home_destroy(&home);
+    end();
+}
+
+static void pass_time(int64_t ms)
+{
+    loop.now_ms += ms;
+    for (unsigned i = 0; i < loop.list_count; i++)
+        deadline_expire(loop.lists[i], loop.now_ms);
+    loop_finish_tasks(&loop);
+}
+
+static void miss(void)
+{
+    answer(0, LARDER_MISS)->lease = 9;
+    deliver();
+    ck_assert(fetching);
+}
+
+static void origin_sends_head(int status, uint64_t length)
+{
+    fetch.head.status = status;
+    fetch.head.length_known = true;
+    fetch.head.length = length;
+    http_field_add(&fetch.head.fields, HTTP_SPAN("Cache-Control"), HTTP_SPAN("max-age=100"));
+    fetch.calls->head(fetch.owner);
+}
+
+/* The exchange and its fill wait in line for a segment, which is nothing that the cache could answer. */
+START_TEST(waiting_in_line_does_not_make_the_cache_silent)
+{
+    begin_exchange("GET");
+    miss();
+    hold_segments(SEGMENTS);
+    origin_sends_head(200, _i == 0 ? 10 : 10000);
+    if (_i == 0) { /* it waits to commit, else for the cache to accept so much */
+        ck_assert(fetch.calls->body(fetch.owner, "0123456789", 10));
+        fetch.calls->ended(fetch.owner, ORIGIN_OK);
+        ck_assert_int_eq(finished, 0);
+    }
+    ck_assert_uint_eq(asked_count, 0);
+    pass_time(100);
+    ck_assert_int_eq(heads, 1);
+    ck_assert_int_eq(finished, _i == 0);
+    ck_assert(!cache.silent);
+    if (exchange)
+        exchange_abandon(&exchange);
+    return_segments();
+    while (asked_count > 0) {
+        answer(0, LARDER_OK);
+        deliver();
+    }
+    pass_time(1000);
+    exchange_home_destroy(&home);
+    end();
+}
+END_TEST
+
+/* The same times with something asked. */
+START_TEST(an_unanswered_fill_makes_the_cache_silent)
+{
+    begin_exchange("GET");
+    miss();
+    origin_sends_head(200, 10);
+    ck_assert(fetch.calls->body(fetch.owner, "0123456789", 10));
+    fetch.calls->ended(fetch.owner, ORIGIN_OK);
+    ck_assert_uint_eq(asked_count, 1);
+    pass_time(100);
+    ck_assert_int_eq(finished, 1);
+    ck_assert(cache.silent);
+    answer(0, LARDER_OK);
+    deliver();
+    ck_assert(!cache.silent);
+    end_exchange();
+}
+END_TEST
+
+/* What an unsafe method invalidates goes, even if the request is over before there is a segment to say so. */
+START_TEST(an_invalidation_outlives_its_request)
+{
+    begin_exchange("POST");
+    hold_segments(SEGMENTS);
+    origin_sends_head(200, 0);
+    ck_assert_int_eq(heads, 0);
+    if (_i == 0) {
+        pass_time(100);
+        ck_assert_int_eq(heads, 1);
+        fetch.calls->ended(fetch.owner, ORIGIN_OK);
+        ck_assert_int_eq(finished, 1);
+    } else {
+        exchange_abandon(&exchange);
+    }
+    ck_assert(!cache.silent);
+    ck_assert_uint_eq(asked_count, 0);
+    return_segments();
+    ck_assert_uint_eq(asked_count, 1);
+    ck_assert_int_eq(asked[0].kind, LARDER_EVENT_REMOVE);
+    ck_assert_mem_eq(asked[0].segment->data, "GET http://origin:80/x", asked[0].key_length);
+    answer(0, LARDER_OK);
+    deliver();
+    end_exchange();
+}
+END_TEST
+
+/* Still in line when the proxy ends; a leak would show in a sanitized build. */
+START_TEST(an_invalidation_in_line_ends_with_the_link)
+{
+    begin_exchange("POST");
+    hold_segments(SEGMENTS);
+    origin_sends_head(200, 0);
+    exchange_abandon(&exchange);
+    ck_assert_uint_eq(cache.waiting_count, 1);
+    for (int i = 0; i < SEGMENTS; i++)
+        cache_link_return(&cache, &held[i]);
+    exchange_home_destroy(&home);
+    cache_link_teardown(&cache);
+    proxy_loop_teardown(&loop);
+}
+END_TEST
+
+/* A hit of `size` bytes, of which none is in the look-up's segment. */
+static void hit(uint64_t size)
+{
+    struct http_meta_head head = {.status = 200, .response_time = loop.wall_ms / 1000, .lifetime = 100};
+    struct http_fields fields = {0};
+    struct larder_event *event = answer(0, LARDER_HIT);
+    int length;
+
+    http_field_add(&fields, HTTP_SPAN("ETag"), HTTP_SPAN("\"a\""));
+    length = http_meta_encode(&head, &fields, (char *)event->segment->data, SEGMENT_BYTES);
+    ck_assert_int_gt(length, 0);
+    event->meta_length = (uint32_t)length;
+    event->length = 0;
+    event->handle = 7;
+    event->object_size = size;
+    deliver();
+}
+
+static const struct {
+    size_t more; /* than what is missing */
+    int status;
+} continuations[] = {{0, 206}, {1, 206}, {1, 200}, {100, 206}};
+
+/* The cache is lost within a body; an origin that sends more than the rest does not get it to the client. */
+START_TEST(a_continuation_is_no_longer_than_promised)
+{
+    static char bytes[1100];
+    size_t size = 1000 + continuations[_i].more;
+
+    begin_exchange("GET");
+    hit(1000);
+    ck_assert_uint_eq(asked_count, 1);
+    answer(0, LARDER_LOST);
+    deliver();
+    ck_assert(fetching);
+    ck_assert_ptr_nonnull(strstr(sent_fields, "Range: bytes=0-"));
+    http_field_add(&fetch.head.fields, HTTP_SPAN("ETag"), HTTP_SPAN("\"a\""));
+    http_field_add(&fetch.head.fields, HTTP_SPAN("Content-Range"), HTTP_SPAN("bytes 0-999/1000"));
+    origin_sends_head(continuations[_i].status, 1000);
+    fetch.calls->body(fetch.owner, bytes, 500);
+    fetch.calls->body(fetch.owner, bytes, size - 500);
+    if (fetching)
+        fetch.calls->ended(fetch.owner, ORIGIN_OK);
+    ck_assert_uint_le(body_bytes, 1000);
+    ck_assert_int_eq(broken, continuations[_i].more > 0);
+    ck_assert_int_eq(finished, continuations[_i].more == 0);
+    end_exchange();
+}
+END_TEST
+
+static const struct {
+    const char *name, *value;
+} addresses[] = {
+    {"X-Forwarded-Host", "evil"},  {"x-forwarded-host", "evil"},     {"X-Forwarded-Port", "evil"},
+    {"X-Forwarded-Proto", "evil"}, {"X-Forwarded-Prefix", "evil"},   {"X-Forwarded-For", "evil"},
+    {"Forwarded", "host=evil"},    {"FORWARDED", "for=1;host=evil"}, {"X-Kept", "kept"}};
+
+/* Nothing that is not in the key tells the origin under which address it was asked. */
+START_TEST(what_is_stored_does_not_depend_on_the_clients_address)
+{
+    struct http_span name = {addresses[_i].name, (uint32_t)strlen(addresses[_i].name)};
+    struct http_span value = {addresses[_i].value, (uint32_t)strlen(addresses[_i].value)};
+
+    http_field_add(&request_fields, name, value);
+    begin_exchange("GET");
+    miss();
+    ck_assert_ptr_null(strstr(sent_fields, "named.by.client"));
+    ck_assert_ptr_null(strstr(sent_fields, "evil"));
+    ck_assert_int_eq(strstr(sent_fields, "X-Kept: kept") != NULL, strcmp(addresses[_i].value, "kept") == 0);
+    ck_assert_ptr_nonnull(strstr(sent_fields, "X-Forwarded-For: 127.0.0.1\r\n"));
+    ck_assert_ptr_nonnull(strstr(sent_fields, "X-Forwarded-Proto: http\r\n"));
+    exchange_abandon(&exchange);
+    end_exchange();
+}
+END_TEST
+
+START_TEST(what_is_passed_through_carries_the_clients_address)
+{
+    http_field_add(&request_fields, HTTP_SPAN("Forwarded"), HTTP_SPAN("for=1"));
+    http_field_add(&request_fields, HTTP_SPAN("X-Forwarded-For"), HTTP_SPAN("192.0.2.1"));
+    begin_exchange("POST");
+    ck_assert(fetching);
+    ck_assert_ptr_nonnull(strstr(sent_fields, "X-Forwarded-Host: named.by.client\r\n"));
+    ck_assert_ptr_nonnull(strstr(sent_fields, "X-Forwarded-For: 192.0.2.1, 127.0.0.1\r\n"));
+    ck_assert_ptr_nonnull(strstr(sent_fields, "Forwarded: for=1\r\n"));
+    exchange_abandon(&exchange);
+    end_exchange();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, answers_find_their_owner);
@@ -682,16 +1118,26 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, failed_operations_leave_nothing);
     tcase_add_test(tcase, waiters_are_served_in_order);
     tcase_add_test(tcase, a_silent_cache_is_left_alone_until_it_answers);
+    tcase_add_test(tcase, a_silent_cache_that_owes_nothing_is_asked);
     ADD_ROWS(tcase, what_is_written_is_stored, fills);
     tcase_add_test(tcase, a_large_object_asks_first);
     tcase_add_test(tcase, a_fill_can_be_aborted);
     tcase_add_test(tcase, a_fill_of_another_length_fails);
     tcase_add_test(tcase, a_fill_waits_a_second_for_the_cache);
     tcase_add_test(tcase, a_lost_cache_ends_a_fill);
+    tcase_add_loop_test(tcase, a_fill_keeps_no_segment_when_they_are_scarce, 0, 2);
+    tcase_add_test(tcase, a_fill_may_be_confirmed_before_it_is_finished);
     tcase_add_loop_test(tcase, chunks_are_given_in_order, 0, 20);
     tcase_add_test(tcase, no_more_is_read_than_there_is_room_for);
     tcase_add_test(tcase, a_lost_cache_ends_a_read);
     tcase_add_loop_test(tcase, a_lie_ends_a_read, 0, 3);
+    tcase_add_loop_test(tcase, waiting_in_line_does_not_make_the_cache_silent, 0, 2);
+    tcase_add_test(tcase, an_unanswered_fill_makes_the_cache_silent);
+    tcase_add_loop_test(tcase, an_invalidation_outlives_its_request, 0, 2);
+    tcase_add_test(tcase, an_invalidation_in_line_ends_with_the_link);
+    ADD_ROWS(tcase, a_continuation_is_no_longer_than_promised, continuations);
+    ADD_ROWS(tcase, what_is_stored_does_not_depend_on_the_clients_address, addresses);
+    tcase_add_test(tcase, what_is_passed_through_carries_the_clients_address);
 }
 
 int main(void)

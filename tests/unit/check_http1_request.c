@@ -217,7 +217,7 @@ START_TEST(field_count_is_limited)
     char bytes[HTTP_MAX_FIELDS * 8 + 64];
     size_t length = (size_t)sprintf(bytes, "GET / HTTP/1.1\r\nHost: h\r\n");
 
-    for (int i = 1; i < HTTP_MAX_FIELDS; i++)
+    for (int i = 1; i < HTTP1_MAX_FIELD_COUNT; i++)
         length += (size_t)sprintf(bytes + length, "a: b\r\n");
     memcpy(bytes + length, "\r\n", 3);
     ck_assert_int_eq(status_of(bytes), 200);

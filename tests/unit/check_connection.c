@@ -1,0 +1,418 @@
+/* connection and listener: who is dropped when there is no room, how a connection ends, and what clients do
+ * to a read. Clients are sockets of this process; the front-end is the test's own. */
+#include "connection.h"
+#include "listener.h"
+
+#include "cache_link.h"
+#include "check_unit.h"
+#include "test_support.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define CLIENTS 40
+
+/* No cache takes part. */
+
+bool cache_link_is_scarce(const struct cache_link *link)
+{
+    (void)link;
+    return false;
+}
+
+void cache_link_return(struct cache_link *link, struct larder_segment **segment)
+{
+    (void)link;
+    *segment = NULL;
+}
+
+/* A front-end whose requests are single bytes: 'r' is answered by 'R', 'l' by LARGE bytes, 'f' and 'b' by
+ * half a body and an end (finish, break), anything else only counted. */
+
+#define LARGE (8u * 1024 * 1024)
+
+struct one {
+    struct connection base;
+    unsigned number;
+};
+
+static struct proxy_loop loop;
+static struct connection_home home;
+static struct listener listener;
+static struct one *accepted[2 * CLIENTS];
+static unsigned accepted_count, received;
+static bool ends_by_close;
+
+static void answer_large(struct connection *connection)
+{
+    static char bytes[LARGE];
+
+    output_add(&connection->output, bytes, sizeof bytes);
+}
+
+static void answer_half(struct connection *connection, bool broken)
+{
+    connection->close_ends_body = ends_by_close;
+    output_add(&connection->output, "half", 4);
+    if (broken)
+        connection_break(connection);
+    else
+        connection_finish(connection);
+}
+
+static void answer(struct connection *connection, char request)
+{
+    received++;
+    if (request == 'f' || request == 'b') {
+        answer_half(connection, request == 'b');
+        return;
+    }
+    if (request == 'r')
+        output_add(&connection->output, "R", 1);
+    else if (request == 'l')
+        answer_large(connection);
+    else
+        return;
+    connection_expect_request(connection);
+    connection_wake(connection);
+}
+
+static void proceed(struct connection *connection)
+{
+    while (connection->state == CONNECTION_OPEN && connection_read(connection) == CONNECTION_READ_BYTES) {
+        uint32_t used = connection->input_used;
+
+        connection->input_used = 0;
+        for (uint32_t i = 0; i < used && connection->state == CONNECTION_OPEN; i++)
+            answer(connection, connection->input[i]);
+    }
+}
+
+static void timed_out(struct connection *connection, enum connection_timeout which)
+{
+    (void)connection;
+    (void)which;
+}
+
+static void gone(struct connection *connection)
+{
+    (void)connection;
+}
+
+static void destroy(struct connection *connection)
+{
+    struct one *one = (struct one *)connection;
+
+    accepted[one->number] = NULL;
+    free(one);
+}
+
+static const struct front_calls calls = {
+    .proceed = proceed, .timed_out = timed_out, .gone = gone, .destroy = destroy};
+
+static int take(void *front, int fd, const union connection_peer *peer)
+{
+    struct one *one = calloc(1, sizeof *one);
+
+    (void)front;
+    ck_assert_ptr_nonnull(one);
+    ck_assert_uint_lt(accepted_count, ROWS(accepted));
+    one->number = accepted_count;
+    accepted[accepted_count++] = one;
+    return connection_open(&one->base, &home, &calls, fd, peer);
+}
+
+/* The loop turns until something has happened, which is looked up once a turn. */
+
+static bool (*happened)(void);
+static int64_t give_up_at;
+
+static void look(struct loop_source *source)
+{
+    (void)source;
+    ck_assert_msg(test_now_ms() < give_up_at, "waited in vain");
+    if (happened())
+        proxy_loop_stop(&loop);
+}
+
+static bool may_sleep(struct loop_source *source)
+{
+    (void)source;
+    return false;
+}
+
+static void turn_until(bool (*event)(void))
+{
+    static struct loop_source source = {.drain = look, .may_sleep = may_sleep};
+
+    happened = event;
+    give_up_at = test_now_ms() + TEST_DEADLINE_MS;
+    loop.stopped = false;
+    loop_set_source(&loop, &source);
+    proxy_loop_run(&loop);
+}
+
+static void begin(unsigned limit)
+{
+    struct connection_timeouts timeouts = {.header_s = 60, .idle_s = 60, .body_s = 60, .limit = limit};
+    struct listen_address address;
+
+    ck_assert_int_eq(proxy_loop_setup(&loop), 0);
+    connection_home_setup(&home, &loop, NULL, &timeouts);
+    ck_assert_int_eq(listen_address_parse("127.0.0.1:0", &address), 0);
+    ck_assert_int_eq(listener_open(&listener, &home, &address, take, NULL), 0);
+}
+
+static void end(void)
+{
+    listener_close(&listener);
+    connection_home_teardown(&home);
+    proxy_loop_teardown(&loop);
+}
+
+static int clients[CLIENTS];
+static unsigned client_count;
+
+/* The kernel completes the connection before it is accepted. */
+static int client_connect(int receive_buffer)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_ge(fd, 0);
+    if (receive_buffer)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    ck_assert_int_eq(connect(fd, &listener.bound.address.any, listener.bound.size), 0);
+    clients[client_count++] = fd;
+    return fd;
+}
+
+static void client_send(int fd, const char *bytes, int flags)
+{
+    ck_assert_int_eq(send(fd, bytes, strlen(bytes), flags | MSG_NOSIGNAL), (ssize_t)strlen(bytes));
+}
+
+static void clients_close(void)
+{
+    while (client_count > 0)
+        close(clients[--client_count]);
+}
+
+static bool all_are_accepted(void)
+{
+    return accepted_count == client_count;
+}
+
+/* ---- who is dropped ---- */
+
+static char answers[CLIENTS];
+
+static bool all_are_answered(void)
+{
+    bool all = true;
+
+    for (unsigned i = 0; i < client_count; i++) {
+        ssize_t got = answers[i] ? 0 : recv(clients[i], &answers[i], 1, MSG_DONTWAIT);
+
+        ck_assert_msg(answers[i] || (got < 0 && errno == EAGAIN), "client %u lost its answer", i);
+        all = all && answers[i];
+    }
+    return all;
+}
+
+/* Ten times as many as there is room for, all at once: each gets its answer. */
+START_TEST(burst_is_answered)
+{
+    begin(CLIENTS / 10);
+    for (int i = 0; i < CLIENTS; i++)
+        client_send(client_connect(0), "r", 0);
+    turn_until(all_are_answered);
+    clients_close();
+    end();
+}
+END_TEST
+
+static bool all_have_spoken(void)
+{
+    return received == client_count;
+}
+
+START_TEST(only_the_idle_are_dropped)
+{
+    begin(CLIENTS);
+    client_connect(0);
+    turn_until(all_are_accepted);
+    ck_assert(!connection_home_drop_idle(&home)); /* it has not said anything yet */
+    client_send(clients[0], "r", 0);
+    client_send(client_connect(4096), "l", 0);
+    turn_until(all_have_spoken);
+    ck_assert_uint_gt(accepted[1]->base.output.bytes, 0);
+    ck_assert(connection_home_drop_idle(&home));
+    ck_assert_int_eq(accepted[0]->base.state, CONNECTION_CLOSED);
+    ck_assert(!connection_home_drop_idle(&home)); /* the other one still reads its answer */
+    clients_close();
+    end();
+}
+END_TEST
+
+static size_t taken;
+
+static bool all_is_taken(void)
+{
+    static char bytes[256 * 1024];
+    ssize_t got;
+
+    while ((got = recv(clients[0], bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+        taken += (size_t)got;
+    ck_assert(got < 0 && errno == EAGAIN);
+    return taken == LARGE && accepted[0]->base.output.bytes == 0;
+}
+
+/* The one that waits longest is passed over as long as it reads. */
+START_TEST(search_for_the_idle_goes_on)
+{
+    begin(CLIENTS);
+    client_send(client_connect(4096), "l", 0);
+    turn_until(all_have_spoken);
+    client_send(client_connect(0), "r", 0);
+    turn_until(all_have_spoken);
+    ck_assert(connection_home_drop_idle(&home));
+    ck_assert_int_eq(accepted[0]->base.state, CONNECTION_OPEN);
+    ck_assert_int_eq(accepted[1]->base.state, CONNECTION_CLOSED);
+    turn_until(all_is_taken);
+    ck_assert(connection_home_drop_idle(&home));
+    clients_close();
+    end();
+}
+END_TEST
+
+/* ---- the end ---- */
+
+static char half[5];
+static ssize_t last_read;
+
+static bool client_knows_the_end(void)
+{
+    size_t have = strlen(half);
+
+    last_read = recv(clients[0], half + have, sizeof half - have, MSG_DONTWAIT);
+    return last_read == 0 || (last_read < 0 && errno != EAGAIN);
+}
+
+static const struct {
+    const char *request;
+    bool by_close;
+    int last; /* what the client's last read says: 0, or an errno */
+} ends[] = {
+    {"f", false, 0},
+    {"b", false, 0}, /* chunks or length tell */
+    {"f", true, 0},
+    {"b", true, ECONNRESET},
+};
+
+START_TEST(broken_body_does_not_look_whole)
+{
+    begin(CLIENTS);
+    ends_by_close = ends[_i].by_close;
+    client_send(client_connect(0), ends[_i].request, 0);
+    turn_until(client_knows_the_end);
+    ck_assert_int_eq(last_read < 0 ? errno : 0, ends[_i].last);
+    ck_assert_str_eq(half, "half");
+    clients_close();
+    end();
+}
+END_TEST
+
+/* A proxy that ends, or gives a client up, in the middle of such a body resets the connection, too. */
+START_TEST(body_cut_off_by_a_close_does_not_look_whole)
+{
+    begin(CLIENTS);
+    client_send(client_connect(0), "x", 0);
+    turn_until(all_have_spoken);
+    accepted[0]->base.close_ends_body = true;
+    end();
+    last_read = recv(clients[0], half, sizeof half, MSG_DONTWAIT);
+    ck_assert(last_read < 0 && errno == ECONNRESET);
+    clients_close();
+}
+END_TEST
+
+static int unread(void)
+{
+    int bytes = 0;
+
+    ck_assert_int_eq(ioctl(accepted[0]->base.watch.fd, FIONREAD, &bytes), 0);
+    return bytes;
+}
+
+static bool lingers(void)
+{
+    return accepted[0] && accepted[0]->base.state == CONNECTION_LINGERING;
+}
+
+static bool all_is_dropped(void)
+{
+    return unread() == 0;
+}
+
+/* Who goes on sending after the end keeps the loop from nobody else. */
+START_TEST(dropping_input_is_bounded)
+{
+    static char flood[128 * 1024];
+
+    begin(CLIENTS);
+    client_connect(0);
+    turn_until(all_are_accepted);
+    accepted[0]->base.input_size = 16; /* many reads for few bytes */
+    memset(flood, 'f', sizeof flood - 1);
+    client_send(clients[0], flood, 0);
+    turn_until(lingers);
+    ck_assert_int_gt(unread(), 0); /* others had a turn meanwhile */
+    turn_until(all_is_dropped);
+    clients_close();
+    end();
+}
+END_TEST
+
+/* ---- reading ---- */
+
+static bool seven_have_arrived(void)
+{
+    return received == 7;
+}
+
+/* A read stops at urgent data (tcp(7)), which announces what is behind it only once. */
+START_TEST(urgent_data_stalls_nobody)
+{
+    begin(CLIENTS);
+    client_connect(0);
+    client_send(clients[0], "123", 0);
+    client_send(clients[0], "4", MSG_OOB);
+    client_send(clients[0], "567", 0);
+    turn_until(seven_have_arrived);
+    received = 0;
+    client_send(clients[0], "1", MSG_OOB);
+    client_send(clients[0], "23456", MSG_OOB);
+    client_send(clients[0], "7", 0);
+    turn_until(seven_have_arrived);
+    clients_close();
+    end();
+}
+END_TEST
+
+static void add_cases(TCase *tcase)
+{
+    tcase_add_test(tcase, burst_is_answered);
+    tcase_add_test(tcase, only_the_idle_are_dropped);
+    tcase_add_test(tcase, search_for_the_idle_goes_on);
+    ADD_ROWS(tcase, broken_body_does_not_look_whole, ends);
+    tcase_add_test(tcase, body_cut_off_by_a_close_does_not_look_whole);
+    tcase_add_test(tcase, dropping_input_is_bounded);
+    tcase_add_test(tcase, urgent_data_stalls_nobody);
+}
+
+int main(void)
+{
+    return run_suite("connection", add_cases);
+}
