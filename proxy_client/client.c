@@ -298,8 +298,8 @@ static bool make_room_for_deferred(struct larder_client *client, uint32_t room)
     return true;
 }
 
-/* Ticks for what nobody tells us of: the death of a cache that no pidfd watches, room in the ring for requests
- * without an answer, or a registration that was ended while our reply queue was full. */
+/* Ticks for what nobody tells us of: the death of a cache that no pidfd watches, room in the ring for
+ * requests without an answer, or a registration that was ended while our reply queue was full. */
 static void set_attached_timer(struct larder_client *client)
 {
     bool unseen = client->connection->endpoint.cache_pidfd < 0;
