@@ -151,7 +151,7 @@ static int take_descriptors(int taken[], int most, int spare)
     while (count < most && (fd = dup(STDERR_FILENO)) >= 0)
         taken[count++] = fd;
     ck_assert_int_eq(errno, EMFILE);
-    while (spare-- > 0)
+    for (; spare > 0 && count > 0; spare--)
         close(taken[--count]);
     return count;
 }

@@ -94,7 +94,7 @@ static inline void remove_leftovers(const char *story)
         const char *number = entry->d_name + strlen(prefix);
         if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
             continue;
-        pid = atoi(number);
+        pid = (int)strtol(number, NULL, 10);
         if (pid <= 0 || kill(pid, 0) == 0)
             continue;
         snprintf(path, sizeof(path), "/%s", entry->d_name);
