@@ -27,10 +27,9 @@ refused() { # PROGRAM [OPTION...]: exits 1 and names the limit
 }
 
 "${as_nobody[@]}" "$DIR/cache_server" --instance "$INSTANCE" >"$DIR/cache.out" 2>"$DIR/cache.err" &
-cache=$!
+PID[cache]=$!
 wait_until "the cache is ready" grep -q ready "$DIR/cache.out"
 refused proxy_client --listen 127.0.0.1:0 --origin http://127.0.0.1:9
 refused cache_ctl ping
-kill "$cache"
-wait "$cache" || fail "the cache did not end well"
+stop cache
 e2e_done
