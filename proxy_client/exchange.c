@@ -290,11 +290,17 @@ static void found_unusable(struct exchange *exchange, const struct larder_event 
         go_forward(exchange, HTTP_FWD_MISS, "bad-metadata");
 }
 
+/* Its own freshness decides which it is (RFC 9211 section 2.2), however the question was put to the cache. */
+static enum http_cache_fwd why_not_served(const struct exchange *exchange)
+{
+    const struct http_meta_head *head = &exchange->meta.head;
+
+    return http_meta_age(head, exchange_now_s(exchange)) < head->lifetime ? HTTP_FWD_REQUEST : HTTP_FWD_STALE;
+}
+
 static void found_stale(struct exchange *exchange, struct larder_event *event)
 {
-    enum http_cache_fwd fwd = event->status == LARDER_HIT || exchange->verdict == HTTP_REQUEST_REVALIDATE
-                                  ? HTTP_FWD_REQUEST
-                                  : HTTP_FWD_STALE;
+    enum http_cache_fwd fwd = why_not_served(exchange);
 
     if (may_ask_again(exchange, event)) {
         forget_stored(exchange);

@@ -168,6 +168,12 @@ get_ok "$DIR/body" "$OTHER/aged?size=100&header=Cache-Control:%20max-age=600&hea
 expect_hit
 expect_match "Age of a hit" "$(header Age)" '^1[0-9][0-9]$'
 
+# Fresh, but not for as long as this request wants (RFC 9211 section 2.2: request, not stale).
+get_ok "$DIR/body" "$URL/fresh?size=100"
+await_stored
+get_ok "$DIR/body" "$OTHER/fresh?size=100" -H 'Cache-Control: min-fresh=999999'
+expect_match "Cache-Status of what is too old for the request" "$(cache_status)" 'fwd=request'
+
 # no-cache: stored, and validated each time; the body crosses once.
 QUERY='size=50000&header=Cache-Control:%20no-cache'
 get_ok "$DIR/body" "$URL/no-cache?$QUERY"
