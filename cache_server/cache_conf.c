@@ -4,17 +4,23 @@
 #include "size.h"
 
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
-    "usage: cache_server [--instance NAME] [--memory SIZE] [--max-object SIZE] [--log-level LEVEL]\n"
+    "usage: cache_server [OPTION...]\n"
     "\n"
     "Keeps what the proxies of this host have fetched, in memory, for all of them.\n"
     "\n"
     "  --instance NAME    which cache this is; proxies name the same (default: default)\n"
     "  --memory SIZE      bytes to use for objects, keys and index, e.g. 512M, 4G (default: 512M)\n"
     "  --max-object SIZE  largest object to keep (default: a quarter of --memory)\n"
+    "  --stall-time SECONDS   silence after which a proxy counts as stalled (default: 1)\n"
+    "  --stall-limit SECONDS  a proxy stalled for longer that holds objects or leases is dropped; 0: never\n"
+    "                         (default: 60)\n"
+    "  --lease-time SECONDS   a fill without progress for longer may be taken over (default: 60)\n"
     "  --log-level LEVEL  error, warn, info or debug, to standard error (default: info)\n"
     "  --version          print the version and exit\n"
     "  --help             print this and exit\n"
@@ -43,12 +49,43 @@ static int parse_size(const char *option, const char *text, uint64_t least, uint
     return -1;
 }
 
-enum { OPTION_INSTANCE = 1, OPTION_MEMORY, OPTION_MAX_OBJECT, OPTION_LOG_LEVEL, OPTION_VERSION, OPTION_HELP };
+/* Seconds with decimals, as milliseconds. */
+static int parse_time(const char *option, const char *text, int64_t least_ms, int64_t *out)
+{
+    char why[128];
+    char *end;
+    double seconds = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !isfinite(seconds))
+        return complain(option, text, "not a number of seconds");
+    *out = seconds * 1000 < (double)CACHE_MAX_TIME_MS ? (int64_t)(seconds * 1000) : CACHE_MAX_TIME_MS + 1;
+    if (*out < least_ms || *out > CACHE_MAX_TIME_MS) {
+        snprintf(why, sizeof(why), "out of range; from %g to %d", (double)least_ms / 1000,
+                 (int)(CACHE_MAX_TIME_MS / 1000));
+        return complain(option, text, why);
+    }
+    return -1;
+}
+
+enum {
+    OPTION_INSTANCE = 1,
+    OPTION_MEMORY,
+    OPTION_MAX_OBJECT,
+    OPTION_STALL_TIME,
+    OPTION_STALL_LIMIT,
+    OPTION_LEASE_TIME,
+    OPTION_LOG_LEVEL,
+    OPTION_VERSION,
+    OPTION_HELP,
+};
 
 static const struct option options[] = {
     {"instance", required_argument, NULL, OPTION_INSTANCE},
     {"memory", required_argument, NULL, OPTION_MEMORY},
     {"max-object", required_argument, NULL, OPTION_MAX_OBJECT},
+    {"stall-time", required_argument, NULL, OPTION_STALL_TIME},
+    {"stall-limit", required_argument, NULL, OPTION_STALL_LIMIT},
+    {"lease-time", required_argument, NULL, OPTION_LEASE_TIME},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -72,6 +109,12 @@ static int apply(struct cache_conf *conf, int option)
         return parse_size("--memory", optarg, CACHE_MIN_MEMORY, &conf->memory);
     case OPTION_MAX_OBJECT:
         return parse_size("--max-object", optarg, 1, &conf->max_object);
+    case OPTION_STALL_TIME:
+        return parse_time("--stall-time", optarg, CACHE_MIN_STALL_MS, &conf->stall_ms);
+    case OPTION_STALL_LIMIT:
+        return parse_time("--stall-limit", optarg, 0, &conf->stall_limit_ms);
+    case OPTION_LEASE_TIME:
+        return parse_time("--lease-time", optarg, CACHE_MIN_STALL_MS, &conf->lease_ms);
     case OPTION_LOG_LEVEL:
         return log_set_level(optarg) ? -1 : complain("--log-level", optarg, "use error, warn, info or debug");
     case OPTION_VERSION:
@@ -90,7 +133,13 @@ int cache_conf_parse(struct cache_conf *conf, int argc, char **argv)
 {
     int option, status = -1;
 
-    *conf = (struct cache_conf){.instance = NAMES_DEFAULT, .memory = CACHE_DEFAULT_MEMORY};
+    *conf = (struct cache_conf){
+        .instance = NAMES_DEFAULT,
+        .memory = CACHE_DEFAULT_MEMORY,
+        .stall_ms = CACHE_DEFAULT_STALL_MS,
+        .stall_limit_ms = CACHE_DEFAULT_STALL_LIMIT_MS,
+        .lease_ms = CACHE_DEFAULT_LEASE_MS,
+    };
     while (status < 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
         status = apply(conf, option);
     if (status >= 0)

@@ -21,7 +21,9 @@ struct pool_header {
     uint64_t secret;
     struct pool_shape shape; /* for people with a debugger; nobody reads it back */
     uint32_t pid;
+    _Alignas(RING_LINE) _Atomic uint32_t heartbeat;
 };
+_Static_assert(sizeof(struct pool_header) <= POOL_HEADER, "one page");
 
 static size_t ring_bytes(uint32_t entries)
 {
@@ -45,7 +47,7 @@ bool pool_shape_valid(const struct pool_shape *shape, uint64_t *bytes)
         shape->segment_bytes % 64 != 0 || shape->ring_entries < POOL_MIN_RING ||
         shape->ring_entries > POOL_MAX_RING || (shape->ring_entries & (shape->ring_entries - 1)) != 0)
         return false;
-    /* At most 2^14 segments of 2^24 bytes: no overflow in 64 bits. */
+    /* At most 2^14 segments of 2^20 bytes: no overflow in 64 bits. */
     uint64_t total = segments_at(shape) + (uint64_t)shape->segments * stride_of(shape);
     *bytes = (total + 4095) & ~(uint64_t)4095;
     return *bytes <= POOL_MAX_BYTES;
@@ -58,6 +60,7 @@ static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, u
     pool->bytes = bytes;
     pool->stride = stride_of(shape);
     pool->segments = base + segments_at(shape);
+    pool->heartbeat = &((struct pool_header *)(void *)base)->heartbeat;
     ring_attach(&pool->requests, base + POOL_HEADER, shape->ring_entries);
     ring_attach(&pool->completions, base + POOL_HEADER + ring_bytes(shape->ring_entries),
                 shape->ring_entries);

@@ -26,7 +26,7 @@
 #define POOL_MIN_SEGMENTS      1u
 #define POOL_MAX_SEGMENTS      16384u
 #define POOL_MIN_SEGMENT_BYTES 4096u
-#define POOL_MAX_SEGMENT_BYTES (16u << 20)
+#define POOL_MAX_SEGMENT_BYTES (1u << 20)
 #define POOL_MIN_RING          16u
 #define POOL_MAX_RING          65536u
 #define POOL_MAX_BYTES         ((uint64_t)1 << 30)
@@ -58,9 +58,10 @@ struct segment_pool {
     size_t bytes;
     size_t stride; /* from one segment to the next */
     uint8_t *segments;
-    struct ring requests;    /* this side's view */
-    struct ring completions; /* this side's view */
-    int fd;                  /* the creator's, locked; -1 in the cache */
+    _Atomic uint32_t *heartbeat; /* the owner's sign of life: changed by pool_beat() */
+    struct ring requests;        /* this side's view */
+    struct ring completions;     /* this side's view */
+    int fd;                      /* the creator's, locked; -1 in the cache */
 };
 
 /* False if a number is out of range; otherwise the size of the object in bytes. */
@@ -78,6 +79,19 @@ void segment_pool_destroy(struct segment_pool *pool);
 int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
                         uid_t owner, uint64_t secret);
 void segment_pool_detach(struct segment_pool *pool);
+
+/* The owner, every WELCOME.heartbeat_ms or more often. */
+static inline void pool_beat(struct segment_pool *pool)
+{
+    atomic_store_explicit(pool->heartbeat, atomic_load_explicit(pool->heartbeat, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+/* The cache, under shm_guard: a value that differs from the last one is a sign of life. */
+static inline uint32_t pool_heartbeat(const struct segment_pool *pool)
+{
+    return atomic_load_explicit(pool->heartbeat, memory_order_relaxed);
+}
 
 static inline struct segment_header *segment_header(const struct segment_pool *pool, uint32_t index)
 {

@@ -16,8 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_MAGIC     0x5244524cu /* "LRDR" */
-#define WIRE_VERSION   1
+#define WIRE_MAGIC 0x5244524cu /* "LRDR" */
+#ifndef WIRE_VERSION           /* tests build programs of another version */
+#define WIRE_VERSION 2
+#endif
 #define WIRE_MAX_BYTES 512
 
 /* ---- control messages: one message queue slot each ---- */
@@ -101,6 +103,8 @@ struct wire_welcome {
     uint64_t max_object;   /* bytes */
     uint32_t max_handles;  /* pinned objects at a time */
     uint32_t max_fills;    /* leases at a time */
+    uint32_t heartbeat_ms; /* beat at least this often (segment_pool.h), or count as stalled */
+    uint32_t reserved;
 };
 
 /* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. `echo` is

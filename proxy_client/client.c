@@ -524,7 +524,7 @@ static int take_options(struct larder_client *client, const struct larder_option
         return refuse_options(problem, size, "number of segments: from 4 to 16384");
     if (client->shape.segment_bytes < LARDER_MIN_SEGMENT_BYTES ||
         client->shape.segment_bytes > LARDER_MAX_SEGMENT_BYTES || client->shape.segment_bytes % 64 != 0)
-        return refuse_options(problem, size, "segment size: from 4K to 16M, a multiple of 64 bytes");
+        return refuse_options(problem, size, "segment size: from 4K to 1M, a multiple of 64 bytes");
     client->shape.ring_entries = ring_size(client->shape.segments);
     if (!pool_shape_valid(&client->shape, &bytes))
         return refuse_options(

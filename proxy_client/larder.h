@@ -106,7 +106,7 @@ struct larder_options {
 #define LARDER_MAX_SEGMENTS          16384u
 #define LARDER_DEFAULT_SEGMENT_BYTES (64u * 1024)
 #define LARDER_MIN_SEGMENT_BYTES     (4u * 1024)
-#define LARDER_MAX_SEGMENT_BYTES     (16u * 1024 * 1024)
+#define LARDER_MAX_SEGMENT_BYTES     (1024u * 1024)
 #define LARDER_MAX_META              65535u       /* bytes */
 #define LARDER_MAX_KEY               (16u * 1024) /* bytes; and key + metadata must fit in one segment */
 

@@ -75,7 +75,7 @@ static const struct {
 } shapes[] = {
     {{1, 4096, 16}, true},
     {{16384, 4096, 65536}, true},
-    {{32, 16u << 20, 16}, true},
+    {{512, 1u << 20, 16}, true},
     {{128, 65536, 256}, true},
     {{1, 4096 + 64, 16}, true},
     {{0, 4096, 16}, false},
@@ -85,7 +85,7 @@ static const struct {
     {{1, 4032, 16}, false},
     {{1, 4096 + 1, 16}, false},
     {{1, 4096 + 63, 16}, false},
-    {{1, (16u << 20) + 64, 16}, false},
+    {{1, (1u << 20) + 64, 16}, false},
     {{1, UINT32_MAX, 16}, false},
     {{1, UINT32_MAX - 63, 16}, false},
     {{1, 4096, 0}, false},
@@ -95,9 +95,9 @@ static const struct {
     {{1, 4096, 131072}, false},
     {{1, 4096, UINT32_MAX}, false},
     {{1, 4096, 0x80000000u}, false},
-    {{64, 16u << 20, 16}, false}, /* 1 GiB of payload alone, and the rest on top */
+    {{1024, 1u << 20, 16}, false}, /* 1 GiB of payload alone, and the rest on top */
     {{16384, 65536, 16}, false},
-    {{16384, 16u << 20, 65536}, false},
+    {{16384, 1u << 20, 65536}, false},
 };
 
 START_TEST(shape_is_judged)
