@@ -14,6 +14,9 @@
 #include <sys/mman.h>
 #include <utlist.h>
 
+/* Registrations that only admin clients get. */
+#define ADMIN_PLACES 32u
+
 void cache_count(struct session *session, enum counter counter, uint64_t by)
 {
     session->counters.values[counter] += by;
@@ -36,17 +39,24 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     registry_setup(&cache->registry, cache->epoch);
     cache->since_mono_ms = clock_mono_ms();
     cache->now = clock_wall_ms();
+    cache->mono_ms = clock_mono_ms();
     error = shm_guard_setup();
     if (error)
         goto err;
     error = loop_setup(&cache->loop);
     if (error)
         goto err;
-    error = claim_instance(conf->instance, &cache->commands.fd, problem, problem_size);
+    error = reaper_start(&cache->reaper);
     if (error)
         goto err_loop;
+    cache->former.fd = -1;
+    error = claim_instance(conf->instance, &cache->commands.fd, problem, problem_size);
+    if (error)
+        goto err_reaper;
     return 0;
 
+err_reaper:
+    reaper_stop(&cache->reaper);
 err_loop:
     loop_teardown(&cache->loop);
 err:
@@ -63,6 +73,9 @@ void cache_teardown(struct cache *cache)
             cache_part(cache, &session, DEPARTURE_SHUTDOWN);
     }
     claim_release(cache->conf.instance, cache->commands.fd);
+    if (cache->former.fd >= 0)
+        mq_close(cache->former.fd);
+    reaper_stop(&cache->reaper);
     loop_teardown(&cache->loop);
     leases_teardown(&cache->leases);
     store_teardown(&cache->store);
@@ -91,17 +104,27 @@ static int watch(struct cache *cache, struct session *session)
     return error;
 }
 
-/* Places, tenants and descriptors; the session exists but nobody knows it yet. */
+/* Proxies leave some places to those who ask what is going on. */
+static bool has_place(const struct cache *cache, enum wire_role role)
+{
+    return role == WIRE_ROLE_ADMIN ? cache->registry.count < REGISTRY_MAX
+                                   : cache->registry.count < REGISTRY_MAX - ADMIN_PLACES;
+}
+
+/* Its process, tenant and descriptors; the session exists but nobody knows it yet. */
 static enum wire_refusal enrol(struct cache *cache, struct session *session, const char *tenant)
 {
     session->cache = cache;
+    session->process = process_join(&cache->processes, session->pid);
+    if (!session->process)
+        return WIRE_REFUSAL_RESOURCES;
+    if (session->process->sessions > PROCESS_MAX_SESSIONS + (session->role == WIRE_ROLE_ADMIN))
+        return WIRE_REFUSAL_FULL;
     if (session->role == WIRE_ROLE_PROXY) {
         session->tenant = tenants_get(&cache->tenants, tenant);
         if (!session->tenant)
-            return WIRE_REFUSAL_TENANT;
+            return errno == ENOMEM ? WIRE_REFUSAL_RESOURCES : WIRE_REFUSAL_TENANT;
     }
-    if (cache->registry.count == REGISTRY_MAX)
-        return WIRE_REFUSAL_FULL;
     if (watch(cache, session))
         return WIRE_REFUSAL_RESOURCES;
     session->registration = registry_add(&cache->registry, session, session->token);
@@ -121,12 +144,18 @@ enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hell
         return WIRE_REFUSAL_MALFORMED;
     if (registry_find_token(&cache->registry, hello->header.token))
         return WIRE_REFUSAL_DUPLICATE;
-    enum wire_refusal refusal = session_attach(&session, cache->conf.instance, hello);
+    if (!has_place(cache, (enum wire_role)hello->role))
+        return WIRE_REFUSAL_FULL;
+    if (reaper_is_behind(&cache->reaper))
+        return WIRE_REFUSAL_RESOURCES;
+    enum wire_refusal refusal = session_attach(&session, cache->conf.instance, hello, &cache->reaper);
     if (refusal != WIRE_REFUSAL_NONE)
         return refusal;
     refusal = enrol(cache, session, hello->tenant);
     if (refusal != WIRE_REFUSAL_NONE) {
-        session_detach(&session, &cache->store);
+        if (session->process)
+            process_leave(&cache->processes, &session->process);
+        session_detach(&session);
         return refusal;
     }
     if (session->tenant)
@@ -157,6 +186,7 @@ static void note_departure(struct session *session, enum departure why)
         [DEPARTURE_DIED] = {COUNTER_proxies_reclaimed, "proxy died; all that it held is taken back"},
         [DEPARTURE_BROKE] = {COUNTER_proxies_dropped, "proxy dropped: it broke the protocol"},
         [DEPARTURE_FAULTED] = {COUNTER_faults_caught, "proxy dropped: its segment pool lost pages"},
+        [DEPARTURE_STALLED] = {COUNTER_stalled_dropped, "proxy dropped: it was silent for too long"},
     };
 
     /* Admin clients come and go unremarked. */
@@ -186,43 +216,83 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
 
     *pointer = NULL;
     note_departure(session, why);
-    if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED)
+    if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_STALLED)
         tell_dropped(session);
-    if (why == DEPARTURE_DIED)
-        sweep_names(cache, session->token);
     if (session->active)
-        DL_DELETE(cache->active, session);
+        cache_deactivate(cache, session);
     if (session->watched)
         loop_remove(&cache->loop, &session->death);
     else
         cache->unseen--;
+    if (session->state == SESSION_STALLED)
+        cache->stalled--;
     if (session->tenant) {
         session->tenant->proxies--;
+        session->tenant->stalled -= session->state == SESSION_STALLED;
         cache->proxies--;
         cache_count(session, COUNTER_fill_aborts, session_end_leases(session, &cache->leases));
+        session_end_pins(session, &cache->store);
     }
     registry_remove(&cache->registry, session->registration);
-    session_detach(&session, &cache->store);
+    /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */
+    if (why == DEPARTURE_DIED)
+        sweep_names(cache, session->token);
+    process_leave(&cache->processes, &session->process);
+    session_detach(&session);
+}
+
+void cache_stall(struct cache *cache, struct session *session)
+{
+    session->state = SESSION_STALLED;
+    session->stalled_mono_ms = cache->mono_ms;
+    session->tenant->stalled++;
+    cache->stalled++;
+    cache_count(session, COUNTER_stalls, 1);
+    log_info("proxy stalled", "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32, (int)session->pid,
+             session->tenant->name, session->pins.used, session->leases.used);
+}
+
+void cache_thaw(struct cache *cache, struct session *session)
+{
+    session->state = SESSION_ALIVE;
+    session->silent = 0;
+    session->tenant->stalled--;
+    cache->stalled--;
+    cache_count(session, COUNTER_thaws, 1);
+    log_info("proxy heard again", "proxy=%d tenant=%s silent_ms=%" PRId64, (int)session->pid,
+             session->tenant->name, cache->mono_ms - session->stalled_mono_ms);
+    cache_activate(cache, session);
 }
 
 void cache_activate(struct cache *cache, struct session *session)
 {
+    struct process *process = session->process;
+
     if (session->active)
         return;
     session->active = true;
-    DL_APPEND(cache->active, session);
+    if (!process->active)
+        DL_APPEND(cache->processes.busy, process);
+    process->active_count++;
+    DL_APPEND(process->active, session);
 }
 
 void cache_deactivate(struct cache *cache, struct session *session)
 {
+    struct process *process = session->process;
+
     session->active = false;
-    DL_DELETE(cache->active, session);
+    process->active_count--;
+    DL_DELETE(process->active, session);
+    if (!process->active)
+        DL_DELETE(cache->processes.busy, process);
 }
 
 void cache_activate_all(struct cache *cache)
 {
     for (uint32_t i = 0; i < REGISTRY_MAX; i++) {
-        if (cache->registry.places[i].session)
-            cache_activate(cache, cache->registry.places[i].session);
+        struct session *session = cache->registry.places[i].session;
+        if (session && session->state == SESSION_ALIVE)
+            cache_activate(cache, session);
     }
 }

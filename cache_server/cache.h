@@ -4,7 +4,11 @@
  * its next request sends a BELL). So idle proxies cost nothing, and busy ones cost no system call.
  *
  * The command queue holds ten messages, so a BELL can find it full; the sender does not wait. Having read as
- * many messages as the queue holds without once finding it empty, the cache therefore polls every ring. */
+ * many messages as the queue holds without once finding it empty, the cache therefore polls every ring.
+ *
+ * It is ALIVE, or STALLED when neither its heartbeat has moved nor a request has come for --stall-time. Then
+ * it costs nothing: no ring is polled, no bell sent. Nothing is taken from it but what others ask for (a
+ * lease that it holds), unless it holds pins or leases for longer than --stall-limit. */
 #ifndef LARDER_CACHE_H
 #define LARDER_CACHE_H
 
@@ -13,6 +17,8 @@
 #include "lease.h"
 #include "loop.h"
 #include "mq.h"
+#include "process.h"
+#include "reaper.h"
 #include "registry.h"
 #include "session.h"
 #include "store.h"
@@ -22,19 +28,29 @@ struct cache {
     struct cache_conf conf;
     struct loop loop;
     struct loop_source commands; /* the command queue */
+    struct loop_source former;   /* the one before, which had lost its name; fd -1: none */
     struct loop_source signals;  /* signalfd */
     uint64_t epoch;
     int64_t since_mono_ms;
-    int64_t now;           /* wall clock of this turn, ms */
-    int64_t next_check_ms; /* monotonic: when locks are asked for again */
-    int64_t next_sweep_ms; /* monotonic: when names of the dead are looked for again */
-    void *sweep;           /* where that goes on; see endpoint.h */
-    uint32_t unseen;       /* sessions that no pidfd watches */
-    uint32_t proxies;      /* sessions with WIRE_ROLE_PROXY */
-    uint32_t unanswered;   /* messages read since the queue was last seen empty */
+    int64_t now;               /* wall clock of this turn, ms */
+    int64_t mono_ms;           /* monotonic clock of this turn; so are the next ones: */
+    int64_t next_check_ms;     /* when locks are asked for again */
+    int64_t next_beat_ms;      /* when heartbeats are looked at again */
+    int64_t next_sweep_ms;     /* when names of the dead are looked for again */
+    int64_t messages_after_ns; /* control messages wait until then while rings are busy */
+    void *sweep;               /* where that goes on; see endpoint.h */
+    uint32_t unseen;           /* sessions that no pidfd watches */
+    uint32_t proxies;          /* sessions with WIRE_ROLE_PROXY */
+    uint32_t stalled;          /* sessions that are */
+    uint32_t purge_shelf;      /* next to be cleared of objects of doomed tenants */
+    uint32_t turns;
+    uint32_t unanswered; /* messages read since the queue was last seen empty */
+    bool flooded;        /* the queue was not seen empty lately: bells may be lost, so no ring sleeps */
     bool stopping;
+    int failed; /* -errno that ends the loop; 0: none */
     struct registry registry;
-    struct session *active; /* utlist */
+    struct processes processes;
+    struct reaper reaper;
     struct tenants tenants;
     struct store store;
     struct leases leases;
@@ -58,13 +74,19 @@ enum departure {
     DEPARTURE_DIED,     /* its process is gone, or has let go of its queue */
     DEPARTURE_BROKE,    /* it broke the protocol */
     DEPARTURE_FAULTED,  /* its pool lost pages under us */
+    DEPARTURE_STALLED,  /* it was silent for too long with something in its hands */
     DEPARTURE_SHUTDOWN, /* we go */
 };
 /* Takes everything back. Nulls the pointer. */
 void cache_part(struct cache *cache, struct session **session, enum departure why);
 
+/* It is silent; it was heard again. */
+void cache_stall(struct cache *cache, struct session *session);
+void cache_thaw(struct cache *cache, struct session *session);
+
 /* Its ring will be polled from this turn on. */
 void cache_activate(struct cache *cache, struct session *session);
+/* All but the stalled. */
 void cache_activate_all(struct cache *cache);
 /* Its bell will wake us: the ring is armed. */
 void cache_deactivate(struct cache *cache, struct session *session);

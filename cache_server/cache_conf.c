@@ -21,6 +21,8 @@ static const char help[] =
     "  --stall-limit SECONDS  a proxy stalled for longer that holds objects or leases is dropped; 0: never\n"
     "                         (default: 60)\n"
     "  --lease-time SECONDS   a fill without progress for longer may be taken over (default: 60)\n"
+    "  --user NAME[:GROUP]  started as root: become this user, and create everything as it\n"
+    "  --no-sandbox       keep capabilities, core dumps and all system calls, for debugging\n"
     "  --log-level LEVEL  error, warn, info or debug, to standard error (default: info)\n"
     "  --version          print the version and exit\n"
     "  --help             print this and exit\n"
@@ -74,6 +76,8 @@ enum {
     OPTION_STALL_TIME,
     OPTION_STALL_LIMIT,
     OPTION_LEASE_TIME,
+    OPTION_USER,
+    OPTION_NO_SANDBOX,
     OPTION_LOG_LEVEL,
     OPTION_VERSION,
     OPTION_HELP,
@@ -86,6 +90,8 @@ static const struct option options[] = {
     {"stall-time", required_argument, NULL, OPTION_STALL_TIME},
     {"stall-limit", required_argument, NULL, OPTION_STALL_LIMIT},
     {"lease-time", required_argument, NULL, OPTION_LEASE_TIME},
+    {"user", required_argument, NULL, OPTION_USER},
+    {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -115,6 +121,12 @@ static int apply(struct cache_conf *conf, int option)
         return parse_time("--stall-limit", optarg, 0, &conf->stall_limit_ms);
     case OPTION_LEASE_TIME:
         return parse_time("--lease-time", optarg, CACHE_MIN_STALL_MS, &conf->lease_ms);
+    case OPTION_USER:
+        conf->user = optarg;
+        return -1;
+    case OPTION_NO_SANDBOX:
+        conf->no_sandbox = true;
+        return -1;
     case OPTION_LOG_LEVEL:
         return log_set_level(optarg) ? -1 : complain("--log-level", optarg, "use error, warn, info or debug");
     case OPTION_VERSION:

@@ -4,6 +4,7 @@
 
 #include "names.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CACHE_DEFAULT_MEMORY         ((uint64_t)512 << 20)
@@ -13,6 +14,8 @@
 #define CACHE_DEFAULT_STALL_MS       1000
 #define CACHE_DEFAULT_STALL_LIMIT_MS 60000
 #define CACHE_DEFAULT_LEASE_MS       60000
+/* So many heartbeats fall into the stall time. */
+#define CACHE_BEATS                  4
 #define CACHE_MIN_STALL_MS           100
 #define CACHE_MAX_TIME_MS            ((int64_t)24 * 3600 * 1000)
 
@@ -23,6 +26,8 @@ struct cache_conf {
     int64_t stall_ms;       /* silence after which a proxy is stalled */
     int64_t stall_limit_ms; /* how long a stalled proxy may hold pins and leases; 0: no limit */
     int64_t lease_ms;       /* how long a lease may make no progress before another proxy may have it */
+    const char *user;       /* NAME[:GROUP] to become, in argv; NULL: who we are */
+    bool no_sandbox;
 };
 
 /* Reads argv. Returns -1 to go on, otherwise the status to exit with (0 after --help and --version, 2 after a

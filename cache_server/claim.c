@@ -26,8 +26,7 @@ static bool has_our_shape(mqd_t queue)
            attributes.mq_msgsize == MQ_MESSAGE_BYTES;
 }
 
-/* The name may have been unlinked between our opening the queue and our locking it. */
-static bool still_named(mqd_t queue)
+bool claim_still_named(mqd_t queue)
 {
     struct stat status;
 
@@ -72,9 +71,9 @@ static int attempt(const char *instance, mqd_t *out, char *problem, size_t probl
         mq_close(queue);
         return queue_in_the_way(name, -EPERM, problem, problem_size);
     }
-    if (!has_our_shape(queue) && still_named(queue))
-        mq_unlink(name); /* another release's; we hold its lock, so its cache is dead */
-    if (!still_named(queue)) {
+    if (!has_our_shape(queue) && claim_still_named(queue))
+        mq_unlink(name);             /* another release's; we hold its lock, so its cache is dead */
+    if (!claim_still_named(queue)) { /* unlinked between our opening and our locking it */
         mq_close(queue);
         return -EAGAIN;
     }
@@ -99,6 +98,7 @@ void claim_release(const char *instance, mqd_t queue)
     char name[NAMES_BYTES];
 
     names_command_queue(name, instance);
-    mq_unlink(name);
+    if (claim_still_named(queue)) /* otherwise the name may be another cache's by now */
+        mq_unlink(name);
     mq_close(queue);
 }

@@ -9,10 +9,15 @@
 #include "mq.h"
 #include "names.h"
 
+#include <stdbool.h>
+
 /* The command queue, locked. 0; -EBUSY: a living cache serves this instance; other -errno. `problem` says
  * why. */
 int claim_instance(const char *instance, mqd_t *out, char *problem, size_t problem_size);
-/* Removes the name and lets go of the lock, which tells the proxies. */
+/* Does the instance's name still lead to this queue? Somebody may have removed it (systemd's RemoveIPC does).
+ */
+bool claim_still_named(mqd_t queue);
+/* Removes the name, if it is still this queue's, and lets go of the lock, which tells the proxies. */
 void claim_release(const char *instance, mqd_t queue);
 
 #endif

@@ -13,23 +13,26 @@
 #include <unistd.h>
 
 /* In one go; more wait for the next turn, after the rings have been served. */
-#define DISPATCH_MAX 16
+#define DISPATCH_MAX         16
+#define DISPATCH_MAX_NS      200000
+/* For each nanosecond that messages take while rings are busy, rings get so many before the next message. */
+#define DISPATCH_RINGS_SHARE 3
 
 /* ---- answers ---- */
 
 /* To a peer that is not registered: its queue is opened for this one message, if it is a private queue of our
- * user. */
+ * user. The reaper closes it: that takes as long as there are record locks on the queue. */
 static void answer_stranger(struct cache *cache, const union wire_message *message)
 {
     char name[NAMES_BYTES];
     mqd_t queue;
 
     names_peer(name, cache->conf.instance, message->header.token);
-    if (mq_open_existing(&queue, name, O_WRONLY))
+    if (reaper_is_behind(&cache->reaper) || mq_open_existing(&queue, name, O_WRONLY))
         return;
     if (identity_is_private(queue, geteuid()))
         (void)mq_send_message(queue, message, message->header.length);
-    mq_close(queue);
+    reaper_close(&cache->reaper, queue);
 }
 
 /* Never waits: whoever lets its reply queue fill up misses the answer. */
@@ -85,6 +88,7 @@ static void on_hello(struct cache *cache, const union wire_message *message)
     reply.wire_welcome.max_object = cache->store.max_object;
     reply.wire_welcome.max_handles = SESSION_MAX_HANDLES;
     reply.wire_welcome.max_fills = SESSION_MAX_FILLS;
+    reply.wire_welcome.heartbeat_ms = (uint32_t)(cache->conf.stall_ms / CACHE_BEATS);
     answer(cache, &reply);
 }
 
@@ -194,20 +198,33 @@ static void dispatch(struct cache *cache, union wire_message *message, size_t le
     }
 }
 
-void dispatch_messages(struct cache *cache)
+/* False: the queue was seen empty (-EAGAIN). */
+static bool take_message(struct cache *cache, mqd_t queue)
 {
     union wire_message message;
+    int length = mq_receive_message(queue, &message);
 
-    for (int i = 0; i < DISPATCH_MAX; i++) {
-        int length = mq_receive_message(cache->commands.fd, &message);
-        if (length < 0) { /* -EAGAIN: seen empty */
-            cache->unanswered = 0;
-            return;
-        }
-        if (++cache->unanswered >= MQ_COMMAND_DEPTH) {
-            cache->unanswered = 0;
-            cache_activate_all(cache); /* a BELL may have found the queue full */
-        }
-        dispatch(cache, &message, (size_t)length);
+    if (length < 0) {
+        cache->unanswered = 0;
+        cache->flooded = false;
+        return false;
     }
+    if (++cache->unanswered >= MQ_COMMAND_DEPTH) {
+        cache->unanswered = 0;
+        cache->flooded = true;
+        cache_activate_all(cache); /* a BELL may have found the queue full */
+    }
+    dispatch(cache, &message, (size_t)length);
+    return true;
+}
+
+void dispatch_messages(struct cache *cache, mqd_t queue)
+{
+    int64_t start = clock_mono_ns(), spent = 0;
+
+    if (cache->processes.busy && start < cache->messages_after_ns)
+        return;
+    for (int i = 0; i < DISPATCH_MAX && spent < DISPATCH_MAX_NS && take_message(cache, queue); i++)
+        spent = clock_mono_ns() - start;
+    cache->messages_after_ns = start + spent * (1 + DISPATCH_RINGS_SHARE);
 }

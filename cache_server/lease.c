@@ -13,6 +13,9 @@ struct lease {
     UT_hash_handle hh;
     struct tenant *tenant;
     struct object *object; /* NULL until the fill begins */
+    struct session *holder;
+    uint64_t handle; /* the holder's */
+    int64_t touched;
     uint64_t hash;
     uint32_t key_length; /* with the tenant's id */
     bool cancelled;
@@ -52,7 +55,29 @@ static struct lease *create_lease(struct leases *leases, const struct store_key 
     return lease;
 }
 
-struct lease *lease_grant(struct leases *leases, const struct store_key *key)
+struct lease *lease_find(struct leases *leases, const struct store_key *key)
+{
+    return find(leases, key);
+}
+
+void lease_set_holder(struct lease *lease, struct session *holder, uint64_t handle)
+{
+    lease->holder = holder;
+    lease->handle = handle;
+}
+
+struct session *lease_holder(const struct lease *lease, uint64_t *handle)
+{
+    *handle = lease->handle;
+    return lease->holder;
+}
+
+int64_t lease_touched(const struct lease *lease)
+{
+    return lease->touched;
+}
+
+struct lease *lease_grant(struct leases *leases, const struct store_key *key, int64_t now)
 {
     if (find(leases, key))
         return NULL;
@@ -65,6 +90,7 @@ struct lease *lease_grant(struct leases *leases, const struct store_key *key)
         memory_free(&leases->store->memory, &key->tenant->account, lease);
         return NULL;
     }
+    lease->touched = now;
     leases->count++;
     lease->tenant->leases++;
     return lease;
@@ -103,8 +129,9 @@ enum store_result lease_begin(struct leases *leases, struct lease *lease, const 
 }
 
 enum store_result lease_append(struct leases *leases, struct lease *lease, const uint8_t *bytes,
-                               uint64_t length)
+                               uint64_t length, int64_t now)
 {
+    lease->touched = now;
     return store_fill_append(leases->store, lease->object, bytes, length);
 }
 

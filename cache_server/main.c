@@ -2,6 +2,8 @@
  */
 #include "cache.h"
 #include "log.h"
+#include "privileges.h"
+#include "sandbox.h"
 #include "size.h"
 #include "turn.h"
 
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static void raise_descriptor_limit(void)
 {
@@ -31,23 +34,66 @@ static void tune_allocator(void)
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
+static int cannot_start(const struct cache_conf *conf, const char *why, int status)
+{
+    log_error("cannot start", "instance=%s reason=\"%s\"", conf->instance, why);
+    return status;
+}
+
+/* Before anything is created, and while there is one thread. -1 to go on, or the status to exit with. */
+static int give_up_privileges(const struct cache_conf *conf)
+{
+    char problem[512];
+    struct privileges_user user;
+
+    if (conf->user) {
+        if (privileges_find(&user, conf->user, problem, sizeof(problem)) != 0)
+            return cannot_start(conf, problem, 2);
+        if (privileges_become(&user, problem, sizeof(problem)) != 0)
+            return cannot_start(conf, problem, 1);
+    }
+    if (!conf->no_sandbox && sandbox_prepare(problem, sizeof(problem)) != 0)
+        return cannot_start(conf, problem, 1);
+    return -1;
+}
+
+static int set_up(struct cache *cache, const struct cache_conf *conf, char *problem, size_t problem_size)
+{
+    int error = cache_setup(cache, conf, problem, problem_size);
+
+    if (error || conf->no_sandbox)
+        return error;
+    error = sandbox_enter(problem, problem_size);
+    if (error)
+        cache_teardown(cache);
+    return error;
+}
+
+/* Standard output says so to whoever started us. Not by stdio, which asks what kind of file it is: the filter
+ * would not let it. */
+static void announce(const struct cache_conf *conf)
+{
+    static const char ready[] = "ready\n";
+    char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES];
+
+    log_info("ready", "instance=%s memory=%s max_object=%s sandbox=%s version=" LARDER_VERSION,
+             conf->instance, size_format(conf->memory, memory), size_format(conf->max_object, object),
+             conf->no_sandbox ? "off" : SANDBOX_KIND);
+    if (write(STDOUT_FILENO, ready, sizeof(ready) - 1) < 0)
+        log_warn("cannot write to standard output", "reason=\"%s\"", strerror(errno));
+}
+
 static int serve(const struct cache_conf *conf)
 {
     char problem[512] = "";
-    char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES];
     struct cache *cache = calloc(1, sizeof(*cache));
-    int error = cache ? cache_setup(cache, conf, problem, sizeof(problem)) : -ENOMEM;
+    int error = cache ? set_up(cache, conf, problem, sizeof(problem)) : -ENOMEM;
 
     if (error) {
-        log_error("cannot start", "instance=%s reason=\"%s\"", conf->instance,
-                  problem[0] ? problem : "out of memory");
         free(cache);
-        return error == -EBUSY ? 2 : 1;
+        return cannot_start(conf, problem[0] ? problem : "out of memory", error == -EBUSY ? 2 : 1);
     }
-    log_info("ready", "instance=%s memory=%s max_object=%s version=" LARDER_VERSION, conf->instance,
-             size_format(conf->memory, memory), size_format(conf->max_object, object));
-    puts("ready");
-    fflush(stdout);
+    announce(conf);
     error = turn_run(cache);
     cache_teardown(cache);
     if (error)
@@ -64,6 +110,9 @@ int main(int argc, char **argv)
 
     log_setup("cache_server");
     int status = cache_conf_parse(&conf, argc, argv);
+    if (status >= 0)
+        return status;
+    status = give_up_privileges(&conf);
     if (status >= 0)
         return status;
     turn_hold_signals();

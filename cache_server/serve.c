@@ -54,6 +54,30 @@ static bool take_key(struct serving *serving, const struct wire_request *request
     store_key_set(&serving->cache->store, &serving->cache->key, session->tenant,
                   segment_payload(&session->pool, request->segment), request->key_length);
     segment_post_write(&session->pool, request->segment);
+    serving->bytes += request->key_length;
+    return true;
+}
+
+/* ---- what proxies hold ---- */
+
+/* Ends the lease of another who does not get on with it. What was filled is thrown away; whatever the former
+ * holder still sends for it is fenced. True: the key is free. */
+static bool take_over(struct serving *serving)
+{
+    struct cache *cache = serving->cache;
+    struct lease *lease = lease_find(&cache->leases, &cache->key);
+    uint64_t handle;
+
+    if (!lease)
+        return false;
+    struct session *holder = lease_holder(lease, &handle);
+    bool dawdles = cache->mono_ms - lease_touched(lease) >= cache->conf.lease_ms;
+    if (holder == serving->session || (holder->state != SESSION_STALLED && !dawdles))
+        return false;
+    INVARIANT(handles_take(&holder->leases, handle) == lease);
+    holder->process->held -= lease_filled(lease);
+    if (lease_end(&cache->leases, &lease))
+        cache_count(holder, COUNTER_fill_aborts, 1);
     return true;
 }
 
@@ -64,19 +88,57 @@ static uint64_t grant_lease(struct serving *serving)
 
     if (session->leases.used == session->leases.capacity)
         return 0;
-    struct lease *lease = lease_grant(&cache->leases, &cache->key);
-    return lease ? handles_put(&session->leases, lease) : 0;
-}
-
-/* 0: the proxy holds as many as it may. */
-static uint64_t pin(struct serving *serving, struct object *object)
-{
-    uint64_t handle = handles_put(&serving->session->pins, object);
-
-    if (handle)
-        store_pin(&serving->cache->store, object);
+    struct lease *lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
+    if (!lease && take_over(serving)) {
+        lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
+        cache_count(session, COUNTER_promoted, lease != NULL);
+    }
+    if (!lease)
+        return 0;
+    uint64_t handle = handles_put(&session->leases, lease);
+    lease_set_holder(lease, session, handle);
     return handle;
 }
+
+/* A process may hold half of what its tenant may, so that one that hoards leaves something to the others. An
+ * object that it pins several times counts each time, and so it is asked only while the tenant holds much. */
+static bool may_hold(const struct serving *serving, uint64_t bytes)
+{
+    const struct store *store = &serving->cache->store;
+    const struct tenant *tenant = serving->session->tenant;
+
+    return store_may_hold(store, tenant, bytes) &&
+           (tenant->held <= store->max_held / 2 || serving->session->process->held <= store->max_held / 2);
+}
+
+/* 0: the proxy, or its tenant, holds as much as it may. */
+static uint64_t pin(struct serving *serving, struct object *object)
+{
+    struct session *session = serving->session;
+
+    if (!may_hold(serving, object_is_pinned(object) ? 0 : object_size(object)))
+        return 0;
+    uint64_t handle = handles_put(&session->pins, object);
+    if (handle) {
+        store_pin(&serving->cache->store, object);
+        session->process->held += object_size(object);
+    }
+    return handle;
+}
+
+/* False: it is not a handle of this session. */
+static bool unpin(struct serving *serving, uint64_t handle)
+{
+    struct object *object = handles_take(&serving->session->pins, handle);
+
+    if (!object)
+        return false;
+    serving->session->process->held -= object_size(object);
+    store_unpin(&serving->cache->store, &object);
+    return true;
+}
+
+/* ---- answering a lookup ---- */
 
 /* Puts metadata and the body's beginning into the segment. False: the proxy did not leave it writable. */
 static bool give_object(struct serving *serving, const struct object *object, bool with_body,
@@ -141,8 +203,7 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
             return refuse(session, WIRE_STATUS_BUSY);
     }
     if (!give_object(serving, object, with_body, request->segment, completion)) {
-        if (handles_take(&session->pins, completion->handle))
-            store_unpin(&serving->cache->store, &object);
+        unpin(serving, completion->handle);
         completion->handle = 0;
         return refuse(session, WIRE_STATUS_BAD);
     }
@@ -186,13 +247,8 @@ static enum wire_status serve_read(struct serving *serving, const struct wire_re
 static enum wire_status serve_release(struct serving *serving, const struct wire_request *request,
                                       struct wire_completion *completion)
 {
-    struct object *object = handles_take(&serving->session->pins, request->handle);
-
     (void)completion;
-    if (!object)
-        return refuse(serving->session, WIRE_STATUS_FENCED);
-    store_unpin(&serving->cache->store, &object);
-    return WIRE_STATUS_OK;
+    return unpin(serving, request->handle) ? WIRE_STATUS_OK : refuse(serving->session, WIRE_STATUS_FENCED);
 }
 
 /* ---- filling ---- */
@@ -214,9 +270,19 @@ static enum wire_status status_of(struct session *session, enum store_result res
     return refuse(session, WIRE_STATUS_BAD);
 }
 
-static void end_lease(struct serving *serving, uint64_t handle)
+/* Out of the session's hands; NULL: it has none of that handle. */
+static struct lease *take_lease(struct serving *serving, uint64_t handle)
 {
     struct lease *lease = handles_take(&serving->session->leases, handle);
+
+    if (lease)
+        serving->session->process->held -= lease_filled(lease);
+    return lease;
+}
+
+static void end_lease(struct serving *serving, uint64_t handle)
+{
+    struct lease *lease = take_lease(serving, handle);
 
     if (lease && lease_end(&serving->cache->leases, &lease))
         cache_count(serving->session, COUNTER_fill_aborts, 1);
@@ -234,7 +300,7 @@ static enum wire_status commit(struct serving *serving, uint64_t handle)
     /* Bytes read from a pool that lost pages must not become an object that others are served. */
     if (shm_guard_faulted())
         return end_badly(serving, handle, WIRE_STATUS_BAD);
-    struct lease *lease = handles_take(&serving->session->leases, handle);
+    struct lease *lease = take_lease(serving, handle);
     enum store_result result = lease_commit(&serving->cache->leases, &lease);
 
     cache_count(serving->session, result == STORE_OK ? COUNTER_fills : COUNTER_fill_aborts, 1);
@@ -244,9 +310,14 @@ static enum wire_status commit(struct serving *serving, uint64_t handle)
 static enum wire_status append(struct serving *serving, const struct wire_request *request,
                                struct lease *lease, const uint8_t *bytes, bool *ended)
 {
-    enum wire_status status =
-        status_of(serving->session, lease_append(&serving->cache->leases, lease, bytes, request->length));
+    uint64_t before = lease_filled(lease);
+    enum store_result result = STORE_NO_MEMORY;
 
+    if (may_hold(serving, request->length))
+        result =
+            lease_append(&serving->cache->leases, lease, bytes, request->length, serving->cache->mono_ms);
+    serving->session->process->held += lease_filled(lease) - before;
+    enum wire_status status = status_of(serving->session, result);
     *ended = status != WIRE_STATUS_OK;
     if (*ended)
         return end_badly(serving, request->handle, status);
@@ -285,6 +356,7 @@ static enum wire_status serve_fill_begin(struct serving *serving, const struct w
     (void)completion;
     if (!take_segment(session, request, length))
         return end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
+    serving->bytes += request->key_length + request->meta_length;
 
     enum wire_status status;
     if (!lease)
@@ -352,6 +424,7 @@ static enum wire_status serve_update(struct serving *serving, const struct wire_
     (void)completion;
     if (!take_segment(session, request, request->meta_length))
         return end_badly(serving, request->value, refuse(session, WIRE_STATUS_BAD));
+    serving->bytes += request->meta_length;
     memcpy(serving->cache->meta, segment_payload(&session->pool, request->segment), request->meta_length);
     if (object && !shm_guard_faulted())
         result = store_update(&serving->cache->store, object, serving->cache->meta, request->meta_length,
@@ -463,6 +536,8 @@ enum serve_result serve_session(struct session *session)
     }
     if (!shm_guard_leave())
         return SERVE_FAULTED;
+    if (session->state == SESSION_STALLED && result == SERVE_MORE)
+        cache_thaw(session->cache, session);
     if (wake)
         ring_bell(session);
     return result;

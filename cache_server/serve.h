@@ -4,9 +4,9 @@
 
 #include "session.h"
 
-/* A turn's bound for one proxy, so that no proxy starves another. */
+/* One batch of one ring; process.h divides the time between batches. Keys and metadata count as bytes. */
 #define SERVE_MAX_REQUESTS 64u
-#define SERVE_MAX_BYTES    ((uint64_t)1 << 20)
+#define SERVE_MAX_BYTES    ((uint64_t)256 << 10)
 
 enum serve_result {
     SERVE_IDLE,    /* the ring is empty */

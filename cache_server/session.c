@@ -36,10 +36,10 @@ static enum wire_refusal attach_pool(struct session *session, const char *name,
 {
     struct pool_shape shape = {hello->segments, hello->segment_bytes, hello->ring_entries};
 
-    switch (segment_pool_attach(&session->pool, name, &shape, session->uid, hello->secret)) {
+    switch (segment_pool_attach(&session->pool, name, &shape, session->uid, session->pid, hello->secret)) {
     case 0:
         return WIRE_REFUSAL_NONE;
-    case -EACCES:
+    case -EKEYREJECTED:
         return WIRE_REFUSAL_SECRET;
     case -EMFILE:
     case -ENFILE:
@@ -59,17 +59,18 @@ static bool create_tables(struct session *session)
 static void destroy(struct session *session)
 {
     if (session->pool.base)
-        segment_pool_detach(&session->pool);
+        reaper_unmap(session->reaper, session->pool.base, session->pool.bytes);
     if (session->death.fd >= 0)
         close(session->death.fd);
-    if (session->reply != (mqd_t)-1)
-        mq_close(session->reply);
+    if (session->reply != (mqd_t)-1) /* an mqd_t is a descriptor: mq_overview(7) */
+        reaper_close(session->reaper, session->reply);
     handles_destroy(&session->pins);
     handles_destroy(&session->leases);
     free(session);
 }
 
-enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello)
+enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello,
+                                 struct reaper *reaper)
 {
     struct session *session = calloc(1, sizeof(*session));
     enum wire_refusal refusal = WIRE_REFUSAL_RESOURCES;
@@ -79,6 +80,7 @@ enum wire_refusal session_attach(struct session **out, const char *instance, con
     if (!session)
         return refusal;
     names_peer(name, instance, hello->header.token);
+    session->reaper = reaper;
     session->death.fd = -1;
     session->reply = (mqd_t)-1;
     session->uid = geteuid();
@@ -102,20 +104,29 @@ unsigned session_end_leases(struct session *session, struct leases *leases)
     struct lease *lease;
     unsigned fills = 0;
 
-    while ((lease = handles_take_any(&session->leases)))
+    while ((lease = handles_take_any(&session->leases))) {
+        session->process->held -= lease_filled(lease);
         fills += lease_end(leases, &lease);
+    }
     return fills;
 }
 
-void session_detach(struct session **pointer, struct store *store)
+void session_end_pins(struct session *session, struct store *store)
 {
-    struct session *session = *pointer;
     struct object *object;
 
-    *pointer = NULL;
-    INVARIANT(session->leases.used == 0);
-    while ((object = handles_take_any(&session->pins)))
+    while ((object = handles_take_any(&session->pins))) {
+        session->process->held -= object_size(object);
         store_unpin(store, &object);
+    }
+}
+
+void session_detach(struct session **pointer)
+{
+    struct session *session = *pointer;
+
+    *pointer = NULL;
+    INVARIANT(session->leases.used == 0 && session->pins.used == 0);
     destroy(session);
 }
 

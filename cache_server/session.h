@@ -14,6 +14,8 @@
 #include "lease.h"
 #include "loop.h"
 #include "mq.h"
+#include "process.h"
+#include "reaper.h"
 #include "segment_pool.h"
 #include "store.h"
 #include "wire.h"
@@ -25,8 +27,14 @@
 
 struct cache;
 
+/* DEAD is not a state: what is dead is not registered any more. */
+enum session_state {
+    SESSION_ALIVE,
+    SESSION_STALLED, /* silent: costs nothing and keeps what it has, until it is heard again or dropped */
+};
+
 struct session {
-    struct session *prev, *next; /* in the cache's list of active sessions, while `active` */
+    struct session *prev, *next; /* in its process' list of active sessions, while `active` */
     struct cache *cache;
     uint64_t registration;
     uint64_t token;
@@ -35,11 +43,18 @@ struct session {
     pid_t pid; /* 0: in a pid namespace that we do not see */
     uid_t uid;
     int64_t since_mono_ms;
+    enum session_state state;
+    int64_t stalled_mono_ms;  /* since when */
+    uint32_t beat;            /* its heartbeat when last looked at, */
+    uint32_t silent;          /* and how often it has been the same */
+    uint64_t requests;        /* its requests at that time: they are signs of life too */
     bool active;              /* its ring is polled each turn; otherwise its bell wakes us */
     bool watched;             /* `death` is in the loop */
     struct loop_source death; /* pidfd */
     mqd_t reply;
     struct segment_pool pool;
+    struct reaper *reaper; /* borrowed: the cache's */
+    struct process *process;
     struct tenant *tenant; /* NULL for admin clients */
     struct counters counters;
     struct handles pins;   /* struct object * */
@@ -47,11 +62,15 @@ struct session {
 };
 
 /* WIRE_REFUSAL_NONE and *out, or the reason. The session is not yet registered, watched or active. */
-enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello);
+enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello,
+                                 struct reaper *reaper);
 /* Ends all its leases; returns how many of them had a fill under way, which is thrown away. */
 unsigned session_end_leases(struct session *session, struct leases *leases);
-/* Unpins what it reads, then frees it; its leases have been ended. Nulls the pointer. */
-void session_detach(struct session **session, struct store *store);
+/* Unpins what it reads. */
+void session_end_pins(struct session *session, struct store *store);
+/* Frees it; it holds no leases and no pins any more. Mapping and queue go to the reaper. Nulls the pointer.
+ */
+void session_detach(struct session **session);
 /* Is its queue still locked? False also when a living peer has closed it. */
 bool session_is_held(const struct session *session);
 

@@ -4,6 +4,9 @@
 #include "clock.h"
 #include "shm_guard.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +18,36 @@
 static void set_gauge(struct wire_row *row, enum gauge gauge, uint64_t value)
 {
     row->values[COUNTER_COUNT + gauge] = value;
+}
+
+/* Bytes, from the second number of /proc/self/statm (proc(5)), which counts pages. 0: not to be had. */
+static uint64_t resident_bytes(void)
+{
+    char text[128];
+    unsigned long long size, resident = 0;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    if (length <= 0)
+        return 0;
+    text[length] = '\0';
+    return sscanf(text, "%llu %llu", &size, &resident) == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* Counted where the kernel lists them, so that one that leaks shows. 0: not to be had. */
+static uint64_t open_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    uint64_t count = 0;
+
+    if (!directory)
+        return 0;
+    for (const struct dirent *entry = readdir(directory); entry; entry = readdir(directory))
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count - 1; /* without the directory's own */
 }
 
 static void cache_row(const struct cache *cache, struct wire_row *row)
@@ -32,6 +65,11 @@ static void cache_row(const struct cache *cache, struct wire_row *row)
     set_gauge(row, GAUGE_proxies, cache->proxies);
     set_gauge(row, GAUGE_pins, cache->store.pins);
     set_gauge(row, GAUGE_leases, cache->leases.count);
+    set_gauge(row, GAUGE_stalled, cache->stalled);
+    set_gauge(row, GAUGE_bytes_held, cache->store.held);
+    set_gauge(row, GAUGE_pools, cache->registry.count + reaper_mapped(&cache->reaper));
+    set_gauge(row, GAUGE_descriptors, open_descriptors());
+    set_gauge(row, GAUGE_bytes_resident, resident_bytes());
 }
 
 static void tenant_row(const struct cache *cache, const struct tenant *tenant, struct wire_row *row)
@@ -45,12 +83,14 @@ static void tenant_row(const struct cache *cache, const struct tenant *tenant, s
     set_gauge(row, GAUGE_proxies, tenant->proxies);
     set_gauge(row, GAUGE_pins, tenant->pins);
     set_gauge(row, GAUGE_leases, tenant->leases);
+    set_gauge(row, GAUGE_stalled, tenant->stalled);
+    set_gauge(row, GAUGE_bytes_held, tenant->held);
 }
 
 static void proxy_row(const struct session *session, struct wire_row *row)
 {
     row->kind = WIRE_ROW_PROXY;
-    row->state = WIRE_STATE_ALIVE;
+    row->state = session->state == SESSION_STALLED ? WIRE_STATE_STALLED : WIRE_STATE_ALIVE;
     row->pid = (uint32_t)session->pid;
     row->uid = session->uid;
     row->epoch = session->registration;
@@ -59,6 +99,7 @@ static void proxy_row(const struct session *session, struct wire_row *row)
     memcpy(row->values, session->counters.values, sizeof(session->counters.values));
     set_gauge(row, GAUGE_pins, session->pins.used);
     set_gauge(row, GAUGE_leases, session->leases.used);
+    set_gauge(row, GAUGE_bytes_held, session->process->held);
 }
 
 /* The row at this position; false if there is none. */

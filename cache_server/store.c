@@ -117,6 +117,17 @@ unsigned store_expire(struct store *store, int64_t now, unsigned most)
     return removed;
 }
 
+void store_purge_shelf(struct store *store, unsigned shelf)
+{
+    struct object *object, *next;
+
+    HASH_ITER(hh, store->shelves[shelf], object, next)
+    {
+        if (object->tenant->doomed)
+            doom(store, object);
+    }
+}
+
 int64_t store_next_expiry(const struct store *store)
 {
     const struct expiry_node *node = expiry_first(&store->expiry);
@@ -135,6 +146,7 @@ int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object,
     store->memory.make_room = evict_until_room;
     store->memory.context = store;
     store->max_object = max_object;
+    store->max_held = memory_limit / 2 > max_object ? memory_limit / 2 : max_object;
     store->counters = counters;
     randombytes_buf(store->hash_key, sizeof(store->hash_key));
     return 0;
@@ -207,10 +219,30 @@ bool store_remove(struct store *store, const struct store_key *key)
     return true;
 }
 
+static void hold(struct store *store, struct tenant *tenant, uint64_t bytes)
+{
+    tenant->held += bytes;
+    store->held += bytes;
+}
+
+static void let_go(struct store *store, struct tenant *tenant, uint64_t bytes)
+{
+    tenant->held -= bytes;
+    store->held -= bytes;
+}
+
+bool store_may_hold(const struct store *store, const struct tenant *tenant, uint64_t bytes)
+{
+    return tenant->held <= store->max_held && bytes <= store->max_held - tenant->held;
+}
+
 void store_pin(struct store *store, struct object *object)
 {
-    if (object->pins++ == 0 && object->state == OBJECT_STORED)
-        leave_lru(store, object);
+    if (object->pins++ == 0) {
+        if (object->state == OBJECT_STORED)
+            leave_lru(store, object);
+        hold(store, object->tenant, object->body.size);
+    }
     object->tenant->pins++;
     store->pins++;
 }
@@ -226,6 +258,7 @@ void store_unpin(struct store *store, struct object **pointer)
     store->pins--;
     if (object->pins > 0)
         return;
+    let_go(store, object->tenant, object->body.size);
     if (object->state == OBJECT_DOOMED)
         free_object(store, object);
     else
@@ -295,10 +328,14 @@ enum store_result store_fill_append(struct store *store, struct object *object, 
         return STORE_MISMATCH;
     if (length > store->max_object - object->body.size)
         return STORE_TOO_LARGE;
-    return body_append(&object->body, &store->memory, &object->tenant->account, object->expected, bytes,
-                       length)
-               ? STORE_OK
-               : STORE_NO_MEMORY;
+    if (!store_may_hold(store, object->tenant, length))
+        return STORE_NO_MEMORY;
+
+    uint64_t before = object->body.size;
+    bool all =
+        body_append(&object->body, &store->memory, &object->tenant->account, object->expected, bytes, length);
+    hold(store, object->tenant, object->body.size - before);
+    return all ? STORE_OK : STORE_NO_MEMORY;
 }
 
 void store_fill_discard(struct store *store, struct object **pointer)
@@ -307,6 +344,7 @@ void store_fill_discard(struct store *store, struct object **pointer)
 
     *pointer = NULL;
     INVARIANT(object->state == OBJECT_FILLING);
+    let_go(store, object->tenant, object->body.size);
     free_object(store, object);
 }
 
@@ -354,6 +392,7 @@ enum store_result store_fill_commit(struct store *store, struct object **pointer
         store_fill_discard(store, pointer);
         return STORE_NO_MEMORY;
     }
+    let_go(store, object->tenant, object->body.size);
     *pointer = NULL;
     memory_settle(&store->memory);
     return STORE_OK;
@@ -390,6 +429,11 @@ const uint8_t *object_meta(const struct object *object, uint32_t *length)
 uint64_t object_size(const struct object *object)
 {
     return object->body.size;
+}
+
+bool object_is_pinned(const struct object *object)
+{
+    return object->pins > 0;
 }
 
 int64_t object_fresh_until(const struct object *object)

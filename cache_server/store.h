@@ -36,6 +36,8 @@ struct store {
     uint64_t max_object;
     uint64_t objects;
     uint64_t pins;
+    uint64_t held;      /* body bytes of objects that are pinned or being filled; each tenant's in tenant.h */
+    uint64_t max_held;  /* by one tenant: half of the memory, and at least one object */
     uint64_t evictable; /* bytes that evicting everything would free at once: stored and not pinned */
     struct object *shelves[STORE_SHELVES];
     struct object *lru; /* not pinned; head: next to be evicted, head->prev: most recent */
@@ -72,6 +74,9 @@ enum store_result {
 /* Marks it as just used. NULL: not there, or kept long enough (it is removed then). */
 struct object *store_find(struct store *store, const struct store_key *key, int64_t now);
 
+/* May this tenant hold so many bytes more (pins and fills)? */
+bool store_may_hold(const struct store *store, const struct tenant *tenant, uint64_t bytes);
+/* Pinning never fails; ask store_may_hold() before the first pin of an object (object_is_pinned()). */
 void store_pin(struct store *store, struct object *object);
 void store_unpin(struct store *store, struct object **object);
 
@@ -87,6 +92,8 @@ void store_fill_discard(struct store *store, struct object **object);
 /* New metadata and times for a pinned object. STORE_MISMATCH: it is not stored any more. */
 enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
                                uint32_t meta_length, int64_t fresh_until, int64_t keep_until);
+/* Removes the objects of doomed tenants from one of the STORE_SHELVES. */
+void store_purge_shelf(struct store *store, unsigned shelf);
 /* True if there was something. */
 bool store_remove(struct store *store, const struct store_key *key);
 
@@ -97,6 +104,7 @@ int64_t store_next_expiry(const struct store *store);
 
 const uint8_t *object_meta(const struct object *object, uint32_t *length);
 uint64_t object_size(const struct object *object);
+bool object_is_pinned(const struct object *object);
 int64_t object_fresh_until(const struct object *object);
 /* Copies [offset, offset + length), which must lie within the object's size. */
 void object_read(const struct object *object, uint64_t offset, uint8_t *out, uint64_t length);

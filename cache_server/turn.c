@@ -1,6 +1,7 @@
 #include "turn.h"
 
 #include "cache.h"
+#include "claim.h"
 #include "clock.h"
 #include "dispatch.h"
 #include "endpoint.h"
@@ -24,50 +25,92 @@
 
 /* ---- rings ---- */
 
-/* One round over the active rings. True: something was served, so look again. */
-static bool serve_active(struct cache *cache)
+/* One batch. True: something was served, so look again. The session may be gone afterwards. */
+static bool serve_one(struct cache *cache, struct session *session)
 {
-    struct session *session, *next;
+    switch (serve_session(session)) {
+    case SERVE_IDLE:
+        return false;
+    case SERVE_MORE:
+        return true;
+    case SERVE_BROKEN:
+        cache_part(cache, &session, DEPARTURE_BROKE);
+        return true;
+    case SERVE_FAULTED:
+        cache_part(cache, &session, DEPARTURE_FAULTED);
+        return true;
+    }
+    return false;
+}
+
+/* A batch of each of its active sessions, while its credit lasts; the next turn begins with the one that
+ * comes then. */
+static bool serve_process(struct cache *cache, struct process *process, int64_t *clock)
+{
     bool served = false;
 
-    DL_FOREACH_SAFE(cache->active, session, next)
-    {
-        switch (serve_session(session)) {
-        case SERVE_IDLE:
-            break;
-        case SERVE_MORE:
-            served = true;
-            break;
-        case SERVE_BROKEN:
-            cache_part(cache, &session, DEPARTURE_BROKE);
-            break;
-        case SERVE_FAULTED:
-            cache_part(cache, &session, DEPARTURE_FAULTED);
-            break;
-        }
+    process_hold(process); /* its last session may go */
+    for (uint32_t i = process->active_count; i > 0 && process->active && process->credit_ns > 0; i--) {
+        struct session *session = process->active;
+        int64_t before = *clock;
+
+        DL_DELETE(process->active, session);
+        DL_APPEND(process->active, session);
+        served |= serve_one(cache, session);
+        *clock = clock_mono_ns();
+        process_spend(process, *clock - before);
     }
+    process_leave(&cache->processes, &process);
     return served;
 }
 
-/* All rings were found empty: raise their flags and look once more. True: every one sleeps, so may we. */
+/* One round over the active rings. True: there is more to do. */
+static bool serve_active(struct cache *cache)
+{
+    int64_t clock = cache->processes.busy ? clock_mono_ns() : 0;
+    struct process *process, *next;
+    bool busy = false;
+
+    DL_FOREACH_SAFE(cache->processes.busy, process, next)
+    {
+        busy |= !process_earn(process) || serve_process(cache, process, &clock);
+    }
+    return busy;
+}
+
+/* Raises the flag of an empty ring and looks once more. False: something has come. */
+static bool arm(struct cache *cache, struct session *session)
+{
+    struct segment_pool *pool = &session->pool;
+
+    shm_guard_enter(pool->base, pool->bytes);
+    bool armed = ring_arm(&pool->requests);
+    if (!armed)
+        ring_disarm(&pool->requests);
+    if (!shm_guard_leave())
+        cache_part(cache, &session, DEPARTURE_FAULTED);
+    else if (armed)
+        cache_deactivate(cache, session);
+    return armed;
+}
+
+/* All rings were found empty. True: every one sleeps, so may we. */
 static bool arm_active(struct cache *cache)
 {
+    struct process *process, *next_process;
     struct session *session, *next;
     bool all = true;
 
-    DL_FOREACH_SAFE(cache->active, session, next)
+    if (cache->flooded) /* bells may find no room */
+        return !cache->processes.busy;
+    DL_FOREACH_SAFE(cache->processes.busy, process, next_process)
     {
-        struct segment_pool *pool = &session->pool;
-        shm_guard_enter(pool->base, pool->bytes);
-        bool armed = ring_arm(&pool->requests);
-        if (!armed)
-            ring_disarm(&pool->requests);
-        if (!shm_guard_leave())
-            cache_part(cache, &session, DEPARTURE_FAULTED);
-        else if (armed)
-            cache_deactivate(cache, session);
-        else
-            all = false;
+        process_hold(process);
+        DL_FOREACH_SAFE(process->active, session, next)
+        {
+            all &= arm(cache, session);
+        }
+        process_leave(&cache->processes, &process);
     }
     return all;
 }
@@ -77,7 +120,9 @@ static bool arm_active(struct cache *cache)
 static int sleep_time(const struct cache *cache)
 {
     int64_t expiry = store_next_expiry(&cache->store);
-    int64_t wait = cache->next_check_ms - clock_mono_ms();
+    int64_t next = cache->proxies > 0 && cache->next_beat_ms < cache->next_check_ms ? cache->next_beat_ms
+                                                                                    : cache->next_check_ms;
+    int64_t wait = next - clock_mono_ms();
 
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
      */
@@ -98,6 +143,81 @@ static void check_locks(struct cache *cache)
     }
 }
 
+/* Once in so many looks a heartbeat must have moved, or a request have come. */
+static void look_for_life(struct cache *cache, struct session *session)
+{
+    struct segment_pool *pool = &session->pool;
+    uint64_t requests = session->counters.values[COUNTER_requests];
+
+    shm_guard_enter(pool->base, pool->bytes);
+    uint32_t beat = pool_heartbeat(pool);
+    if (!shm_guard_leave()) {
+        cache_part(cache, &session, DEPARTURE_FAULTED);
+        return;
+    }
+    bool heard = beat != session->beat || requests != session->requests;
+    session->beat = beat;
+    session->requests = requests;
+    session->silent = heard ? 0 : session->silent + 1;
+    if (session->state == SESSION_ALIVE) {
+        if (session->silent > CACHE_BEATS)
+            cache_stall(cache, session);
+    } else if (heard) {
+        cache_thaw(cache, session);
+    } else if (cache->conf.stall_limit_ms > 0 && session->pins.used + session->leases.used > 0 &&
+               cache->mono_ms - session->stalled_mono_ms >= cache->conf.stall_limit_ms) {
+        cache_part(cache, &session, DEPARTURE_STALLED);
+    }
+}
+
+static void check_heartbeats(struct cache *cache)
+{
+    for (uint32_t i = 0; i < REGISTRY_MAX; i++) {
+        struct session *session = cache->registry.places[i].session;
+        if (session && session->role == WIRE_ROLE_PROXY)
+            look_for_life(cache, session);
+    }
+}
+
+/* The name of our queue is gone, but nobody who has it open is: they go on with it, newcomers need another.
+ */
+static void renew_queue(struct cache *cache)
+{
+    char problem[512] = "";
+    mqd_t queue;
+    int error = claim_instance(cache->conf.instance, &queue, problem, sizeof(problem));
+
+    if (error) {
+        log_error(error == -EBUSY ? "the command queue has lost its name, and another cache has it; stopping"
+                                  : "the command queue has lost its name and cannot be made anew",
+                  "instance=%s reason=\"%s\"", cache->conf.instance, problem);
+        cache->failed = error == -EBUSY ? error : 0;
+        return;
+    }
+    if (cache->former.fd >= 0) {
+        loop_remove(&cache->loop, &cache->former);
+        mq_close(cache->former.fd);
+    }
+    loop_remove(&cache->loop, &cache->commands);
+    cache->former.fd = cache->commands.fd;
+    cache->commands.fd = queue;
+    cache->failed = loop_add(&cache->loop, &cache->former);
+    if (!cache->failed)
+        cache->failed = loop_add(&cache->loop, &cache->commands);
+    cache->counters.values[COUNTER_renames]++;
+    log_warn("somebody removed the command queue's name; made anew. If it was systemd's RemoveIPC=, see "
+             "`cache_ctl doctor`",
+             "instance=%s", cache->conf.instance);
+}
+
+/* Objects of tenants whose names were needed, a shelf at a time. */
+static void purge_doomed(struct cache *cache)
+{
+    store_purge_shelf(&cache->store, cache->purge_shelf);
+    cache->purge_shelf = (cache->purge_shelf + 1) % STORE_SHELVES;
+    tenants_free_doomed(&cache->tenants);
+}
+
 static bool is_registered(void *context, uint64_t token)
 {
     const struct cache *cache = context;
@@ -110,10 +230,19 @@ static void keep_house(struct cache *cache)
     int64_t mono = clock_mono_ms();
 
     cache->now = clock_wall_ms();
+    cache->mono_ms = mono;
     store_expire(&cache->store, cache->now, EXPIRE_STEP);
+    if (cache->tenants.doomed_count > 0)
+        purge_doomed(cache);
+    if (mono >= cache->next_beat_ms) {
+        cache->next_beat_ms = mono + cache->conf.stall_ms / CACHE_BEATS;
+        check_heartbeats(cache);
+    }
     if (mono >= cache->next_check_ms) {
         cache->next_check_ms = mono + (cache->unseen ? LOCK_CHECK_UNSEEN_MS : LOCK_CHECK_MS);
         check_locks(cache);
+        if (!claim_still_named(cache->commands.fd))
+            renew_queue(cache);
         cache_activate_all(cache); /* a bell may have been lost on its way */
     }
     if (mono >= cache->next_sweep_ms) {
@@ -126,7 +255,16 @@ static void keep_house(struct cache *cache)
 
 static void on_commands(void *context)
 {
-    dispatch_messages(context);
+    struct cache *cache = context;
+
+    dispatch_messages(cache, cache->commands.fd);
+}
+
+static void on_former(void *context)
+{
+    struct cache *cache = context;
+
+    dispatch_messages(cache, cache->former.fd);
 }
 
 static void on_signal(void *context)
@@ -173,25 +311,43 @@ static int watch(struct cache *cache, struct loop_source *source, void (*ready)(
     return loop_add(&cache->loop, source);
 }
 
-int turn_run(struct cache *cache)
+int turn_begin(struct cache *cache)
 {
-    unsigned turns = 0;
     int error = open_signals(cache);
 
     if (error)
         return error;
+    cache->former.ready = on_former;
+    cache->former.context = cache;
     error = watch(cache, &cache->signals, on_signal);
-    if (!error)
-        error = watch(cache, &cache->commands, on_commands);
-    while (!error && !cache->stopping) {
-        bool busy = serve_active(cache) || !arm_active(cache);
-        if (busy && ++turns % TURNS_PER_POLL != 0)
-            continue;
-        loop_poll(&cache->loop, busy ? 0 : sleep_time(cache));
-        keep_house(cache);
-    }
+    return error ? error : watch(cache, &cache->commands, on_commands);
+}
+
+void turn_once(struct cache *cache, bool may_sleep)
+{
+    bool busy = serve_active(cache) || !arm_active(cache);
+
+    if (busy && ++cache->turns % TURNS_PER_POLL != 0)
+        return;
+    loop_poll(&cache->loop, busy || !may_sleep ? 0 : sleep_time(cache));
+    if (cache->flooded) /* an empty queue is no event, but ends the flood */
+        dispatch_messages(cache, cache->commands.fd);
+    keep_house(cache);
+}
+
+void turn_end(struct cache *cache)
+{
     serve_active(cache); /* what has been asked already is answered */
     close(cache->signals.fd);
     endpoint_sweep_end(&cache->sweep);
-    return error;
+}
+
+int turn_run(struct cache *cache)
+{
+    int error = turn_begin(cache);
+
+    while (!error && !cache->stopping && !cache->failed)
+        turn_once(cache, true);
+    turn_end(cache);
+    return error ? error : cache->failed;
 }

@@ -18,6 +18,7 @@ add_link_options(-Wl,-z,relro,-z,now -Wl,-z,noexecstack)
 if(LARDER_SANITIZE)
   add_compile_options(-fsanitize=${LARDER_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${LARDER_SANITIZE})
+  add_compile_definitions(LARDER_SANITIZED) # the cache's sandbox leaves them room; see cache_server/sandbox.h
 else()
   # Fortification needs optimisation and does not mix with the sanitizers.
   add_compile_options($<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE> $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)

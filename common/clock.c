@@ -24,3 +24,8 @@ int64_t clock_mono_us(void)
 {
     return read_ns(CLOCK_MONOTONIC) / 1000;
 }
+
+int64_t clock_mono_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}

@@ -7,5 +7,6 @@
 int64_t clock_wall_ms(void); /* since the Unix epoch; may jump (CLOCK_REALTIME) */
 int64_t clock_mono_ms(void); /* since some start; never goes back (CLOCK_MONOTONIC) */
 int64_t clock_mono_us(void);
+int64_t clock_mono_ns(void);
 
 #endif

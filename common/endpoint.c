@@ -131,6 +131,7 @@ int endpoint_create(struct endpoint *endpoint, const char *instance, const struc
     if (error)
         goto err_forget;
     error = create_queue(endpoint);
+    endpoint->lacks_queue = error != 0;
     if (error)
         goto err_pool;
     return 0;
@@ -239,7 +240,7 @@ bool endpoint_cache_lives(struct endpoint *endpoint)
     return result == IDENTITY_ALIVE || result == IDENTITY_UNSEEN;
 }
 
-int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant)
+int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant, int patience_ms)
 {
     union wire_message message;
     size_t length = wire_prepare(&message, WIRE_HELLO, endpoint->token);
@@ -251,7 +252,10 @@ int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *t
     hello->segment_bytes = endpoint->pool.shape.segment_bytes;
     hello->ring_entries = endpoint->pool.shape.ring_entries;
     snprintf(hello->tenant, sizeof(hello->tenant), "%s", tenant);
-    return mq_send_message(endpoint->command, &message, length);
+    int error = mq_send_message(endpoint->command, &message, length);
+    if (error == -EAGAIN && patience_ms > 0)
+        error = mq_send_patiently(endpoint->command, &message, length, patience_ms);
+    return error;
 }
 
 int endpoint_bye(struct endpoint *endpoint, uint64_t registration)
@@ -304,6 +308,33 @@ static bool sweep_name(const char *name)
     shm_unlink(name);
     log_info("swept the names of a dead proxy", "name=%s", name);
     return true;
+}
+
+/* Queues go first and pools come first, so a queue without a pool has lost its owner or its pool's name. */
+static bool lone_queue_is_dead(const char *name)
+{
+    struct stat status;
+    mqd_t queue;
+    int pool = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
+
+    if (pool >= 0)
+        close(pool);
+    if (pool >= 0 || errno != ENOENT || mq_open_existing(&queue, name, O_RDONLY))
+        return false;
+    bool dead = fstat(queue, &status) == 0 && status.st_uid == geteuid() &&
+                time(NULL) - status.st_ctime >= ENDPOINT_SWEEP_AGE_S && unlocked(queue);
+    mq_close(queue);
+    return dead;
+}
+
+bool endpoint_sweep_peer(const char *name)
+{
+    pthread_mutex_lock(&own.mutex);
+    bool swept = sweep_name(name);
+    if (!swept && !own_has(name) && lone_queue_is_dead(name))
+        swept = mq_unlink(name) == 0;
+    pthread_mutex_unlock(&own.mutex);
+    return swept;
 }
 
 int endpoint_sweep_step(void **place, unsigned most, const char *instance,

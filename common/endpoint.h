@@ -32,6 +32,7 @@ struct endpoint {
     mqd_t command;   /* (mqd_t)-1 until reached */
     int cache_pidfd; /* -1: not reached, or the cache lives in another pid namespace */
     pid_t cache_pid;
+    bool lacks_queue; /* endpoint_create() failed: for want of a queue, not of a pool */
     char problem[ENDPOINT_PROBLEM_BYTES];
 };
 
@@ -54,7 +55,8 @@ void endpoint_unreach(struct endpoint *endpoint);
 /* Is the lock on the command queue still held? For caches that no pidfd can watch. */
 bool endpoint_cache_lives(struct endpoint *endpoint);
 
-int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant);
+/* Waits up to `patience_ms` (0: not at all) for room in the command queue, then -ETIMEDOUT or -EAGAIN. */
+int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant, int patience_ms);
 int endpoint_bye(struct endpoint *endpoint, uint64_t registration);
 
 /* Removes queues and pools of this instance and this uid whose owners are dead. A name younger than
@@ -67,5 +69,8 @@ int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_
 int endpoint_sweep_step(void **place, unsigned most, const char *instance,
                         bool (*is_known)(void *context, uint64_t token), void *context);
 void endpoint_sweep_end(void **place);
+/* The same for one peer's name that somebody has found, and also for a queue without a pool (which no list of
+ * pools shows). True if something was removed. */
+bool endpoint_sweep_peer(const char *name);
 
 #endif

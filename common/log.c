@@ -16,7 +16,10 @@ static struct {
     const char *process;
     enum log_level level;
     unsigned long lost; /* lines since the last one that was taken */
-} logger = {"larder", LOG_LEVEL_INFO, 0};
+    time_t second;      /* of the last line, and how many there were in it */
+    unsigned lines;
+    unsigned long left_out; /* lines beyond LOG_MAX_LINES_A_SECOND */
+} logger = {.process = "larder", .level = LOG_LEVEL_INFO};
 
 void log_setup(const char *process)
 {
@@ -72,17 +75,45 @@ static void emit(const char *line, size_t length)
         logger.lost++; /* told when somebody listens again */
 }
 
-static void tell_lost(void)
+static void tell_missing(const char *why, unsigned long lines)
 {
     char line[LINE_BYTES + 1];
+    size_t length = prefix(line, LOG_LEVEL_WARN, why);
+
+    length += clamp(snprintf(line + length, LINE_BYTES - length, " lines=%lu\n", lines), LINE_BYTES - length);
+    emit(line, length);
+}
+
+static void tell_lost(void)
+{
     unsigned long lost = logger.lost;
 
     logger.lost = 0;
-    size_t length = prefix(line, LOG_LEVEL_WARN, "log lines were dropped because nobody took them");
-    length += clamp(snprintf(line + length, LINE_BYTES - length, " lines=%lu\n", lost), LINE_BYTES - length);
-    emit(line, length);
+    tell_missing("log lines were dropped because nobody took them", lost);
     if (logger.lost > 0)
         logger.lost = lost;
+}
+
+/* Whoever can make us log must not be able to fill the disk, or our time. */
+static bool is_within_rate(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec != logger.second) {
+        unsigned long left_out = logger.left_out;
+        logger.second = now.tv_sec;
+        logger.lines = 0;
+        logger.left_out = 0;
+        if (left_out > 0)
+            tell_missing("log lines were left out because there were too many in a second", left_out);
+    }
+    if (logger.lines == LOG_MAX_LINES_A_SECOND) {
+        logger.left_out++;
+        return false;
+    }
+    logger.lines++;
+    return true;
 }
 
 void log_write(enum log_level level, const char *message, const char *format, ...)
@@ -90,6 +121,8 @@ void log_write(enum log_level level, const char *message, const char *format, ..
     char line[LINE_BYTES + 1];
     va_list arguments;
 
+    if (!is_within_rate())
+        return;
     if (logger.lost > 0)
         tell_lost();
     size_t length = prefix(line, level, message);

@@ -3,11 +3,14 @@
  *     ts=2026-01-31T12:00:00.123Z level=info proc=cache_server pid=17 msg="proxy registered" tenant=news
  *
  * `message` is a constant sentence, `format` the key=value pairs behind it. A line is one write(2), so lines
- * of several processes do not mix. Never blocks: lines that nobody takes are dropped and counted. */
+ * of several processes do not mix. Never blocks: lines that nobody takes are dropped and counted, and so are
+ * those beyond LOG_MAX_LINES_A_SECOND. */
 #ifndef LARDER_LOG_H
 #define LARDER_LOG_H
 
 #include <stdbool.h>
+
+#define LOG_MAX_LINES_A_SECOND 500u
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 int mq_create_exclusive(mqd_t *out, const char *name, long depth)
 {
@@ -30,6 +31,32 @@ int mq_open_existing(mqd_t *out, const char *name, int flags)
 int mq_send_message(mqd_t queue, const void *message, size_t length)
 {
     return mq_send(queue, message, length, 0) == 0 ? 0 : -errno;
+}
+
+static struct timespec in_ms(int ms)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_REALTIME, &at); /* mq_timedsend(3) counts by it */
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+int mq_send_patiently(mqd_t queue, const void *message, size_t length, int patience_ms)
+{
+    const struct mq_attr blocking = {.mq_flags = 0}, nonblocking = {.mq_flags = O_NONBLOCK};
+    struct timespec until = in_ms(patience_ms);
+
+    if (mq_setattr(queue, &blocking, NULL) < 0)
+        return -errno;
+    int error = mq_timedsend(queue, message, length, 0, &until) == 0 ? 0 : -errno;
+    mq_setattr(queue, &nonblocking, NULL);
+    return error;
 }
 
 int mq_receive_message(mqd_t queue, void *buffer)

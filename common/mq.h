@@ -1,4 +1,4 @@
-/* mq.h: POSIX message queues, never blocking (mq_overview(7)).
+/* mq.h: POSIX message queues, never blocking but where it says so (mq_overview(7)).
  *
  * Errors: 0 or -errno. -EAGAIN: empty, or full. Descriptors close on exec and can be watched with epoll. */
 #ifndef LARDER_MQ_H
@@ -18,6 +18,9 @@
 int mq_create_exclusive(mqd_t *out, const char *name, long depth);
 int mq_open_existing(mqd_t *out, const char *name, int flags);
 int mq_send_message(mqd_t queue, const void *message, size_t length);
+/* Waits for room, at most so long, in the line of those who wait already (Linux serves waiting senders of one
+ * priority in order). For the rare case that others keep the queue full. -ETIMEDOUT: no room in time. */
+int mq_send_patiently(mqd_t queue, const void *message, size_t length, int patience_ms);
 /* Reads one message of any length up to MQ_MESSAGE_BYTES; returns its length or -errno. */
 int mq_receive_message(mqd_t queue, void *buffer);
 

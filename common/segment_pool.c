@@ -140,6 +140,18 @@ static bool is_backed(int fd, uint64_t bytes)
            (uint64_t)status.st_blocks * 512 >= bytes;
 }
 
+/* By whoever holds the queue: a process that registers the pool of another could have the cache work on it.
+ */
+static bool is_held_by(int fd, pid_t holder)
+{
+    pid_t pid;
+
+    if (holder < 0)
+        return true;
+    enum identity_result result = identity_holder(fd, &pid, NULL);
+    return (result == IDENTITY_ALIVE || result == IDENTITY_UNSEEN) && pid == holder;
+}
+
 /* Copied under the guard: the object may shrink between fstat and here. */
 static int check_header(const struct segment_pool *pool, uint64_t secret)
 {
@@ -147,11 +159,11 @@ static int check_header(const struct segment_pool *pool, uint64_t secret)
 
     shm_guard_enter(pool->base, pool->bytes);
     bool match = header->magic == POOL_MAGIC && header->secret == secret;
-    return shm_guard_leave() && match ? 0 : -EACCES;
+    return shm_guard_leave() && match ? 0 : -EKEYREJECTED;
 }
 
 int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
-                        uid_t owner, uint64_t secret)
+                        uid_t owner, pid_t holder, uint64_t secret)
 {
     uint64_t bytes;
     int error;
@@ -162,7 +174,9 @@ int segment_pool_attach(struct segment_pool *pool, const char *name, const struc
     int fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    error = !identity_is_private(fd, owner) ? -EPERM : !is_backed(fd, bytes) ? -EINVAL : 0;
+    error = !identity_is_private(fd, owner) || !is_held_by(fd, holder) ? -EPERM : 0;
+    if (!error && !is_backed(fd, bytes))
+        error = -EINVAL;
     if (!error)
         error = map_and_lay_out(pool, shape, fd, (size_t)bytes);
     close(fd);

@@ -74,10 +74,11 @@ int segment_pool_create(struct segment_pool *pool, const char *name, const struc
 /* Unmaps and closes. The creator unlinks the name itself. */
 void segment_pool_destroy(struct segment_pool *pool);
 
-/* The cache's side. -EPERM: not a private regular file of `owner`; -EINVAL: wrong size or sparse; -EACCES:
- * another secret in the header. */
+/* The cache's side. `holder` is the pid that holds the lock on the reply queue of the same name; 0: it has
+ * none that we see; -1: do not ask. -EPERM: not a private regular file of `owner`, or locked by somebody else
+ * or nobody; -EINVAL: wrong size or sparse; -EKEYREJECTED: another secret in the header. */
 int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
-                        uid_t owner, uint64_t secret);
+                        uid_t owner, pid_t holder, uint64_t secret);
 void segment_pool_detach(struct segment_pool *pool);
 
 /* The owner, every WELCOME.heartbeat_ms or more often. */

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define WAITING_MAX 4096
+#define WAITING_MAX           4096
+#define FIRST_COMPLAINT_MS    500 /* most caches are back by then */
+#define COMPLAINT_INTERVAL_MS 10000
 
 struct cache_op {
     struct cache_op *prev, *next; /* in the owner's list; next also in the list of free ones */
@@ -391,7 +393,19 @@ static void attachment_changed(struct cache_link *link, bool attached)
         log_info("attached to the cache");
     else
         log_warn("cache lost", "action=\"serving from the origin and looking for the next one\"");
+    link->complain_after_ms = link->loop->now_ms + FIRST_COMPLAINT_MS;
     wake_waiters(link);
+}
+
+/* Why there is no cache, now and then: each attempt may name another queue, so the text itself changes. */
+static void complain(struct cache_link *link)
+{
+    const char *problem = larder_client_problem(link->client);
+
+    if (problem[0] == '\0' || link->loop->now_ms < link->complain_after_ms)
+        return;
+    link->complain_after_ms = link->loop->now_ms + COMPLAINT_INTERVAL_MS;
+    log_warn("not registered with a cache", "why=\"%s\"", problem);
 }
 
 static void drain(struct loop_source *source)
@@ -402,6 +416,8 @@ static void drain(struct loop_source *source)
 
     if (link->readable)
         larder_client_wake(link->client);
+    if (link->readable && !larder_client_attached(link->client))
+        complain(link);
     link->readable = false;
     while (larder_client_next(link->client, &event)) {
         any = true;

@@ -35,9 +35,14 @@
 #define RETRY_REFUSED_MAX   1500u
 #define GREETING_TIMEOUT_MS 1000u
 #define BYE_PATIENCE_MS     100
+/* A HELLO that has found the command queue full so often in a row waits so long in its line: somebody keeps
+ * it full, and who only looks in now and then never finds room. */
+#define FULL_QUEUE_TRIES    3u
+#define HELLO_PATIENCE_MS   20
 #define SWEEP_INTERVAL_MS   3000
 #define SILENCE_CHECK_MS    1000u
 #define DEFERRED_CHECK_MS   5u
+#define HEARTBEAT_MIN_MS    10u
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
 /* Handles as the caller sees them carry the number of the attachment between the cache's place and
@@ -119,10 +124,13 @@ struct larder_client {
     int timer;
     uint64_t registration;
     uint64_t max_object;
+    uint32_t heartbeat_ms;
+    uint32_t found_full; /* times in a row that there was no room for a HELLO */
     int64_t next_sweep_ms;
-    uint32_t attachment; /* counts, shifted as in handles */
-    bool armed;          /* our sleeping flag is up */
-    bool unpublished;    /* requests were put since the last flush */
+    int64_t next_check_ms; /* for a cache that is silent or gone */
+    uint32_t attachment;   /* counts, shifted as in handles */
+    bool armed;            /* our sleeping flag is up */
+    bool unpublished;      /* requests were put since the last flush */
     bool tell_attached, tell_detached;
     struct operation *operations; /* ring_entries of them */
     uint32_t first_free_operation;
@@ -232,12 +240,15 @@ static void retry_later(struct larder_client *client, uint32_t min_ms, uint32_t 
 static void greet(struct larder_client *client)
 {
     struct endpoint *endpoint = &client->connection->endpoint;
+    int patience = client->found_full >= FULL_QUEUE_TRIES ? HELLO_PATIENCE_MS : 0;
 
-    if (endpoint_hello(endpoint, WIRE_ROLE_PROXY, client->tenant)) {
+    if (endpoint_hello(endpoint, WIRE_ROLE_PROXY, client->tenant, patience)) {
         /* A full queue: the cache is there and busy. Not sent, so the endpoint is still fresh. */
+        client->found_full++;
         retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
         return;
     }
+    client->found_full = 0;
     if (endpoint->cache_pidfd >= 0)
         watch_fd(client, endpoint->cache_pidfd);
     client->state = CLIENT_GREETING;
@@ -283,7 +294,8 @@ static void attempt(struct larder_client *client)
 
 static bool welcome_is_sane(const struct wire_welcome *welcome)
 {
-    return welcome->max_handles >= 1 && welcome->max_handles < HANDLE_PLACE_MASK && welcome->max_fills >= 1 &&
+    return welcome->heartbeat_ms >= HEARTBEAT_MIN_MS && welcome->max_handles >= 1 &&
+           welcome->max_handles < HANDLE_PLACE_MASK && welcome->max_fills >= 1 &&
            welcome->max_fills < HANDLE_PLACE_MASK;
 }
 
@@ -298,16 +310,21 @@ static bool make_room_for_deferred(struct larder_client *client, uint32_t room)
     return true;
 }
 
-/* Ticks for what nobody tells us of: the death of a cache that no pidfd watches, room in the ring for
- * requests without an answer, or a registration that was ended while our reply queue was full. */
+static bool is_unseen(const struct larder_client *client)
+{
+    return client->connection->endpoint.cache_pidfd < 0;
+}
+
+/* Ticks for the heartbeat, and for what nobody tells us of: the death of a cache that no pidfd watches, room
+ * in the ring for requests without an answer, or a registration that was ended while our reply queue was
+ * full. */
 static void set_attached_timer(struct larder_client *client)
 {
-    bool unseen = client->connection->endpoint.cache_pidfd < 0;
+    uint32_t period = client->heartbeat_ms;
 
-    if (client->deferred_count > 0)
-        set_timer(client, DEFERRED_CHECK_MS, true);
-    else
-        set_timer(client, unseen ? UNSEEN_CHECK_MS : SILENCE_CHECK_MS, true);
+    if (is_unseen(client) && period > UNSEEN_CHECK_MS)
+        period = UNSEEN_CHECK_MS;
+    set_timer(client, client->deferred_count > 0 ? DEFERRED_CHECK_MS : period, true);
 }
 
 static void on_welcome(struct larder_client *client, const struct wire_welcome *welcome)
@@ -323,6 +340,9 @@ static void on_welcome(struct larder_client *client, const struct wire_welcome *
     }
     client->registration = welcome->registration;
     client->max_object = welcome->max_object;
+    client->heartbeat_ms =
+        welcome->heartbeat_ms < SILENCE_CHECK_MS ? welcome->heartbeat_ms : SILENCE_CHECK_MS;
+    client->next_check_ms = clock_mono_ms() + SILENCE_CHECK_MS;
     client->attachment = (client->attachment + (1u << HANDLE_PLACE_BITS)) & HANDLE_ATTACH_MASK;
     client->deferred_count = 0;
     client->state = CLIENT_ATTACHED;
@@ -426,14 +446,28 @@ static void ring_bell(struct larder_client *client)
     (void)mq_send_message(endpoint->command, &message, length);
 }
 
-/* A cache that has not answered anything since the last tick is rung, whatever its flag says: if it has
+/* A cache that has not answered anything since the last time is rung, whatever its flag says: if it has
  * forgotten us, it says so. */
 static void check_silence(struct larder_client *client)
 {
-    larder_client_flush(client); /* there may be room in the ring for what was deferred */
     if (client->under_way > 0 && client->answers == client->answers_seen)
         ring_bell(client);
     client->answers_seen = client->answers;
+}
+
+static void tick(struct larder_client *client)
+{
+    int64_t now = clock_mono_ms();
+
+    pool_beat(&client->connection->endpoint.pool);
+    larder_client_flush(client); /* there may be room in the ring for what was deferred */
+    if (client->state != CLIENT_ATTACHED || now < client->next_check_ms)
+        return;
+    client->next_check_ms = now + (is_unseen(client) ? UNSEEN_CHECK_MS : SILENCE_CHECK_MS);
+    if (endpoint_cache_lives(&client->connection->endpoint))
+        check_silence(client);
+    else
+        lose(client, "the cache is gone");
 }
 
 static void on_timer(struct larder_client *client)
@@ -455,10 +489,7 @@ static void on_timer(struct larder_client *client)
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
         break;
     case CLIENT_ATTACHED:
-        if (!endpoint_cache_lives(&client->connection->endpoint))
-            lose(client, "the cache is gone");
-        else
-            check_silence(client);
+        tick(client);
         break;
     }
 }

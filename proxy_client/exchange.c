@@ -21,8 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_TIMEOUT_MS 100  /* for the cache; it needs microseconds when it is well */
-#define STALL_TIMEOUT_MS  1000 /* for a fill or a read to get on */
+#define STALL_FACTOR 10 /* a fill or a read may take so much longer than a lookup to get on */
 
 static void look_up(struct exchange *exchange);
 static bool retry(struct cache_wait *wait);
@@ -413,7 +412,7 @@ static struct http_span make_key_prefix(const struct origin *origin)
 }
 
 int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, struct cache_link *link,
-                         struct origin *origin)
+                         struct origin *origin, unsigned cache_timeout_ms)
 {
     struct exchange_home *home = calloc(1, sizeof *home);
 
@@ -423,9 +422,9 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     home->link = link;
     home->origin = origin;
     home->key_prefix = make_key_prefix(origin);
-    loop_add_deadlines(loop, &home->answers, ANSWER_TIMEOUT_MS, deadline_passed);
-    loop_add_deadlines(loop, &home->fill_stalls, STALL_TIMEOUT_MS, fill_writer_stalled);
-    loop_add_deadlines(loop, &home->read_stalls, STALL_TIMEOUT_MS, body_reader_stalled);
+    loop_add_deadlines(loop, &home->answers, cache_timeout_ms, deadline_passed);
+    loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
+    loop_add_deadlines(loop, &home->read_stalls, STALL_FACTOR * cache_timeout_ms, body_reader_stalled);
     *out = home;
     return 0;
 }

@@ -65,8 +65,12 @@ struct exchange_sink {
 
 struct exchange_home; /* what all exchanges of a proxy share */
 
+/* Milliseconds that a lookup may wait for the cache's answer; it needs microseconds when the cache is well.
+ */
+#define EXCHANGE_CACHE_TIMEOUT_MS 100
+/* A fill or a read may wait for ten times `cache_timeout_ms` to get on. */
 int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, struct cache_link *link,
-                         struct origin *origin);
+                         struct origin *origin, unsigned cache_timeout_ms);
 void exchange_home_destroy(struct exchange_home **home); /* ends what still goes on */
 /* How many there are, those included that only finish a fill. */
 unsigned exchange_count(const struct exchange_home *home);

@@ -8,7 +8,7 @@
  *                          give the head ──> body ──> end ──> commit ──> finished
  *
  * Commit: the last bytes of a response that is being stored are held back until the cache confirms it (or for
- * ANSWER_TIMEOUT_MS), so that whoever has the whole response may rely on the next request being a hit,
+ * --cache-timeout), so that whoever has the whole response may rely on the next request being a hit,
  * through any proxy. */
 #include "exchange_internal.h"
 

@@ -105,7 +105,7 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
     if (event->status != LARDER_OK)
         note_refusal(writer, event->status);
     else
-        pump(writer, NULL, 0);
+        pump(writer, "", 0);
     if (is_whole(writer))
         stop(writer, FILL_STORED);
     if (accepted || !fill_writer_active(writer) || (was_busy && !fill_writer_busy(writer)))
@@ -118,7 +118,7 @@ static bool retry(struct cache_wait *wait)
         (struct fill_writer *)(void *)((char *)wait - offsetof(struct fill_writer, wait));
     bool was_busy = fill_writer_busy(writer);
 
-    pump(writer, NULL, 0);
+    pump(writer, "", 0);
     if (cache_wait_waits(wait)) { /* it has joined the line anew: it keeps its place instead */
         cache_link_unwait(writer->link, wait);
         return false;
@@ -335,7 +335,7 @@ bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct
     writer->fresh_until = object->fresh_until;
     writer->keep_until = object->keep_until;
     writer->state = FILL_OPEN;
-    pump(writer, NULL, 0);
+    pump(writer, "", 0);
     return fill_writer_active(writer);
 }
 
@@ -361,7 +361,7 @@ void fill_writer_finish(struct fill_writer *writer)
         return;
     }
     writer->size = writer->taken;
-    pump(writer, NULL, 0);
+    pump(writer, "", 0);
     if (is_whole(writer)) /* all of it was handed over and confirmed before */
         stop(writer, FILL_STORED);
 }

@@ -41,7 +41,7 @@ struct http_storing {
     bool store;
     int64_t lifetime;    /* freshness_lifetime, section 4.2.1; 0 when always to be validated */
     int64_t initial_age; /* corrected_initial_age, section 4.2.3 */
-    int64_t keep;        /* seconds after expiry during which it is still of use for validation (0: none) */
+    int64_t keep;        /* seconds of use for validation after expiry; 0: none, at most maximum + a day */
     bool heuristic;      /* lifetime was guessed, section 4.2.2 */
     bool must_validate;  /* never serve without validation (no-cache) */
     bool strict;         /* never serve stale: for http_may_serve(); implied by must_validate */

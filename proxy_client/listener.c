@@ -161,41 +161,57 @@ static void clients_wait(struct loop_watch *watch, uint32_t events)
     }
 }
 
-static int bind_and_listen(struct listener *listener, const struct listen_address *address)
+static int take_address(struct listener *listener, const struct listen_address *address)
 {
     int fd = listener->watch.fd;
     int one = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
-        bind(fd, &address->address.any, address->size) != 0 || listen(fd, BACKLOG) != 0)
+        bind(fd, &address->address.any, address->size) != 0)
         return -errno;
     /* Accepted sockets inherit it: urgent bytes stay in their place in the stream (RFC 6093 section 4). */
     setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
-    listener->bound = *address;
-    if (getsockname(fd, &listener->bound.address.any, &listener->bound.size) != 0)
-        return -errno;
-    return loop_watch(listener->connections->loop, &listener->watch, EPOLLIN);
+    return 0;
 }
 
-int listener_open(struct listener *listener, struct connection_home *connections,
-                  const struct listen_address *address,
-                  int (*accepted)(void *front, int fd, const union connection_peer *peer), void *front)
+int listener_bind(struct listener *listener, const struct listen_address *address)
 {
     int fd = socket(address->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error;
 
     if (fd < 0)
         return -errno;
-    *listener = (struct listener){.watch = {.ready = clients_wait, .fd = fd},
-                                  .connections = connections,
-                                  .accepted = accepted,
-                                  .front = front};
-    error = bind_and_listen(listener, address);
-    if (error) {
+    *listener = (struct listener){.watch = {.ready = clients_wait, .fd = fd}, .bound = *address};
+    error = take_address(listener, address);
+    if (error)
         close(fd);
+    else
+        listener->bound_here = true;
+    return error;
+}
+
+static int begin_listening(struct listener *listener)
+{
+    int fd = listener->watch.fd;
+
+    /* The kernel may tell only here that another socket listens on this address. */
+    if (listen(fd, BACKLOG) != 0 || getsockname(fd, &listener->bound.address.any, &listener->bound.size) != 0)
+        return -errno;
+    return loop_watch(listener->connections->loop, &listener->watch, EPOLLIN);
+}
+
+int listener_open(struct listener *listener, struct connection_home *connections,
+                  int (*accepted)(void *front, int fd, const union connection_peer *peer), void *front)
+{
+    int error;
+
+    listener->connections = connections;
+    listener->accepted = accepted;
+    listener->front = front;
+    error = begin_listening(listener);
+    if (error)
         return error;
-    }
     loop_add_deadlines(connections->loop, &listener->pauses, PAUSE_MS, pause_is_over);
     listener->open = true;
     return 0;
@@ -203,10 +219,11 @@ int listener_open(struct listener *listener, struct connection_home *connections
 
 void listener_close(struct listener *listener)
 {
-    if (!listener->open)
-        return;
-    listener->open = false;
-    deadline_clear(&listener->deadline);
-    loop_unwatch(listener->connections->loop, &listener->watch);
-    close(listener->watch.fd);
+    if (listener->open) {
+        deadline_clear(&listener->deadline);
+        loop_unwatch(listener->connections->loop, &listener->watch);
+    }
+    if (listener->bound_here)
+        close(listener->watch.fd);
+    listener->open = listener->bound_here = false;
 }

@@ -27,16 +27,20 @@ struct listener {
     struct deadline_list pauses;
     struct deadline deadline;    /* while paused */
     struct listen_address bound; /* what the kernel chose */
-    bool open, paused, complained;
+    bool bound_here, open, paused, complained;
     int (*accepted)(void *front, int fd, const union connection_peer *peer); /* owns fd if it returns 0 */
     void *front;
 };
 
+/* Takes the address; nobody can connect before listener_open(). Apart from it, because a port below 1024
+ * takes a privilege that the rest of the proxy does not need, and a client that is let in expects to be
+ * served. */
+int listener_bind(struct listener *listener, const struct listen_address *address);
+/* Accepts from now on. If it fails the listener is still bound. */
 int listener_open(struct listener *listener, struct connection_home *connections,
-                  const struct listen_address *address,
                   int (*accepted)(void *front, int fd, const union connection_peer *peer), void *front);
 /* A connection was closed: there may be room again. */
 void listener_resume(struct listener *listener);
-void listener_close(struct listener *listener); /* harmless if it is not open */
+void listener_close(struct listener *listener); /* harmless if it is neither bound nor open */
 
 #endif

@@ -9,6 +9,7 @@
 #include "listener.h"
 #include "log.h"
 #include "origin.h"
+#include "privileges.h"
 #include "proxy_conf.h"
 #include "shutdown.h"
 
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* Descriptors that are not clients: listeners, the loop, logs, queues, and connections to the origin. */
 #define DESCRIPTORS_RESERVED 64u
@@ -109,29 +111,56 @@ static void connection_closed(void *owner)
         listener_resume(&proxy->listeners[i]);
 }
 
-static int listen_at(struct proxy *proxy, int which, const struct listen_address *address,
-                     int (*accepted)(void *, int, const union connection_peer *), void *front)
+static int cannot_listen(const struct listen_address *address, int error)
 {
-    struct listener *listener = &proxy->listeners[which];
     char text[LISTEN_ADDRESS_BYTES], why[160];
-    int error = listener_open(listener, &proxy->connections, address, accepted, front);
 
-    if (!error)
-        return 0;
     listen_address_format(address, text);
-    snprintf(why, sizeof why, "cannot listen on %s: %s", text, strerror(-error));
+    snprintf(why, sizeof why, "cannot listen on %s: %s%s", text, strerror(-error),
+             error == -EACCES ? "; start as root with --user, or grant CAP_NET_BIND_SERVICE" : "");
     return cannot("listener", why);
 }
 
-static int set_up_listeners(struct proxy *proxy, const struct proxy_conf *conf)
+static int bind_listeners(struct proxy *proxy, const struct proxy_conf *conf)
 {
+    int error = listener_bind(&proxy->listeners[LISTENER_HTTP], &conf->http);
+
+    if (error)
+        return cannot_listen(&conf->http, error);
+    if (conf->has_getfile)
+        error = listener_bind(&proxy->listeners[LISTENER_GETFILE], &conf->getfile);
+    return error ? cannot_listen(&conf->getfile, error) : 0;
+}
+
+static int open_listeners(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    int error;
+
     proxy->connections.closed = connection_closed;
     proxy->connections.closed_owner = proxy;
-    if (listen_at(proxy, LISTENER_HTTP, &conf->http, front_http_accept, &proxy->http) != 0)
-        return 1;
-    if (!conf->has_getfile)
-        return 0;
-    return listen_at(proxy, LISTENER_GETFILE, &conf->getfile, front_getfile_accept, &proxy->getfile);
+    error =
+        listener_open(&proxy->listeners[LISTENER_HTTP], &proxy->connections, front_http_accept, &proxy->http);
+    if (error)
+        return cannot_listen(&conf->http, error);
+    if (conf->has_getfile)
+        error = listener_open(&proxy->listeners[LISTENER_GETFILE], &proxy->connections, front_getfile_accept,
+                              &proxy->getfile);
+    return error ? cannot_listen(&conf->getfile, error) : 0;
+}
+
+/* The addresses are bound, and nothing else needs a privilege: queue, pool and access log belong to the user
+ * who has to open them again, and curl, which speaks to strangers, does not even start with more. A proxy
+ * that root runs without --user stays as it was started. */
+static int give_up_privileges(const struct privileges_user *user)
+{
+    char problem[512];
+    int error = user->uid ? privileges_become(user, problem, sizeof problem) : 0;
+
+    if (!error && geteuid() != 0)
+        error = privileges_drop_capabilities(problem, sizeof problem);
+    if (!error)
+        error = privileges_forbid_new(problem, sizeof problem);
+    return error ? cannot("privileges", problem) : 0;
 }
 
 static void tear_down_listeners(struct proxy *proxy)
@@ -168,23 +197,28 @@ static void announce(const struct proxy *proxy, const struct proxy_conf *conf)
     fflush(stdout);
 }
 
-static int serve(struct proxy *proxy, const struct proxy_conf *conf)
+static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struct privileges_user *user)
 {
     int status;
 
+    if ((status = bind_listeners(proxy, conf)) != 0)
+        goto err_listeners;
+    if ((status = give_up_privileges(user)) != 0)
+        goto err_listeners;
     status = proxy_loop_setup(&proxy->loop) == 0 ? 0 : cannot("event loop", strerror(errno));
     if (status)
-        return status;
+        goto err_listeners;
     if ((status = set_up_cache(proxy, conf)) != 0)
         goto err_loop;
     if ((status = set_up_origin(proxy, conf)) != 0)
         goto err_cache;
-    if ((status = exchange_home_create(&proxy->exchanges, &proxy->loop, &proxy->link, proxy->origin)) != 0)
+    if ((status = exchange_home_create(&proxy->exchanges, &proxy->loop, &proxy->link, proxy->origin,
+                                       (unsigned)conf->cache_timeout_ms)) != 0)
         goto err_origin;
     if ((status = set_up_log(proxy, conf)) != 0)
         goto err_exchanges;
     set_up_fronts(proxy, conf);
-    if ((status = set_up_listeners(proxy, conf)) != 0)
+    if ((status = open_listeners(proxy, conf)) != 0)
         goto err_fronts;
     if ((status = set_up_shutdown(proxy)) != 0)
         goto err_fronts;
@@ -206,12 +240,15 @@ err_cache:
     cache_link_teardown(&proxy->link);
 err_loop:
     proxy_loop_teardown(&proxy->loop);
+err_listeners:
+    tear_down_listeners(proxy);
     return status ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
     static struct proxy proxy;
+    struct privileges_user user = {.uid = 0};
     struct proxy_conf conf;
     char problem[PROXY_CONF_PROBLEM_BYTES];
 
@@ -229,6 +266,10 @@ int main(int argc, char **argv)
     case PROXY_CONF_RUN:
         break;
     }
+    if (conf.user && privileges_find(&user, conf.user, problem, sizeof problem) != 0) {
+        fprintf(stderr, "proxy_client: %s (see --help)\n", problem);
+        return 2;
+    }
     shutdown_block_signals();
-    return serve(&proxy, &conf);
+    return serve(&proxy, &conf, &user);
 }

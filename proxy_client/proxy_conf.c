@@ -1,5 +1,6 @@
 #include "proxy_conf.h"
 
+#include "exchange.h"
 #include "larder.h"
 #include "log.h"
 #include "origin_url.h"
@@ -37,11 +38,17 @@ static const struct option_row rows[] = {
      LARDER_MIN_SEGMENT_BYTES, LARDER_MAX_SEGMENT_BYTES},
     {"access-log", "FILE|-", "one line a request; - is standard output", OPTION_TEXT, FIELD(access_log), 0,
      0},
+    {"user", "NAME[:GROUP]", "started as root: bind the addresses, then become this user", OPTION_TEXT,
+     FIELD(user), 0, 0},
     {"log-level", "LEVEL", "error, warn, info or debug (info)", OPTION_TEXT, FIELD(log_level), 0, 0},
     {"origin-timeout", "SECONDS", "for the origin's answer, and between bytes (30)", OPTION_SECONDS,
      FIELD(origin_timeout_s), 1, YEAR},
     {"origin-ca", "FILE", "certificates that an https origin is checked against", OPTION_TEXT,
      FIELD(origin_ca), 0, 0},
+    {"cache-timeout", "MILLISECONDS",
+     "for the cache's answer to a lookup; ten times that for a body to get on "
+     "(100)",
+     OPTION_COUNT, FIELD(cache_timeout_ms), 1, 60000},
     {"max-request-body", "SIZE", "larger request bodies are refused (1G)", OPTION_SIZE,
      FIELD(max_request_body), 0, INT64_MAX},
     {"max-connections", "N", "clients at a time (what the descriptor limit allows)", OPTION_COUNT,
@@ -195,6 +202,7 @@ enum proxy_conf_result proxy_conf_parse(struct proxy_conf *conf, int argc, char 
                                 .tenant = "default",
                                 .log_level = "info",
                                 .max_request_body = 1024ull * 1024 * 1024,
+                                .cache_timeout_ms = EXCHANGE_CACHE_TIMEOUT_MS,
                                 .origin_timeout_s = 30,
                                 .header_timeout_s = 10,
                                 .idle_timeout_s = 60,

@@ -9,12 +9,13 @@
 #include <stdio.h>
 
 struct proxy_conf {
-    const char *instance, *tenant, *origin, *origin_ca, *access_log, *log_level;
+    const char *instance, *tenant, *origin, *origin_ca, *access_log, *log_level, *user;
     struct listen_address http, getfile;
     bool has_http, has_getfile;
     uint64_t segments, segment_bytes; /* 0: the library's default */
     uint64_t max_request_body;
     uint64_t max_connections; /* 0: what the descriptors allow */
+    uint64_t cache_timeout_ms;
     uint64_t origin_timeout_s, header_timeout_s, idle_timeout_s, body_timeout_s;
 };
 

@@ -1,32 +1,50 @@
 #!/usr/bin/env bash
-# One cache, several proxies, one origin: what one proxy fetched, the others serve from the shared cache.
+# One cache, several proxies, one origin: what one proxy fetched, the others serve from the shared cache. With
+# --crash or --kills: what becomes of the others when proxies and cache are killed (tests/support/larder_storm.c).
 set -euo pipefail
 export LC_ALL=C
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 
-proxies=3
+proxies=
 origin=
-first_port=8081
-memory=256M
+first_port=
+memory=
 once=
+storm=           # are proxies to be killed?
+storm_options=() # for larder_storm
+readonly default_proxies=3 default_port=8081 default_memory=256M
 readonly getfile_step=1000 # the GETFILE port of a proxy is its HTTP port plus this
 readonly start_seconds=15 stop_seconds=15
 
 usage() {
     cat <<END
 usage: multi_proxy.sh [--proxies N] [--origin URL] [--port FIRST] [--memory SIZE] [--once]
+       multi_proxy.sh --crash SECONDS | --kills N [--proxies N] [--seed S] [--rate N] [--keep-cache] [--no-quiet]
+                      [--memory SIZE]
 
 Installs what is missing, builds, starts one cache and N proxies over an origin, fetches each file through the
 first proxy and then through the others, prints the cache's statistics and goes on serving until Ctrl-C.
 
-  --proxies N     how many proxies, 1 to 64 (default $proxies)
+  --proxies N     how many proxies, 1 to 64 (default $default_proxies)
   --origin URL    http:// or https:// origin to stand in front of; its page / is fetched
                   (default: an origin of its own with a folder of example files)
-  --port FIRST    HTTP on FIRST, FIRST+1, ...; GETFILE $getfile_step above (default $first_port);
+  --port FIRST    HTTP on FIRST, FIRST+1, ...; GETFILE $getfile_step above (default $default_port);
                   0: any free ports
-  --memory SIZE   memory of the cache, such as 512M or 4G (default $memory)
+  --memory SIZE   memory of the cache, such as 512M or 4G (default $default_memory)
   --once          end after the demonstration; exit 0 only if what it showed was right
   --help          this text
+
+The second form is the stress test: it kills (SIGKILL), freezes and terminates proxies at random under a load whose
+answers are checked byte for byte, starts them anew, now and then kills the cache, and prints what became of the
+others. Exit 0 only if no byte was wrong, no answer of an unharmed proxy broken, and nothing leaked.
+
+  --crash SECONDS how long; a quiet run of the same length comes first, to compare latencies with
+  --kills N       until N proxies (or a few more) have been killed, instead
+  --proxies N     2 to 64 (default 4); a quarter of them, at least one, is left alone
+  --seed S        repeats the random choices of an earlier run
+  --rate N        proxies killed a second (default 20)
+  --keep-cache    never kill the cache
+  --no-quiet      no quiet run
 
 LARDER_BIN=DIR in the environment: use the executables there; install and build nothing.
 END
@@ -56,12 +74,13 @@ parse_options() {
         shift
         case $option in
         --once) once=yes && continue ;;
+        --keep-cache | --no-quiet) storm_options+=("$option") && continue ;;
         -h | --help) usage && exit 0 ;;
-        --proxies=* | --origin=* | --port=* | --memory=*)
+        --proxies=* | --origin=* | --port=* | --memory=* | --crash=* | --kills=* | --seed=* | --rate=*)
             value=${option#*=}
             option=${option%%=*}
             ;;
-        --proxies | --origin | --port | --memory)
+        --proxies | --origin | --port | --memory | --crash | --kills | --seed | --rate)
             [[ $# -gt 0 ]] || refuse "$option needs a value"
             value=$1
             shift
@@ -73,11 +92,28 @@ parse_options() {
         --origin) origin=$value ;;
         --port) first_port=$value ;;
         --memory) memory=$value ;;
+        --crash | --kills)
+            storm=yes
+            storm_options+=("$option" "$value")
+            ;;
+        --seed | --rate) storm_options+=("$option" "$value") ;;
         esac
     done
 }
 
+# The stress test checks the values itself.
+check_storm_options() {
+    [[ -z $origin && -z $first_port && -z $once ]] ||
+        refuse "--origin, --port and --once do not go with --crash and --kills"
+    [[ -z $proxies ]] || storm_options+=(--proxies "$proxies")
+    [[ -z $memory ]] || storm_options+=(--memory "$memory")
+}
+
 check_options() {
+    [[ ${#storm_options[@]} -eq 0 ]] || refuse "${storm_options[0]} goes with --crash or --kills"
+    proxies=${proxies:-$default_proxies}
+    first_port=${first_port:-$default_port}
+    memory=${memory:-$default_memory}
     is_number "$proxies" 1 64 || refuse "--proxies wants a number from 1 to 64, not '$proxies'"
     is_number "$first_port" 0 65535 || refuse "--port wants a port number, not '$first_port'"
     proxies=$((10#$proxies))
@@ -91,7 +127,7 @@ check_options() {
 
 # ---- build ---------------------------------------------------------------------------------------
 
-prepare_executables() {
+prepare_executables() { # prepare_executables TARGET...: besides those that every run needs
     if [[ -n ${LARDER_BIN:-} ]]; then
         bin=$LARDER_BIN
         return
@@ -100,7 +136,7 @@ prepare_executables() {
     "$root"/scripts/setup.sh run
     say "Building in $root/build ..."
     (cd "$root" && cmake --preset release &&
-        cmake --build --preset release --target cache_server proxy_client cache_ctl larder_origin) \
+        cmake --build --preset release --target cache_server proxy_client cache_ctl larder_origin "$@") \
         >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2 && fail "the build failed (above)"; }
 }
 
@@ -439,11 +475,27 @@ serve() {
     fail "every process has ended"
 }
 
+make_work() {
+    work=$(mktemp -d "${TMPDIR:-/tmp}/larder-demo.XXXXXX")
+}
+
+# It starts, stops and cleans up everything itself, and takes this script's place.
+run_storm() {
+    check_storm_options
+    make_work
+    trap 'rm -rf "$work"' EXIT
+    prepare_executables larder_storm
+    rm -rf "$work"
+    [[ -x $bin/larder_storm ]] || fail "there is no $bin/larder_storm"
+    LARDER_BIN=$bin exec "$bin/larder_storm" "${storm_options[@]}"
+}
+
 main() {
     parse_options "$@"
+    [[ -z $storm ]] || run_storm
     check_options
     instance=demo-$$-$RANDOM
-    work=$(mktemp -d "${TMPDIR:-/tmp}/larder-demo.XXXXXX")
+    make_work
     trap clean_up EXIT
     trap 'interrupted 130' INT
     trap 'interrupted 143' TERM

@@ -5,11 +5,12 @@ export LC_ALL=C
 
 usage() {
     cat <<'END'
-usage: setup.sh [run|test|ci|bench]
+usage: setup.sh [run|test|ci|bench|fuzz]
   run    what building and scripts/multi_proxy.sh need (default)
   test   what scripts/test.sh needs besides
-  ci     what .ci/run needs besides: formatter and linters
+  ci     what .ci/run needs besides: formatter, linters and the fuzz group
   bench  what bench/run.sh needs besides: nginx and wrk
+  fuzz   what scripts/fuzz.sh needs besides: clang with libFuzzer
 END
 }
 
@@ -17,20 +18,22 @@ END
 # node-llhttp is where Debian 12 keeps the sources of llhttp.
 run_packages=(
     build-essential cmake ninja-build pkgconf "libllhttp-dev|node-llhttp"
-    "libcurl4-openssl-dev|libcurl4-gnutls-dev" libsodium-dev libjansson-dev uthash-dev check libssl-dev
-    ca-certificates curl jq
+    "libcurl4-openssl-dev|libcurl4-gnutls-dev" libsodium-dev libjansson-dev libseccomp-dev libcap-ng-dev
+    uthash-dev check libssl-dev ca-certificates curl jq
 )
-test_packages=(openssl procps)
+test_packages=(openssl procps iproute2)
 ci_packages=(git clang-format clang-tidy shellcheck)
 bench_packages=("nginx-light|nginx" wrk)
+fuzz_packages=(clang "libclang-rt-dev|libclang-rt-14-dev" llvm)
 
 wanted_packages() {
     printf '%s\n' "${run_packages[@]}"
     case $1 in
     run) ;;
     test) printf '%s\n' "${test_packages[@]}" ;;
-    ci) printf '%s\n' "${test_packages[@]}" "${ci_packages[@]}" ;;
+    ci) printf '%s\n' "${test_packages[@]}" "${ci_packages[@]}" "${fuzz_packages[@]}" ;;
     bench) printf '%s\n' "${bench_packages[@]}" ;;
+    fuzz) printf '%s\n' "${fuzz_packages[@]}" ;;
     esac
 }
 
@@ -97,7 +100,7 @@ install() {
 main() {
     local group=${1:-run} missing
     case $group in
-    run | test | ci | bench) ;;
+    run | test | ci | bench | fuzz) ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
     esac

@@ -276,7 +276,7 @@ static void register_asker(struct liar *asker)
     *asker = (struct liar){.registration = 0};
     ck_assert_int_eq(endpoint_create(&asker->endpoint, story.instance, &askers), 0);
     ck_assert_int_eq(endpoint_reach(&asker->endpoint), ENDPOINT_REACHED);
-    ck_assert_int_eq(endpoint_hello(&asker->endpoint, WIRE_ROLE_ADMIN, "news"), 0);
+    ck_assert_int_eq(endpoint_hello(&asker->endpoint, WIRE_ROLE_ADMIN, "news", 0), 0);
     ck_assert(liar_receive(asker, &message, TEST_DEADLINE_MS));
     ck_assert_uint_eq(message.header.type, WIRE_WELCOME);
     asker->registration = message.wire_welcome.registration;
@@ -595,7 +595,7 @@ START_TEST(log_that_nobody_reads)
     close(saved);
     for (int i = 0; i < 100; i++) {
         liar_appear(&liar, &story);
-        endpoint_hello(&liar.endpoint, WIRE_ROLE_PROXY, "no tenant of this name"); /* logged as refused */
+        endpoint_hello(&liar.endpoint, WIRE_ROLE_PROXY, "no tenant of this name", 0); /* logged as refused */
         ck_assert_msg(story_answers(&story), "silent after %d lines", i);
         liar_end(&liar, false);
     }

@@ -7,17 +7,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define ROWS_MAX      512
-#define INSTANCES_MAX 512
+#define ROWS_MAX         512
+/* Peers that a test does nothing with are silent for longer than proxies that run. */
+#define STORY_STALL_TIME "60"
+#define STORY_ARGUMENTS  7 /* before those of the test */
+#define INSTANCES_MAX    512
 
 /* Instances that were begun and have not ended, shared with the processes that tests run in. */
 static char (*begun)[TEST_INSTANCE_BYTES];
@@ -78,20 +83,32 @@ void story_begin(struct story *story, const char *name)
     story->before = test_footprint(story->instance);
 }
 
-void story_start_cache(struct story *story, const char *const arguments[])
+void story_start_program(struct story *story, const char *program, const char *const arguments[])
 {
-    char *argv[16] = {(char[]){"cache_server"}, (char[]){"--instance"}, story->instance,
-                      (char[]){"--log-level"}, (char[]){"error"}};
+    char name[64];
+    char *argv[20] = {name,
+                      (char[]){"--instance"},
+                      story->instance,
+                      (char[]){"--log-level"},
+                      (char[]){"error"},
+                      (char[]){"--stall-time"},
+                      (char[]){STORY_STALL_TIME}};
     char line[256];
 
+    snprintf(name, sizeof(name), "%s", program);
     for (int i = 0; arguments && arguments[i]; i++)
-        argv[5 + i] = strdup(arguments[i]);
+        argv[STORY_ARGUMENTS + i] = strdup(arguments[i]);
     ck_assert_int_eq(test_child_start(&story->cache, argv), 0);
-    for (int i = 5; argv[i]; i++)
+    for (int i = STORY_ARGUMENTS; argv[i]; i++)
         free(argv[i]);
     ck_assert(test_child_line(&story->cache, line, sizeof(line), TEST_DEADLINE_MS));
     ck_assert_str_eq(line, "ready");
     story->runs = true;
+}
+
+void story_start_cache(struct story *story, const char *const arguments[])
+{
+    story_start_program(story, "cache_server", arguments);
 }
 
 void story_kill_cache(struct story *story)
@@ -127,6 +144,102 @@ void story_end(struct story *story)
     note_ended(story->instance);
 }
 
+/* Calls `each` with every number that it has open. How many, or -1. */
+static int list_descriptors(const struct story *story, void (*each)(void *context, unsigned number),
+                            void *context)
+{
+    char path[64];
+    int count = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)story->cache.pid);
+    DIR *directory = opendir(path);
+    if (!directory)
+        return -1;
+    for (const struct dirent *entry; (entry = readdir(directory));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        if (each)
+            each(context, (unsigned)strtoul(entry->d_name, NULL, 10));
+        count++;
+    }
+    closedir(directory);
+    return count;
+}
+
+int story_descriptors(const struct story *story)
+{
+    return list_descriptors(story, NULL, NULL);
+}
+
+uint64_t story_resident(const struct story *story)
+{
+    char path[64];
+    unsigned long long pages = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/statm", (int)story->cache.pid);
+    FILE *file = fopen(path, "re");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%*u %llu", &pages), 1);
+    fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+struct held {
+    const struct story *story;
+    int count;
+};
+
+static bool holds_so_many(void *context)
+{
+    const struct held *held = context;
+
+    return story_descriptors(held->story) == held->count;
+}
+
+void story_await_descriptors(const struct story *story, int count)
+{
+    struct held held = {story, count};
+
+    ck_assert_msg(test_wait_until(holds_so_many, &held, TEST_DEADLINE_MS),
+                  "the cache holds %d descriptors, not %d", story_descriptors(story), count);
+}
+
+enum { NUMBERS = 4096 };
+
+static void note_number(void *context, unsigned number)
+{
+    bool *used = context;
+
+    if (number < NUMBERS)
+        used[number] = true;
+}
+
+/* The limit is one of numbers, and there are free ones between those in use. */
+void story_leave_descriptors(const struct story *story, uint32_t free)
+{
+    bool used[NUMBERS] = {false};
+    struct rlimit limit;
+    uint32_t most = 0;
+
+    ck_assert_int_gt(list_descriptors(story, note_number, used), 0);
+    for (uint32_t found = 0; most < NUMBERS; most++) {
+        if (!used[most] && found++ == free)
+            break;
+    }
+    ck_assert_int_eq(prlimit(story->cache.pid, RLIMIT_NOFILE, NULL, &limit), 0);
+    limit.rlim_cur = free == UINT32_MAX ? limit.rlim_max : most;
+    ck_assert_int_eq(prlimit(story->cache.pid, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+void freeze_process(pid_t pid)
+{
+    int status;
+
+    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+    ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+    ck_assert(WIFSTOPPED(status));
+}
+
 /* ---- asking the cache --------------------------------------------------------------------------------- */
 
 static const struct pool_shape asker_shape = {.segments = 1, .segment_bytes = 65536, .ring_entries = 16};
@@ -148,18 +261,25 @@ static void expect(struct liar *liar, enum wire_type type, union wire_message *m
                                                        : "");
 }
 
-static void say_hello(struct liar *liar, enum wire_role role, const char *tenant)
+size_t liar_hello(const struct liar *liar, const char *tenant, union wire_message *message)
 {
-    union wire_message message;
-    size_t length = wire_prepare(&message, WIRE_HELLO, liar->endpoint.token);
-    struct wire_hello *hello = &message.wire_hello;
+    size_t length = wire_prepare(message, WIRE_HELLO, liar->endpoint.token);
+    struct wire_hello *hello = &message->wire_hello;
 
     hello->secret = liar->endpoint.secret;
-    hello->role = role;
     hello->segments = liar->endpoint.pool.shape.segments;
     hello->segment_bytes = liar->endpoint.pool.shape.segment_bytes;
     hello->ring_entries = liar->endpoint.pool.shape.ring_entries;
     snprintf(hello->tenant, sizeof(hello->tenant), "%s", tenant);
+    return length;
+}
+
+static void say_hello(struct liar *liar, enum wire_role role, const char *tenant)
+{
+    union wire_message message;
+    size_t length = liar_hello(liar, tenant, &message);
+
+    message.wire_hello.role = role;
     liar_send(liar, &message, length);
     expect(liar, WIRE_WELCOME, &message);
     liar->registration = message.wire_welcome.registration;
@@ -183,18 +303,44 @@ static uint32_t ask_for_rows(struct liar *asker, struct wire_row *rows, int most
     return message.wire_stats_rows.next_cursor;
 }
 
-int story_rows(const struct story *story, struct wire_row *rows, int most)
+void asker_open(struct liar *asker, const struct story *story)
 {
-    struct liar asker;
+    asker_appear(asker, story);
+    say_hello(asker, WIRE_ROLE_ADMIN, NAMES_DEFAULT);
+}
+
+int asker_rows(struct liar *asker, struct wire_row *rows, int most)
+{
     uint32_t cursor = 0;
     int count = 0;
 
-    asker_appear(&asker, story);
-    say_hello(&asker, WIRE_ROLE_ADMIN, NAMES_DEFAULT);
     do
-        cursor = ask_for_rows(&asker, rows, most, &count, cursor);
+        cursor = ask_for_rows(asker, rows, most, &count, cursor);
     while (cursor != 0);
-    liar_end(&asker, true);
+    return count;
+}
+
+struct wire_row asker_numbers(struct liar *asker)
+{
+    static struct wire_row rows[ROWS_MAX];
+
+    ck_assert_int_ge(asker_rows(asker, rows, ROWS_MAX), 1);
+    ck_assert_uint_eq(rows[0].kind, WIRE_ROW_CACHE);
+    return rows[0];
+}
+
+void asker_close(struct liar *asker)
+{
+    liar_end(asker, true);
+}
+
+int story_rows(const struct story *story, struct wire_row *rows, int most)
+{
+    struct liar asker;
+
+    asker_open(&asker, story);
+    int count = asker_rows(&asker, rows, most);
+    asker_close(&asker);
     return count;
 }
 
@@ -254,6 +400,67 @@ void story_await_counter(const struct story *story, enum counter counter, uint64
 void story_await_gauge(const struct story *story, enum gauge gauge, uint64_t value)
 {
     await_value(story, COUNTER_COUNT + (int)gauge, value);
+}
+
+static bool is_summed(int place)
+{
+    unsigned both = COUNTER_SCOPE_CACHE | COUNTER_SCOPE_TENANT;
+
+    /* The index belongs to nobody, all tenants may use all of the memory, and admin clients have no tenant.
+     */
+    return (counter_infos[place].scopes & both) == both && place != COUNTER_COUNT + GAUGE_bytes_used &&
+           place != COUNTER_COUNT + GAUGE_bytes_allowed && place != COUNTER_faults_caught;
+}
+
+void story_adds_up(const struct story *story)
+{
+    static struct wire_row rows[ROWS_MAX];
+    int count = story_rows(story, rows, ROWS_MAX);
+
+    for (int place = 0; place < COUNTER_COUNT + GAUGE_COUNT; place++) {
+        uint64_t sum = 0;
+
+        if (!is_summed(place))
+            continue;
+        for (int i = 1; i < count; i++)
+            sum += rows[i].kind == WIRE_ROW_TENANT ? rows[i].values[place] : 0;
+        ck_assert_msg(sum == rows[0].values[place], "%s: the cache says %llu, its tenants together %llu",
+                      counter_infos[place].name, (unsigned long long)rows[0].values[place],
+                      (unsigned long long)sum);
+    }
+}
+
+struct settling {
+    const struct story *story;
+    uint64_t proxies;
+    struct wire_row row;
+};
+
+static bool is_settled(void *context)
+{
+    struct settling *settling = context;
+    const struct wire_row *row = &settling->row;
+
+    settling->row = story_numbers(settling->story);
+    return gauge_of(row, GAUGE_proxies) == settling->proxies && gauge_of(row, GAUGE_pins) == 0 &&
+           gauge_of(row, GAUGE_leases) == 0 && gauge_of(row, GAUGE_bytes_held) == 0 &&
+           gauge_of(row, GAUGE_stalled) == 0 &&
+           gauge_of(row, GAUGE_pools) <= settling->proxies + 1; /* the asker's */
+}
+
+void story_is_settled(const struct story *story, uint64_t proxies)
+{
+    struct settling settling = {story, proxies, {0}};
+
+    ck_assert_msg(
+        test_wait_until(is_settled, &settling, TEST_DEADLINE_MS),
+        "not settled: %llu proxies, %llu pins, %llu leases, %llu bytes held, %llu stalled, %llu pools",
+        (unsigned long long)gauge_of(&settling.row, GAUGE_proxies),
+        (unsigned long long)gauge_of(&settling.row, GAUGE_pins),
+        (unsigned long long)gauge_of(&settling.row, GAUGE_leases),
+        (unsigned long long)gauge_of(&settling.row, GAUGE_bytes_held),
+        (unsigned long long)gauge_of(&settling.row, GAUGE_stalled),
+        (unsigned long long)gauge_of(&settling.row, GAUGE_pools));
 }
 
 bool story_answers(const struct story *story)
@@ -488,7 +695,7 @@ void peer_is_served(struct peer *peer)
 
 static const struct pool_shape liar_shape = {.segments = 8, .segment_bytes = 4096, .ring_entries = 16};
 
-static void appear_with(struct liar *liar, const struct story *story, const struct pool_shape *shape)
+void liar_appear_with(struct liar *liar, const struct story *story, const struct pool_shape *shape)
 {
     *liar = (struct liar){.registration = 0};
     ck_assert_msg(endpoint_create(&liar->endpoint, story->instance, shape) == 0, "%s",
@@ -498,14 +705,34 @@ static void appear_with(struct liar *liar, const struct story *story, const stru
 
 void liar_appear(struct liar *liar, const struct story *story)
 {
-    appear_with(liar, story, &liar_shape);
+    liar_appear_with(liar, story, &liar_shape);
 }
 
 void liar_register_with(struct liar *liar, const struct story *story, const char *tenant,
                         const struct pool_shape *shape)
 {
-    appear_with(liar, story, shape);
+    liar_appear_with(liar, story, shape);
     say_hello(liar, WIRE_ROLE_PROXY, tenant);
+}
+
+void liar_say_hello(struct liar *liar, const char *tenant)
+{
+    say_hello(liar, WIRE_ROLE_PROXY, tenant);
+}
+
+uint64_t liar_finds_token(const struct liar *liar, const struct story *story)
+{
+    DIR *directory = opendir("/dev/shm");
+    const struct dirent *entry;
+    uint64_t token = 0, found;
+
+    ck_assert_ptr_nonnull(directory);
+    while ((entry = readdir(directory))) {
+        if (names_peer_parse(entry->d_name, story->instance, &found) && found != liar->endpoint.token)
+            token = found;
+    }
+    closedir(directory);
+    return token;
 }
 
 void liar_register(struct liar *liar, const struct story *story, const char *tenant)
@@ -526,14 +753,27 @@ void liar_end(struct liar *liar, bool bye)
     endpoint_destroy(&liar->endpoint);
 }
 
+/* In the kernel's line of senders: where others stand in it, there is never room for one who only looks. */
+static int send_in_line(mqd_t queue, const void *bytes, size_t length)
+{
+    struct mq_attr waiting = {.mq_flags = 0}, before;
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += TEST_DEADLINE_MS / 1000;
+    ck_assert_int_eq(mq_setattr(queue, &waiting, &before), 0);
+    int error = mq_timedsend(queue, bytes, length, 0, &until) == 0 ? 0 : -errno;
+    ck_assert_int_eq(mq_setattr(queue, &before, NULL), 0);
+    return error;
+}
+
 void liar_send(struct liar *liar, const void *bytes, size_t length)
 {
-    struct pollfd room = {.fd = liar->endpoint.command, .events = POLLOUT};
-    int error;
+    int error = mq_send_message(liar->endpoint.command, bytes, length);
 
-    while ((error = mq_send_message(liar->endpoint.command, bytes, length)) == -EAGAIN)
-        ck_assert_msg(poll(&room, 1, TEST_DEADLINE_MS) == 1, "the cache does not read its queue");
-    ck_assert_int_eq(error, 0);
+    if (error == -EAGAIN)
+        error = send_in_line(liar->endpoint.command, bytes, length);
+    ck_assert_msg(error == 0, "the cache does not read its queue: %s", strerror(-error));
 }
 
 bool liar_receive(struct liar *liar, union wire_message *message, int deadline_ms)
@@ -597,8 +837,14 @@ static bool completion_is_there(void *context)
 struct wire_completion liar_completion(struct liar *liar)
 {
     struct taking taking = {.liar = liar};
+    bool there = false;
 
-    ck_assert_msg(test_wait_until(completion_is_there, &taking, TEST_DEADLINE_MS), "no completion");
+    for (int i = 0; !there && i < 2000; i++) { /* most come at once */
+        there = completion_is_there(&taking);
+        if (!there)
+            sched_yield();
+    }
+    ck_assert_msg(there || test_wait_until(completion_is_there, &taking, TEST_DEADLINE_MS), "no completion");
     ring_consumed(&liar->endpoint.pool.completions);
     return taking.completion;
 }
@@ -639,6 +885,273 @@ void liar_take_back(struct liar *liar, uint32_t segment)
 
     ck_assert(segment_win_read(pool, segment) || segment_win_write(pool, segment));
     segment_post_write(pool, segment);
+}
+
+/* ---- workers ------------------------------------------------------------------------------------------ */
+
+struct worker_board {
+    struct worker_account accounts[WORKERS_MAX];
+    _Atomic bool enough;
+};
+
+struct worker {
+    struct peer peer;
+    struct worker_account *account;
+    const struct worker_board *board;
+    uint64_t state; /* of its random numbers */
+};
+
+static uint64_t worker_random(struct worker *worker, uint64_t below)
+{
+    worker->state = worker->state * 6364136223846793005u + 1442695040888963407u;
+    return (worker->state >> 33) % below;
+}
+
+static uint64_t size_of_key(uint64_t key)
+{
+    return key % 3 == 0 ? key * 9000 + 17 : key * 100;
+}
+
+/* The event of the one operation under way. A loss is heard before the news of it. */
+static struct larder_event worker_await(struct worker *worker, enum larder_event_kind kind)
+{
+    struct larder_event event;
+
+    do {
+        ck_assert_msg(peer_next(&worker->peer, &event, TEST_DEADLINE_MS), "no answer; %s",
+                      larder_client_problem(worker->peer.client));
+        if (event.kind == LARDER_EVENT_ATTACHED)
+            atomic_fetch_add(&worker->account->attached, 1);
+    } while (event.kind != kind);
+    return event;
+}
+
+/* A segment, once there is a cache; NULL when it is time to go. */
+static struct larder_segment *worker_borrow(struct worker *worker)
+{
+    struct larder_segment *segment;
+    struct larder_event event;
+
+    while (larder_segment_borrow(worker->peer.client, &segment)) {
+        if (atomic_load(&worker->board->enough))
+            return NULL;
+        if (peer_next(&worker->peer, &event, 20) && event.kind == LARDER_EVENT_ATTACHED)
+            atomic_fetch_add(&worker->account->attached, 1);
+    }
+    return segment;
+}
+
+static void worker_note(struct worker *worker, enum larder_status status, bool found)
+{
+    if (status == LARDER_OK || status == LARDER_HIT) {
+        atomic_fetch_add(&worker->account->hits, found);
+        atomic_fetch_add(&worker->account->served, 1);
+    } else if (status != LARDER_LOST && status != LARDER_MISS) {
+        ck_assert_int_ne(status, LARDER_BAD);
+        atomic_fetch_add(&worker->account->refused, 1);
+    }
+}
+
+static enum larder_status worker_read(struct worker *worker, uint64_t key, uint64_t handle, uint64_t offset)
+{
+    while (offset < size_of_key(key)) {
+        struct larder_segment *segment = worker_borrow(worker);
+        if (!segment)
+            return LARDER_LOST;
+        if (larder_read(worker->peer.client, handle, offset, &segment, PEER_SEGMENT_BYTES, NULL)) {
+            larder_segment_return(worker->peer.client, &segment); /* the handle is an earlier cache's */
+            return LARDER_LOST;
+        }
+        struct larder_event event = worker_await(worker, LARDER_EVENT_READ);
+        if (event.status == LARDER_OK)
+            ck_assert_msg(event.length > 0 && is_pattern(event.segment->data, key, offset, event.length),
+                          "wrong bytes of key %llu", (unsigned long long)key);
+        offset += event.length;
+        larder_segment_return(worker->peer.client, &event.segment);
+        if (event.status != LARDER_OK)
+            return event.status;
+    }
+    larder_release(worker->peer.client, handle);
+    return LARDER_HIT;
+}
+
+static enum larder_status worker_pass(struct worker *worker, struct larder_segment **segment, int error,
+                                      enum larder_event_kind kind)
+{
+    if (error) {
+        larder_segment_return(worker->peer.client, segment);
+        return LARDER_LOST;
+    }
+    struct larder_event event = worker_await(worker, kind);
+    larder_segment_return(worker->peer.client, &event.segment);
+    return event.status;
+}
+
+static enum larder_status worker_append(struct worker *worker, uint64_t key, uint64_t lease)
+{
+    uint64_t size = size_of_key(key);
+
+    for (uint64_t offset = 0; offset < size;) {
+        uint64_t length = size - offset < PEER_SEGMENT_BYTES ? size - offset : PEER_SEGMENT_BYTES;
+        struct larder_segment *segment = worker_borrow(worker);
+        if (!segment)
+            return LARDER_LOST;
+        fill_pattern(segment->data, key, offset, length);
+        int error = larder_fill_data(worker->peer.client, lease, offset, &segment, (uint32_t)length, NULL);
+        enum larder_status status = worker_pass(worker, &segment, error, LARDER_EVENT_FILL_DATA);
+        if (status != LARDER_OK)
+            return status;
+        offset += length;
+    }
+    if (size == 0) /* whole with its beginning */
+        return LARDER_OK;
+    return larder_fill_end(worker->peer.client, lease, size, NULL)
+               ? LARDER_LOST
+               : worker_await(worker, LARDER_EVENT_FILL_END).status;
+}
+
+static enum larder_status worker_fill(struct worker *worker, uint64_t key, const char *name, uint64_t lease)
+{
+    struct larder_segment *segment = worker_borrow(worker);
+    struct larder_fill fill = {
+        .lease = lease,
+        .key_length = (uint32_t)strlen(name),
+        .object_size = size_of_key(key),
+        .fresh_until = soon_ms(3600000),
+        .keep_until = soon_ms(3600000),
+    };
+
+    if (!segment)
+        return LARDER_LOST;
+    memcpy(segment->data, name, strlen(name));
+    int error = larder_fill_begin(worker->peer.client, &fill, &segment, NULL);
+    enum larder_status status = worker_pass(worker, &segment, error, LARDER_EVENT_FILL_BEGIN);
+    return status == LARDER_OK ? worker_append(worker, key, lease) : status;
+}
+
+static void worker_round(struct worker *worker)
+{
+    uint64_t key = worker_random(worker, WORKER_KEYS);
+    struct larder_segment *segment = worker_borrow(worker);
+    char name[32];
+
+    if (!segment)
+        return;
+    snprintf(name, sizeof(name), "worker-key-%llu", (unsigned long long)key);
+    memcpy(segment->data, name, strlen(name));
+    if (larder_lookup(worker->peer.client, &segment, (uint32_t)strlen(name), LARDER_LOOKUP_LEASE, NULL)) {
+        larder_segment_return(worker->peer.client, &segment);
+        return;
+    }
+    struct larder_event event = worker_await(worker, LARDER_EVENT_LOOKUP);
+    enum larder_status status = event.status;
+    if (status == LARDER_HIT) {
+        ck_assert_uint_eq(event.object_size, size_of_key(key));
+        ck_assert(is_pattern(event.segment->data, key, 0, event.length));
+    }
+    larder_segment_return(worker->peer.client, &event.segment);
+    if (status == LARDER_HIT && event.handle)
+        status = worker_read(worker, key, event.handle, event.length);
+    else if (status == LARDER_MISS && event.lease)
+        status = worker_fill(worker, key, name, event.lease);
+    worker_note(worker, status, event.status == LARDER_HIT);
+    if (worker_random(worker, 50) == 0) { /* so that there is always something to fill */
+        segment = worker_borrow(worker);
+        if (!segment)
+            return;
+        memcpy(segment->data, name, strlen(name));
+        int error = larder_remove(worker->peer.client, &segment, (uint32_t)strlen(name), NULL);
+        worker_pass(worker, &segment, error, LARDER_EVENT_REMOVE);
+    }
+}
+
+struct worker_start {
+    const struct story *story;
+    struct worker_board *board;
+    int number;
+};
+
+static void work(void *context)
+{
+    const struct worker_start *start = context;
+    struct worker worker = {
+        .account = &start->board->accounts[start->number],
+        .board = start->board,
+        .state = (uint64_t)start->number + 1,
+    };
+    struct larder_options options = {start->story->instance, "work", PEER_SEGMENTS, PEER_SEGMENT_BYTES};
+    char problem[512];
+
+    ck_assert_msg(larder_client_create(&worker.peer.client, &options, problem, sizeof(problem)) == 0, "%s",
+                  problem);
+    while (!atomic_load(&start->board->enough))
+        worker_round(&worker);
+    larder_client_destroy(&worker.peer.client);
+}
+
+struct worker_account *workers_account(const struct workers *workers, int worker)
+{
+    return &workers->board->accounts[worker];
+}
+
+void workers_start(struct workers *workers, const struct story *story, int count)
+{
+    ck_assert_int_le(count, WORKERS_MAX);
+    *workers = (struct workers){.count = count};
+    workers->board =
+        mmap(NULL, sizeof(*workers->board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(workers->board, MAP_FAILED);
+    for (int i = 0; i < count; i++) {
+        struct worker_start start = {story, workers->board, i};
+        workers->pids[i] = start_child(work, &start);
+    }
+    workers_await_attached(workers, 1);
+}
+
+struct progress {
+    const struct workers *workers;
+    uint64_t wanted[WORKERS_MAX];
+    bool attached;
+};
+
+static bool all_have_come_so_far(void *context)
+{
+    const struct progress *progress = context;
+
+    for (int i = 0; i < progress->workers->count; i++) {
+        const struct worker_account *account = workers_account(progress->workers, i);
+        if (atomic_load(progress->attached ? &account->attached : &account->served) < progress->wanted[i])
+            return false;
+    }
+    return true;
+}
+
+void workers_go_on(const struct workers *workers, uint64_t rounds)
+{
+    struct progress progress = {.workers = workers};
+
+    for (int i = 0; i < workers->count; i++)
+        progress.wanted[i] = atomic_load(&workers_account(workers, i)->served) + rounds;
+    ck_assert_msg(test_wait_until(all_have_come_so_far, &progress, 2 * TEST_DEADLINE_MS),
+                  "a worker is not served");
+}
+
+void workers_await_attached(const struct workers *workers, uint64_t times)
+{
+    struct progress progress = {.workers = workers, .attached = true};
+
+    for (int i = 0; i < workers->count; i++)
+        progress.wanted[i] = times;
+    ck_assert_msg(test_wait_until(all_have_come_so_far, &progress, TEST_DEADLINE_MS),
+                  "a worker does not get registered");
+}
+
+void workers_stop(struct workers *workers)
+{
+    atomic_store(&workers->board->enough, true);
+    for (int i = 0; i < workers->count; i++)
+        ck_assert_int_eq(end_child(workers->pids[i], 0), 0);
+    munmap(workers->board, sizeof(*workers->board));
 }
 
 /* ---- program ------------------------------------------------------------------------------------------ */

@@ -3,6 +3,7 @@
  *     story    one instance: its cache is started, killed, asked for its numbers, and leaves nothing
  *     peer     an honest client through larder.h, one operation at a time
  *     liar     a registration made by hand, which may say and write what it likes
+ *     workers  processes of their own that store and check without end, whatever happens to the cache
  *
  * All of it asserts by itself, so that a test reads as what happens. A test runs in a process (and process
  * group) of its own; what a failed one leaves is removed by crash_main(), so that it cannot disturb others.
@@ -39,21 +40,37 @@ struct story {
 };
 
 void story_begin(struct story *story, const char *name);
-/* `arguments`: up to six more for cache_server, ended with NULL; may be NULL itself. Returns when it is
- * ready. */
+/* `arguments`: up to twelve more for cache_server, ended with NULL; may be NULL itself. Nobody counts as
+ * stalled unless they say `--stall-time`. Returns when it is ready. */
 void story_start_cache(struct story *story, const char *const arguments[]);
+/* The same with another program, of those that CMakeLists.txt builds for tests only. */
+void story_start_program(struct story *story, const char *program, const char *const arguments[]);
 void story_kill_cache(struct story *story);
 /* SIGTERM; the cache must end with status 0 and take its queue's name with it. */
 void story_stop_cache(struct story *story);
 /* Stops the cache if it runs; nothing may be left. */
 void story_end(struct story *story);
 bool story_queue_exists(const struct story *story);
+/* Of the cache's process, from /proc. Whoever has just asked for its numbers may still be in them. -1: we may
+ * not look (a process that is not dumpable shows its descriptors to root alone). */
+int story_descriptors(const struct story *story);
+uint64_t story_resident(const struct story *story); /* bytes */
+void story_await_descriptors(const struct story *story, int count);
+/* Leaves it so many that are free; UINT32_MAX lifts the limit. */
+void story_leave_descriptors(const struct story *story, uint32_t free);
+/* SIGSTOP, seen to have worked; kill(SIGCONT) undoes it. For children of the test only. */
+void freeze_process(pid_t pid);
 
 /* The cache's numbers. All rows; returns how many. */
 int story_rows(const struct story *story, struct wire_row *rows, int most);
 struct wire_row story_numbers(const struct story *story); /* the cache's row */
 uint64_t gauge_of(const struct wire_row *row, enum gauge gauge);
 uint64_t story_counter(const struct story *story, enum counter counter);
+/* What is counted for the cache and for each tenant: the tenants' numbers add up to the cache's. */
+void story_adds_up(const struct story *story);
+/* `proxies` are registered, and nothing is held by anybody: no pin, no lease, no pool of somebody who has
+ * gone. Waits for it. */
+void story_is_settled(const struct story *story, uint64_t proxies);
 uint64_t story_gauge(const struct story *story, enum gauge gauge);
 void story_await_counter(const struct story *story, enum counter counter, uint64_t value);
 void story_await_gauge(const struct story *story, enum gauge gauge, uint64_t value);
@@ -107,6 +124,13 @@ struct liar {
 
 /* Queue and pool only; the command queue is reached. */
 void liar_appear(struct liar *liar, const struct story *story);
+void liar_appear_with(struct liar *liar, const struct story *story, const struct pool_shape *shape);
+/* A HELLO as an honest proxy of this endpoint would send it; returns its length. */
+size_t liar_hello(const struct liar *liar, const char *tenant, union wire_message *message);
+/* Registers one that has appeared. */
+void liar_say_hello(struct liar *liar, const char *tenant);
+/* The token of a peer of this instance other than the liar, from /dev/shm; 0: none. */
+uint64_t liar_finds_token(const struct liar *liar, const struct story *story);
 /* And registered. */
 void liar_register(struct liar *liar, const struct story *story, const char *tenant);
 void liar_register_with(struct liar *liar, const struct story *story, const char *tenant,
@@ -131,6 +155,42 @@ struct wire_request liar_request(struct liar *liar, enum wire_op op);
 void liar_hand_over(struct liar *liar, uint32_t segment, const char *bytes);
 /* Takes back what a completion gave, to read or to write. */
 void liar_take_back(struct liar *liar, uint32_t segment);
+
+/* ---- asker -------------------------------------------------------------------------------------------- */
+
+/* story_rows() registers for each question. This one stays: for a cache that can register nobody else. */
+void asker_open(struct liar *asker, const struct story *story);
+int asker_rows(struct liar *asker, struct wire_row *rows, int most);
+struct wire_row asker_numbers(struct liar *asker); /* the cache's row */
+void asker_close(struct liar *asker);
+
+/* ---- workers ------------------------------------------------------------------------------------------ */
+
+#define WORKERS_MAX 32
+#define WORKER_KEYS 24u
+
+/* One worker's account, in shared memory. */
+struct worker_account {
+    _Atomic uint64_t served;   /* rounds in which a whole object was stored or found right */
+    _Atomic uint64_t hits;     /* of them: found */
+    _Atomic uint64_t refused;  /* rounds that the cache ended with a status (no memory, busy, fenced) */
+    _Atomic uint64_t attached; /* how often it has registered */
+};
+struct workers {
+    struct worker_board *board;
+    pid_t pids[WORKERS_MAX];
+    int count;
+};
+/* `count` processes that share one tenant's keys; each checks every byte that it gets. Returns when all have
+ * registered. */
+void workers_start(struct workers *workers, const struct story *story, int count);
+struct worker_account *workers_account(const struct workers *workers, int worker);
+/* Until each has been served so many rounds more. */
+void workers_go_on(const struct workers *workers, uint64_t rounds);
+/* Until each has registered that often. */
+void workers_await_attached(const struct workers *workers, uint64_t times);
+/* Each ends when told to, with status 0: it was never restarted and has seen no wrong byte. */
+void workers_stop(struct workers *workers);
 
 /* ---- program ------------------------------------------------------------------------------------------ */
 

@@ -8,7 +8,7 @@ KILLS=3
 # ---- the proxy first ----
 
 start_origin --max-age 3600
-start_proxy first
+start_proxy first --cache-timeout 100
 get_ok "$DIR/body" "http://${HTTP[first]}/a?size=5000"
 cmp "$DIR/body" <(generated 5000) >&2 || fail "bytes differ without a cache"
 expect_forwarded
@@ -20,7 +20,7 @@ expect_origin .requests 2
 start_cache --memory 256M
 wait_until "the proxy uses the cache that has come" is_hit first "/a?size=5000"
 expect_cache .cache.proxies 1
-start_proxy second
+start_proxy second --cache-timeout 100
 await_proxies 2
 wait_until "the second proxy finds what the first has stored" is_hit second "/a?size=5000"
 

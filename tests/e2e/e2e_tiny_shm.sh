@@ -36,6 +36,39 @@ expect_match "its message" "$(cat "$DIR/ctl.err")" '/dev/shm'
 get_ok "$DIR/body" "http://${HTTP[small]}/x?size=100000"
 expect_hit
 rm /dev/shm/other
+
+# The proxy has to make a new pool when the cache comes back, and somebody else has taken the room meanwhile: it
+# says so, serves from the origin, and registers when there is room again.
+take_all_room() { # whatever becomes free, at once
+    while [[ ! -e $DIR/enough ]]; do
+        printf '%4096s' x >>/dev/shm/other || true
+    done 2>/dev/null
+}
+says_that_there_is_no_room() {
+    grep -q '/dev/shm has no room' "$DIR/small.err"
+}
+start taker take_all_room
+kill_hard cache
+wait_until "it says that there is no room" says_that_there_is_no_room
+start_cache --memory 64M
+for _ in 1 2 3; do
+    get_ok "$DIR/body" "http://${HTTP[small]}/x?size=100000"
+    cmp "$DIR/body" <(generated 100000) >&2 || fail "bytes differ without room for a pool"
+    expect_forwarded
+done
+touch "$DIR/enough"
+await_end taker
+rm /dev/shm/other
+await_proxies 1
+wait_until "it uses the cache again" is_hit small "/x?size=100000"
+expect_cache .cache.registrations 1
+
+# A cache needs none of it: one starts while there is no room.
+head -c 2M /dev/zero >/dev/shm/other 2>/dev/null || true
+stop cache
+start_cache --memory 64M
+rm /dev/shm/other
+await_proxies 1
 stop small
 stop cache
 e2e_done

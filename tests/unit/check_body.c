@@ -288,7 +288,9 @@ START_TEST(out_of_memory_at_every_step)
     uint64_t expected = announcements[_i];
     uint64_t size = expected == BODY_SIZE_UNKNOWN ? 3 * CHUNK + 1 : expected;
 
-    for (uint64_t limit = 0; limit < 4 * CHUNK; limit += 80)
+    const uint64_t step = under_valgrind() ? 560 : 80;
+
+    for (uint64_t limit = 0; limit < 4 * CHUNK; limit += step)
         check_starved_body(limit, expected, size);
 }
 END_TEST

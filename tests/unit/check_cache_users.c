@@ -74,6 +74,12 @@ bool larder_client_may_sleep(struct larder_client *client)
     return true;
 }
 
+const char *larder_client_problem(const struct larder_client *client)
+{
+    (void)client;
+    return "";
+}
+
 bool larder_client_attached(const struct larder_client *client)
 {
     (void)client;
@@ -891,7 +897,7 @@ static void begin_exchange(const char *method)
                                        .via = HTTP_SPAN("1.1")};
 
     begin(fill_writer_stalled);
-    ck_assert_int_eq(exchange_home_create(&home, &loop, &cache, NULL), 0);
+    ck_assert_int_eq(exchange_home_create(&home, &loop, &cache, NULL, EXCHANGE_CACHE_TIMEOUT_MS), 0);
     exchange_begin(home, &exchange, &request, &sink, NULL);
 }
 

@@ -162,7 +162,8 @@ static void begin(unsigned limit)
     ck_assert_int_eq(proxy_loop_setup(&loop), 0);
     connection_home_setup(&home, &loop, NULL, &timeouts);
     ck_assert_int_eq(listen_address_parse("127.0.0.1:0", &address), 0);
-    ck_assert_int_eq(listener_open(&listener, &home, &address, take, NULL), 0);
+    ck_assert_int_eq(listener_bind(&listener, &address), 0);
+    ck_assert_int_eq(listener_open(&listener, &home, take, NULL), 0);
 }
 
 static void end(void)

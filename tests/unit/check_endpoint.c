@@ -163,6 +163,8 @@ START_TEST(no_descriptors_leaves_nothing)
     struct endpoint endpoint;
     int taken[256];
 
+    if (left_out(__func__, "valgrind refuses the descriptor of a queue after the kernel has made it"))
+        return;
     begin();
     getrlimit(RLIMIT_NOFILE, &limit);
     few = limit;
@@ -249,6 +251,8 @@ START_TEST(living_cache_is_reached_and_its_death_seen)
     struct endpoint endpoint;
     struct fake_cache cache;
 
+    if (left_out_without_pidfd(__func__))
+        return;
     begin();
     start_cache(&cache, true);
     create(&endpoint);
@@ -324,11 +328,13 @@ START_TEST(hello_and_bye_say_who_and_what)
     char name[NAMES_BYTES];
     mqd_t queue;
 
+    if (left_out_without_pidfd(__func__))
+        return;
     begin();
     start_cache(&cache, true);
     create(&endpoint);
     ck_assert_int_eq(endpoint_reach(&endpoint), ENDPOINT_REACHED);
-    ck_assert_int_eq(endpoint_hello(&endpoint, WIRE_ROLE_ADMIN, "news"), 0);
+    ck_assert_int_eq(endpoint_hello(&endpoint, WIRE_ROLE_ADMIN, "news", 0), 0);
     ck_assert_int_eq(endpoint_bye(&endpoint, 77), 0);
     names_command_queue(name, instance);
     ck_assert_int_eq(mq_open_existing(&queue, name, O_RDONLY), 0);
@@ -363,13 +369,15 @@ START_TEST(full_command_queue_does_not_block)
     struct endpoint endpoint;
     struct fake_cache cache;
 
+    if (left_out_without_pidfd(__func__))
+        return;
     begin();
     start_cache(&cache, true);
     create(&endpoint);
     ck_assert_int_eq(endpoint_reach(&endpoint), ENDPOINT_REACHED);
     for (int i = 0; i < MQ_COMMAND_DEPTH; i++)
-        ck_assert_int_eq(endpoint_hello(&endpoint, WIRE_ROLE_PROXY, "news"), 0);
-    ck_assert_int_eq(endpoint_hello(&endpoint, WIRE_ROLE_PROXY, "news"), -EAGAIN);
+        ck_assert_int_eq(endpoint_hello(&endpoint, WIRE_ROLE_PROXY, "news", 0), 0);
+    ck_assert_int_eq(endpoint_hello(&endpoint, WIRE_ROLE_PROXY, "news", 0), -EAGAIN);
     ck_assert_int_eq(endpoint_bye(&endpoint, 1), -EAGAIN);
     kill_cache(&cache);
     unlink_command_queue();

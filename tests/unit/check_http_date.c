@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "check_http.h"
+#include "check_valgrind.h"
 
 #define NOV_1994 784111777  /* Sun, 06 Nov 1994 08:49:37 GMT */
 #define IN_2026  1795000000 /* 2026-11-18 */
@@ -144,7 +145,9 @@ END_TEST
 /* Against the C library, a step that is no divisor of anything, across the four-digit years. */
 START_TEST(calendar_agrees_with_libc)
 {
-    for (int64_t seconds = -62167219200; seconds <= 253402300799; seconds += 7654321) {
+    const int64_t step = under_valgrind() ? 19 * 7654321 : 7654321;
+
+    for (int64_t seconds = -62167219200; seconds <= 253402300799; seconds += step) {
         char out[HTTP_DATE_BYTES + 1], expected[64];
         time_t time = (time_t)seconds;
         struct tm tm;

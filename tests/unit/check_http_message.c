@@ -298,15 +298,16 @@ END_TEST
 /* Every control character, at every place of a value that is longer than a machine word. */
 START_TEST(control_characters_are_refused)
 {
-    for (size_t place = 0; place < 24; place++) {
+    for (unsigned i = 0; i < 256 * 24; i++) {
         char line[] = "A:abcdefghijklmnopqrstuvwx\r\n";
         struct http_span rest = {line, sizeof line - 1};
         struct http_field field;
-        unsigned char byte = (unsigned char)_i;
+        unsigned place = i % 24, byte = i / 24;
+        bool control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
 
         line[2 + place] = (char)byte;
-        ck_assert_int_eq(http_line_next(&rest, &field),
-                         (byte < 0x20 && byte != '\t') || byte == 0x7f ? HTTP_LINE_BAD : HTTP_LINE_FIELD);
+        ck_assert_msg(http_line_next(&rest, &field) == (control ? HTTP_LINE_BAD : HTTP_LINE_FIELD),
+                      "byte %#x at %u", byte, place);
     }
 }
 END_TEST
@@ -399,7 +400,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, hop_by_hop_fields_are_told, hops);
     ADD_ROWS(tcase, unstored_names_are_told, stored_names);
     ADD_ROWS(tcase, blocks_are_split, blocks);
-    tcase_add_loop_test(tcase, control_characters_are_refused, 0, 256);
+    tcase_add_test(tcase, control_characters_are_refused);
     tcase_add_test(tcase, blocks_are_bounded);
     tcase_add_test(tcase, text_is_written_within_bounds);
     ADD_ROWS(tcase, numbers_are_written, written);

@@ -48,7 +48,7 @@ static const struct store_key *key_of(struct tenant *tenant, const char *text)
 
 static struct lease *grant(struct tenant *tenant, const char *text)
 {
-    return lease_grant(&here.leases, key_of(tenant, text));
+    return lease_grant(&here.leases, key_of(tenant, text), 0);
 }
 
 static struct object *look_up(struct tenant *tenant, const char *text)
@@ -61,7 +61,7 @@ static enum store_result fill(struct lease *lease, uint64_t expected, uint64_t l
     enum store_result result =
         lease_begin(&here.leases, lease, (const uint8_t *)"meta", 4, expected, LATER, LATER);
 
-    return result == STORE_OK ? lease_append(&here.leases, lease, here.bytes, length) : result;
+    return result == STORE_OK ? lease_append(&here.leases, lease, here.bytes, length, 0) : result;
 }
 
 START_TEST(one_holder_a_key)
@@ -102,7 +102,7 @@ START_TEST(committed_fill_is_found)
     ck_assert_uint_eq(lease_filled(lease), 60);
     ck_assert_ptr_null(look_up(here.news, "a")); /* unseen while it grows */
     ck_assert_ptr_null(grant(here.news, "a"));
-    ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes + 60, 40), STORE_OK);
+    ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes + 60, 40, 0), STORE_OK);
     ck_assert_int_eq(lease_commit(&here.leases, &lease), STORE_OK);
     ck_assert_ptr_null(lease);
     struct object *object = look_up(here.news, "a");
@@ -153,7 +153,7 @@ START_TEST(cancelled_fill_goes_on_but_ends_unstored)
     lease_cancel_key(&here.leases, key_of(here.news, "a"));
     lease_cancel_key(&here.leases, key_of(here.news, "nobody fills this"));
     ck_assert_ptr_null(grant(here.news, "a"));
-    ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes, 50), STORE_OK);
+    ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes, 50, 0), STORE_OK);
     lease_commit(&here.leases, &lease);
     ck_assert_ptr_null(lease);
     ck_assert_ptr_null(look_up(here.news, "a"));
@@ -210,7 +210,7 @@ START_TEST(leases_are_charged)
     while (count < MOST) {
         memcpy(text, &count, sizeof(count));
         store_key_set(&here.store, &here.key, here.news, text, sizeof(text));
-        leases[count] = lease_grant(&here.leases, &here.key);
+        leases[count] = lease_grant(&here.leases, &here.key, 0);
         if (!leases[count])
             break;
         count++;
@@ -225,6 +225,28 @@ START_TEST(leases_are_charged)
 }
 END_TEST
 
+START_TEST(lease_knows_its_holder_and_its_last_progress)
+{
+    struct session *holder = (struct session *)(void *)&here; /* told apart only */
+    uint64_t handle;
+
+    begin();
+    struct lease *lease = lease_grant(&here.leases, key_of(here.news, "a"), 100);
+    lease_set_holder(lease, holder, 77);
+    ck_assert_ptr_eq(lease_find(&here.leases, key_of(here.news, "a")), lease);
+    ck_assert_ptr_null(lease_find(&here.leases, key_of(here.shop, "a")));
+    ck_assert_ptr_eq(lease_holder(lease, &handle), holder);
+    ck_assert_uint_eq(handle, 77);
+    ck_assert_int_eq(lease_touched(lease), 100);
+    ck_assert_int_eq(lease_begin(&here.leases, lease, NULL, 0, 10, LATER, LATER), STORE_OK);
+    ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes, 5, 250), STORE_OK);
+    ck_assert_int_eq(lease_touched(lease), 250);
+    ck_assert(lease_end(&here.leases, &lease));
+    ck_assert_ptr_null(lease_find(&here.leases, key_of(here.news, "a")));
+    end();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, one_holder_a_key);
@@ -235,6 +257,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, lease_cancelled_before_its_fill);
     tcase_add_test(tcase, refused_fill_leaves_the_lease);
     tcase_add_test(tcase, leases_are_charged);
+    tcase_add_test(tcase, lease_knows_its_holder_and_its_last_progress);
 }
 
 int main(void)

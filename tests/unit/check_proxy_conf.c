@@ -55,6 +55,7 @@ static const struct {
     {NEEDED "--origin-timeout 0", PROXY_CONF_BAD, "--origin-timeout"},
     {NEEDED "--idle-timeout 1s", PROXY_CONF_BAD, "--idle-timeout"},
     {NEEDED "--log-level loud", PROXY_CONF_BAD, "--log-level"},
+    {NEEDED "--user", PROXY_CONF_BAD, "--user"},
     {NEEDED "--getfile 80", PROXY_CONF_BAD, "--getfile"},
     {"--listen localhost:80 --origin http://o", PROXY_CONF_BAD, "--listen"},
     {"--listen 127.0.0.1 --origin http://o", PROXY_CONF_BAD, "--listen"},
@@ -82,7 +83,7 @@ START_TEST(values_arrive)
 
     ck_assert_int_eq(parse(&conf,
                            "--listen [::1]:8080 --origin https://o/b --segments 16 --segment-size 128k "
-                           "--max-request-body 2G --origin-timeout 7 --access-log -",
+                           "--max-request-body 2G --origin-timeout 7 --access-log - --user www:www",
                            problem),
                      PROXY_CONF_RUN);
     ck_assert_str_eq(listen_address_format(&conf.http, text), "[::1]:8080");
@@ -93,6 +94,7 @@ START_TEST(values_arrive)
     ck_assert_uint_eq(conf.max_request_body, (uint64_t)2 << 30);
     ck_assert_uint_eq(conf.origin_timeout_s, 7);
     ck_assert_str_eq(conf.access_log, "-");
+    ck_assert_str_eq(conf.user, "www:www");
     ck_assert_str_eq(conf.tenant, "default");
 }
 END_TEST

@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 
 #define CAPACITY 16u
-#define PASSED   1000000u
 
 struct entry {
     uint64_t words[RING_ENTRY_BYTES / sizeof(uint64_t)];
@@ -130,7 +129,7 @@ START_TEST(bursts_of_every_length_wrap_around)
     struct pair pair = make_pair(CAPACITY, starts[_i]);
     uint64_t in = 0, out = 0, state = 4;
 
-    for (int round = 0; round < 5000; round++) {
+    for (unsigned round = 0; round < fewer_rounds(5000, 10); round++) {
         for (uint64_t burst = random_below(&state, CAPACITY + 2); burst > 0; burst--) {
             enum ring_result result = put(&pair, in);
 
@@ -254,6 +253,7 @@ END_TEST
 
 struct crossing {
     struct pair pair;
+    uint64_t entries; /* so many */
     int bell;         /* eventfd: rings for the consumer */
     int room;         /* eventfd: something has been taken */
     uint32_t wrong;   /* entries that were not the next one */
@@ -281,8 +281,8 @@ static void *produce(void *context)
     struct ring *ring_end = &crossing->pair.producer;
     uint64_t state = 5;
 
-    for (uint64_t sent = 0; sent < PASSED;) {
-        for (uint64_t burst = 1 + random_below(&state, 40); burst > 0 && sent < PASSED; burst--) {
+    for (uint64_t sent = 0; sent < crossing->entries;) {
+        for (uint64_t burst = 1 + random_below(&state, 40); burst > 0 && sent < crossing->entries; burst--) {
             struct entry entry = entry_of(sent);
             if (ring_put(ring_end, &entry) != RING_OK)
                 break;
@@ -293,7 +293,7 @@ static void *produce(void *context)
             ring(crossing->bell);
         struct entry probe = entry_of(sent);
         struct ring copy = *ring_end;
-        if (sent < PASSED && ring_put(&copy, &probe) == RING_NONE && !wait_for(crossing->room))
+        if (sent < crossing->entries && ring_put(&copy, &probe) == RING_NONE && !wait_for(crossing->room))
             return context;
     }
     return context;
@@ -311,7 +311,7 @@ static void consume(struct crossing *crossing)
     struct ring *ring_end = &crossing->pair.consumer;
     uint64_t taken = 0;
 
-    while (taken < PASSED) {
+    while (taken < crossing->entries) {
         struct entry entry;
         enum ring_result result = ring_take(ring_end, &entry);
 
@@ -332,7 +332,10 @@ static void consume(struct crossing *crossing)
 
 static void crossing_begin(struct crossing *crossing)
 {
-    *crossing = (struct crossing){.pair = make_pair(64, UINT32_MAX - 1000)};
+    *crossing = (struct crossing){
+        .pair = make_pair(64, UINT32_MAX - 1000),
+        .entries = fewer_rounds(1000000, 50),
+    };
     crossing->bell = eventfd(0, 0);
     crossing->room = eventfd(0, EFD_NONBLOCK);
 }

@@ -70,9 +70,12 @@ START_TEST(lost_page_is_survived_and_reported)
         write_byte(memory); /* the operation goes on, on dead pages */
         ck_assert(!shm_guard_leave());
         ck_assert_int_eq(errno, 77);
-        /* The range is zeroes of our own, and stays usable until it is unmapped. */
-        for (unsigned i = 1; i + 1 < PAGES * PAGE; i++)
+        /* What was touched is zeroes of our own, and stays usable; the pages that were not lost are as ever.
+         */
+        for (unsigned i = (PAGES - 1) * PAGE; i + 1 < PAGES * PAGE; i++)
             ck_assert_uint_eq(memory[i], 0);
+        for (unsigned i = 1; i < first_lost[_i] * PAGE; i++)
+            ck_assert_uint_eq(memory[i], 0x5a);
         ck_assert_int_eq(munmap(memory, (size_t)PAGES * PAGE), 0);
     }
 }
@@ -101,6 +104,8 @@ START_TEST(copy_across_the_edge_ends)
     uint8_t *memory = truncated(3);
     uint8_t copy[2 * PAGE];
 
+    if (left_out(__func__, "valgrind resumes `rep movs` one word too far"))
+        return;
     ck_assert_int_eq(shm_guard_setup(), 0);
     memset(copy, 0x77, sizeof(copy));
     shm_guard_enter(memory, (size_t)PAGES * PAGE);
@@ -139,10 +144,10 @@ static void touch_before_the_range(void *memory)
     read_byte((uint8_t *)memory + PAGE - 1);
 }
 
+/* Returns what it has read: valgrind drops a load whose result nobody uses. */
 static void *touch(void *memory)
 {
-    read_byte(memory);
-    return NULL;
+    return (void *)(uintptr_t)read_byte(memory);
 }
 
 static void touch_on_another_thread(void *memory)
@@ -207,6 +212,8 @@ static const struct {
 
 START_TEST(other_faults_are_crashes)
 {
+    if (crashes[_i].act == be_queued_sigbus && left_out(__func__, "valgrind loses a SIGBUS of rt_sigqueueinfo"))
+        return;
     ck_assert_int_eq(shm_guard_setup(), 0);
     ck_assert_int_eq(status_of_child(crashes[_i].act, truncated(0)), 128 + crashes[_i].signal);
 }

@@ -18,14 +18,11 @@ static struct tenant *get(uint32_t number)
 
 static void be_in_use(struct tenant *tenant, uint32_t how)
 {
-    switch (how % 4) {
+    switch (how % 3) {
     case 0:
         tenant->proxies = 1;
         break;
     case 1:
-        tenant->account.used = 1;
-        break;
-    case 2:
         tenant->pins = 1;
         break;
     default:
@@ -113,6 +110,43 @@ START_TEST(idle_ones_make_way_and_busy_ones_stay)
 }
 END_TEST
 
+/* Somebody makes up 256 names and stores a byte under each: the others still find a place. */
+START_TEST(smallest_that_nobody_serves_makes_way)
+{
+    struct tenant *large = get(0), *served = get(1);
+
+    large->account.used = 1000;
+    served->account.used = 1;
+    served->proxies = 1;
+    for (uint32_t i = 2; i < TENANTS_MAX; i++)
+        get(i)->account.used = 10 + i;
+    struct tenant *smallest = get(2), *newcomer = get(TENANTS_MAX);
+    ck_assert_ptr_nonnull(newcomer);
+    ck_assert(smallest->doomed && !large->doomed && !served->doomed);
+    ck_assert_uint_eq(tenants.count, TENANTS_MAX);
+    ck_assert_uint_eq(tenants.doomed_count, 1);
+    tenants_free_doomed(&tenants); /* it still has objects */
+    ck_assert_uint_eq(tenants.doomed_count, 1);
+    smallest->account.used = 0;
+    tenants_free_doomed(&tenants);
+    ck_assert_uint_eq(tenants.doomed_count, 0);
+    tenants_free(&tenants);
+}
+END_TEST
+
+START_TEST(doomed_tenants_are_bounded)
+{
+    for (uint32_t i = 0; i < TENANTS_MAX + TENANTS_DOOMED_MAX; i++) {
+        struct tenant *tenant = get(i);
+        ck_assert_ptr_nonnull(tenant);
+        tenant->account.used = 1;
+    }
+    ck_assert_ptr_null(get(TENANTS_MAX + TENANTS_DOOMED_MAX));
+    tenants_free(&tenants);
+    ck_assert_uint_eq(tenants.doomed_count, 0);
+}
+END_TEST
+
 START_TEST(ids_are_never_given_twice)
 {
     uint32_t last = 0;
@@ -134,6 +168,8 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, longest_name_is_kept_whole);
     tcase_add_test(tcase, number_of_tenants_is_bounded);
     tcase_add_test(tcase, idle_ones_make_way_and_busy_ones_stay);
+    tcase_add_test(tcase, smallest_that_nobody_serves_makes_way);
+    tcase_add_test(tcase, doomed_tenants_are_bounded);
     tcase_add_test(tcase, ids_are_never_given_twice);
 }
 

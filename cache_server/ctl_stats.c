@@ -1,0 +1,186 @@
+#include "ctl_stats.h"
+
+#include "size.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+
+/* ---- JSON ---- */
+
+static const char *state_name(uint32_t state)
+{
+    return state == WIRE_STATE_ALIVE ? "alive" : state == WIRE_STATE_STALLED ? "stalled" : "unknown";
+}
+
+static void json_number(json_t *object, const char *name, uint64_t value)
+{
+    json_object_set_new(object, name, json_integer((json_int_t)value));
+}
+
+static void json_values(json_t *object, const struct wire_row *row, unsigned scope)
+{
+    for (unsigned i = 0; i < COUNTER_COUNT + GAUGE_COUNT; i++) {
+        if (counter_infos[i].scopes & scope)
+            json_number(object, counter_infos[i].name, row->values[i]);
+    }
+}
+
+/* As text: a JSON reader may keep numbers in 53 bits. */
+static void json_id(json_t *object, const char *name, uint64_t value)
+{
+    char text[17];
+
+    snprintf(text, sizeof(text), "%016" PRIx64, value);
+    json_object_set_new(object, name, json_string(text));
+}
+
+static json_t *json_cache(const struct wire_row *row)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "instance", json_string(row->name));
+    json_number(object, "pid", row->pid);
+    json_number(object, "uid", row->uid);
+    json_id(object, "epoch", row->epoch);
+    json_number(object, "protocol", WIRE_VERSION);
+    json_object_set_new(object, "uptime_seconds", json_real((double)row->uptime_ms / 1000));
+    json_values(object, row, COUNTER_SCOPE_CACHE);
+    return object;
+}
+
+static json_t *json_tenant(const struct wire_row *row)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "name", json_string(row->name));
+    json_values(object, row, COUNTER_SCOPE_TENANT);
+    return object;
+}
+
+static json_t *json_proxy(const struct wire_row *row)
+{
+    json_t *object = json_object();
+
+    json_number(object, "pid", row->pid);
+    json_number(object, "uid", row->uid);
+    json_object_set_new(object, "tenant", json_string(row->name));
+    json_object_set_new(object, "state", json_string(state_name(row->state)));
+    json_id(object, "registration", row->epoch);
+    json_object_set_new(object, "uptime_seconds", json_real((double)row->uptime_ms / 1000));
+    json_values(object, row, COUNTER_SCOPE_PROXY);
+    return object;
+}
+
+void ctl_print_json(const struct ctl_client *client)
+{
+    json_t *root = json_object(), *tenants = json_array(), *proxies = json_array();
+
+    for (size_t i = 0; i < client->row_count; i++) {
+        const struct wire_row *row = &client->rows[i];
+        if (row->kind == WIRE_ROW_CACHE)
+            json_object_set_new(root, "cache", json_cache(row));
+        else if (row->kind == WIRE_ROW_TENANT)
+            json_array_append_new(tenants, json_tenant(row));
+        else if (row->kind == WIRE_ROW_PROXY)
+            json_array_append_new(proxies, json_proxy(row));
+    }
+    json_object_set_new(root, "tenants", tenants);
+    json_object_set_new(root, "proxies", proxies);
+    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    putchar('\n');
+    json_decref(root);
+}
+
+/* ---- tables ---- */
+
+static double hit_percent(const struct wire_row *row)
+{
+    uint64_t hits = ctl_value(row, COUNTER_hits);
+    uint64_t all = hits + ctl_value(row, COUNTER_stale) + ctl_value(row, COUNTER_misses);
+
+    return all ? 100.0 * (double)hits / (double)all : 0;
+}
+
+static void print_cache(const struct wire_row *row)
+{
+    char used[SIZE_TEXT_BYTES], allowed[SIZE_TEXT_BYTES], served[SIZE_TEXT_BYTES], filled[SIZE_TEXT_BYTES];
+    char resident[SIZE_TEXT_BYTES];
+
+    printf("instance %s   pid %" PRIu32 "   up %" PRIu64 " s   epoch %016" PRIx64 "\n", row->name, row->pid,
+           row->uptime_ms / 1000, row->epoch);
+    printf("  memory   %s of %s in %" PRIu64 " objects\n", size_human(ctl_gauge(row, GAUGE_bytes_used), used),
+           size_human(ctl_gauge(row, GAUGE_bytes_allowed), allowed), ctl_gauge(row, GAUGE_objects));
+    printf("  lookups  %" PRIu64 " hits, %" PRIu64 " stale, %" PRIu64 " misses (%.1f %% hits)\n",
+           ctl_value(row, COUNTER_hits), ctl_value(row, COUNTER_stale), ctl_value(row, COUNTER_misses),
+           hit_percent(row));
+    printf("  bytes    %s served, %s filled\n", size_human(ctl_value(row, COUNTER_bytes_served), served),
+           size_human(ctl_value(row, COUNTER_bytes_filled), filled));
+    printf("  objects  %" PRIu64 " fills, %" PRIu64 " aborted, %" PRIu64 " evicted, %" PRIu64 " expired\n",
+           ctl_value(row, COUNTER_fills), ctl_value(row, COUNTER_fill_aborts),
+           ctl_value(row, COUNTER_evictions), ctl_value(row, COUNTER_expired));
+    printf("  proxies  %" PRIu64 " live, %" PRIu64 " registrations, %" PRIu64 " reclaimed, %" PRIu64
+           " dropped, %" PRIu64 " faults caught\n",
+           ctl_gauge(row, GAUGE_proxies), ctl_value(row, COUNTER_registrations),
+           ctl_value(row, COUNTER_proxies_reclaimed), ctl_value(row, COUNTER_proxies_dropped),
+           ctl_value(row, COUNTER_faults_caught));
+    printf("  silence  %" PRIu64 " stalled, %" PRIu64 " stalls, %" PRIu64 " thaws, %" PRIu64
+           " dropped after a stall, %" PRIu64 " leases promoted\n",
+           ctl_gauge(row, GAUGE_stalled), ctl_value(row, COUNTER_stalls), ctl_value(row, COUNTER_thaws),
+           ctl_value(row, COUNTER_stalled_dropped), ctl_value(row, COUNTER_promoted));
+    printf("  process  %s resident, %" PRIu64 " descriptors, %" PRIu64 " pools mapped\n",
+           size_human(ctl_gauge(row, GAUGE_bytes_resident), resident), ctl_gauge(row, GAUGE_descriptors),
+           ctl_gauge(row, GAUGE_pools));
+}
+
+static void print_tenant(const struct wire_row *row)
+{
+    char used[SIZE_TEXT_BYTES], allowed[SIZE_TEXT_BYTES], served[SIZE_TEXT_BYTES];
+
+    printf("%-16s %7" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %6.1f %9" PRIu64 " %9" PRIu64
+           " %10s %10s %10s\n",
+           row->name, ctl_gauge(row, GAUGE_proxies), ctl_value(row, COUNTER_hits),
+           ctl_value(row, COUNTER_misses), ctl_value(row, COUNTER_fills), hit_percent(row),
+           ctl_value(row, COUNTER_evictions), ctl_gauge(row, GAUGE_objects),
+           size_human(ctl_gauge(row, GAUGE_bytes_used), used),
+           size_human(ctl_gauge(row, GAUGE_bytes_allowed), allowed),
+           size_human(ctl_value(row, COUNTER_bytes_served), served));
+}
+
+static void print_proxy(const struct wire_row *row)
+{
+    char served[SIZE_TEXT_BYTES];
+
+    printf("%-8" PRIu32 " %6" PRIu32 " %-16s %-8s %8" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64
+           " %6" PRIu64 " %10s\n",
+           row->pid, row->uid, row->name, state_name(row->state), row->uptime_ms / 1000,
+           ctl_value(row, COUNTER_hits), ctl_value(row, COUNTER_misses), ctl_value(row, COUNTER_fills),
+           ctl_gauge(row, GAUGE_pins), size_human(ctl_value(row, COUNTER_bytes_served), served));
+}
+
+static void print_kind(const struct ctl_client *client, uint32_t kind, const char *heading,
+                       void (*print)(const struct wire_row *))
+{
+    puts(heading);
+    for (size_t i = 0; i < client->row_count; i++) {
+        if (client->rows[i].kind == kind)
+            print(&client->rows[i]);
+    }
+}
+
+void ctl_print_tables(const struct ctl_client *client)
+{
+    for (size_t i = 0; i < client->row_count; i++) {
+        if (client->rows[i].kind == WIRE_ROW_CACHE)
+            print_cache(&client->rows[i]);
+    }
+    print_kind(client, WIRE_ROW_TENANT,
+               "\ntenant           proxies       hits     misses      fills  hit %   evicted   objects       "
+               "used    "
+               "allowed     served",
+               print_tenant);
+    print_kind(client, WIRE_ROW_PROXY,
+               "\nproxy       uid tenant           state         up s       hits     misses      fills   "
+               "pins     served",
+               print_proxy);
+}

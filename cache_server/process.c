@@ -1,0 +1,74 @@
+#include "process.h"
+
+#include "invariant.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+static struct process *find(struct processes *processes, pid_t pid)
+{
+    struct process *process = NULL;
+
+    if (pid > 0)
+        HASH_FIND(hh, processes->by_pid, &pid, sizeof(pid), process);
+    return process;
+}
+
+static struct process *create(struct processes *processes, pid_t pid)
+{
+    struct process *process = calloc(1, sizeof(*process));
+
+    if (!process)
+        return NULL;
+    process->pid = pid;
+    if (pid == 0)
+        return process;
+    HASH_ADD(hh, processes->by_pid, pid, sizeof(pid), process);
+    if (!process->hh.tbl) {
+        free(process);
+        return NULL;
+    }
+    return process;
+}
+
+struct process *process_join(struct processes *processes, pid_t pid)
+{
+    struct process *process = find(processes, pid);
+
+    if (!process)
+        process = create(processes, pid);
+    if (process)
+        process->sessions++;
+    return process;
+}
+
+void process_hold(struct process *process)
+{
+    process->sessions++;
+}
+
+void process_leave(struct processes *processes, struct process **pointer)
+{
+    struct process *process = *pointer;
+
+    *pointer = NULL;
+    if (--process->sessions > 0)
+        return;
+    INVARIANT(!process->active && process->held == 0);
+    if (process->pid > 0)
+        HASH_DEL(processes->by_pid, process);
+    free(process);
+}
+
+bool process_earn(struct process *process)
+{
+    process->credit_ns += PROCESS_QUANTUM_NS;
+    if (process->credit_ns > PROCESS_QUANTUM_NS)
+        process->credit_ns = PROCESS_QUANTUM_NS;
+    return process->credit_ns > 0;
+}
+
+void process_spend(struct process *process, int64_t ns)
+{
+    process->credit_ns -= ns;
+}

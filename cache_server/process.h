@@ -1,0 +1,52 @@
+/* process.h: what all registrations of one process have in common: its share of the loop's time.
+ *
+ * Time is divided by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995) between processes, not
+ * between registrations, so that forty registrations of one process get what one gets. Each turn adds
+ * PROCESS_QUANTUM_NS to the credit of a process with something to do, what it cost is taken off, and who has
+ * no credit is passed over. The credit is capped at one quantum, so that idling saves nothing up.
+ *
+ * A process of another pid namespace has no pid that we see: each registration then counts as a process.
+ *
+ * Ownership: a process is created by its first registration and freed by its last. Bound: the registry's.
+ * Knows no queue, no ring and no clock: times are arguments, in nanoseconds. */
+#ifndef LARDER_PROCESS_H
+#define LARDER_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uthash.h>
+
+#define PROCESS_QUANTUM_NS   50000
+#define PROCESS_MAX_SESSIONS 64u
+
+struct session;
+
+struct process {
+    UT_hash_handle hh;           /* by pid; not those without one */
+    struct process *prev, *next; /* utlist of those with something to do */
+    struct session *active;      /* utlist: its sessions whose rings are polled; the head is next */
+    pid_t pid;
+    uint32_t sessions;
+    uint32_t active_count;
+    uint64_t held; /* bytes of pinned objects, each time one is pinned, and of fills */
+    int64_t credit_ns;
+};
+
+struct processes {
+    struct process *by_pid;
+    struct process *busy; /* utlist: those with active sessions */
+};
+
+/* Counts one registration more. NULL: no memory. */
+struct process *process_join(struct processes *processes, pid_t pid);
+/* Keeps it for a moment, as a registration would; process_leave() ends that. */
+void process_hold(struct process *process);
+/* One less; its session is not active any more. Nulls the pointer. */
+void process_leave(struct processes *processes, struct process **process);
+
+/* A turn begins: may it be served? */
+bool process_earn(struct process *process);
+void process_spend(struct process *process, int64_t ns);
+
+#endif

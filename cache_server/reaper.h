@@ -1,0 +1,51 @@
+/* reaper.h: a thread that gives memory and descriptors back to the kernel, because that can take long.
+ *
+ * The last munmap() of a pool frees its pages (0.1 s and more for a GiB), and the close() of a queue that
+ * somebody has put tens of thousands of record locks on walks them all: the cache's loop must not wait for
+ * either. So it hands both over here and goes on. The thread touches no pool, allocates nothing and shares
+ * only this queue with the loop.
+ *
+ * Ownership: what is handed over belongs to the reaper. Bound: REAPER_ROOM jobs; whoever makes the cache map
+ * or open more asks reaper_is_behind() first. Jobs that find no room are done by the caller, at once.
+ * Threads: one producer (the loop), one consumer (the thread). */
+#ifndef LARDER_REAPER_H
+#define LARDER_REAPER_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REAPER_ROOM   4096u /* power of two */
+#define REAPER_BEHIND (REAPER_ROOM / 4)
+
+struct reaper_job {
+    void *base; /* NULL: no memory */
+    size_t bytes;
+    int fd; /* -1: no descriptor */
+};
+
+struct reaper {
+    pthread_t thread;
+    sem_t wake; /* private memory: nobody else can write it */
+    _Atomic uint32_t put, done;
+    _Atomic uint32_t mapped; /* pools that wait */
+    _Atomic bool ending;
+    struct reaper_job jobs[REAPER_ROOM];
+};
+
+/* 0 or -errno. */
+int reaper_start(struct reaper *reaper);
+/* Returns when everything handed over has been given back. */
+void reaper_stop(struct reaper *reaper);
+
+void reaper_unmap(struct reaper *reaper, void *base, size_t bytes);
+void reaper_close(struct reaper *reaper, int fd);
+/* Is so much waiting that no more should be taken on? */
+bool reaper_is_behind(const struct reaper *reaper);
+/* Pools handed over and still mapped. */
+uint32_t reaper_mapped(const struct reaper *reaper);
+
+#endif

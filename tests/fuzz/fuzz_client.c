@@ -1,0 +1,629 @@
+/* larder.h without a cache: what a cache may answer to an honest client, in an order that the input chooses.
+ * It keeps the promises of larder.h, but knows one object only, whatever the key: any proxy of the tenant may
+ * have stored anything under it.
+ *
+ * A byte of script.cache for each operation: the lower three bits choose among the answers that it may get,
+ * two more say how many turns the answer takes, and the upper three are for what is rare: see enum rarity. */
+#include "fuzz_clock.h"
+#include "fuzz_proxy.h"
+
+#include "http_meta.h"
+#include "larder.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define SEGMENTS      6u
+#define SEGMENT_BYTES 4096u
+#define ANSWERS_MAX   64u
+#define HANDLES_MAX   64u /* in one life; no name is given twice */
+#define BODY_MAX      (256u * 1024)
+
+enum rarity { NEVER_ANSWERED = 5, NO_ROOM = 6, CACHE_LOST = 7 };
+
+struct object {
+    unsigned users;
+    char *meta, *body;
+    uint32_t meta_length;
+    uint64_t size;
+    int64_t fresh_until;
+};
+
+struct answer {
+    struct larder_event event;
+    unsigned turns;
+    bool never;
+};
+
+struct fill {
+    struct object *object; /* NULL until it begins */
+    uint64_t expected;
+    bool held;
+};
+
+struct larder_client {
+    bool attached, tell_attached, tell_detached, was_lost;
+    uint32_t life; /* the upper half of handles and leases: those of an earlier one are void */
+    struct larder_segment segments[SEGMENTS];
+    bool is_out[SEGMENTS];
+    struct answer answers[ANSWERS_MAX];
+    unsigned answer_count;
+    struct object *stored;
+    struct object *pins[HANDLES_MAX];
+    struct fill fills[HANDLES_MAX];
+    unsigned pins_given, fills_given;
+};
+
+static struct larder_client client;
+static struct fuzz_script script;
+static unsigned operations;
+static int wake = -1;
+
+/* ---- objects ---- */
+
+static struct object *object_create(const char *meta, uint32_t meta_length, uint64_t room)
+{
+    struct object *object = calloc(1, sizeof *object);
+
+    REQUIRE(object);
+    object->meta = malloc(meta_length ? meta_length : 1);
+    object->body = malloc(room ? room : 1);
+    REQUIRE(object->meta && object->body);
+    if (meta_length > 0)
+        memcpy(object->meta, meta, meta_length);
+    object->meta_length = meta_length;
+    object->users = 1;
+    return object;
+}
+
+static void object_let_go(struct object **object)
+{
+    if (*object && --(*object)->users == 0) {
+        free((*object)->meta);
+        free((*object)->body);
+        free(*object);
+    }
+    *object = NULL;
+}
+
+/* Lines become a blob that is sound as far as its head goes. */
+static struct object *planted(const struct fuzz_text *meta)
+{
+    struct http_meta_head head = {.magic = HTTP_META_MAGIC,
+                                  .status = 200,
+                                  .response_time = FUZZ_WALL_MS / 1000 - 10,
+                                  .lifetime = script.flags & FUZZ_STALE ? 5 : 3600,
+                                  .fields_length = (uint32_t)meta->size};
+    char blob[SEGMENT_BYTES];
+    size_t length = meta->size, skip = 0;
+    uint64_t size = (uint64_t)script.stored_size * 128;
+
+    if (!(script.flags & FUZZ_RAW_META)) {
+        memcpy(blob, &head, sizeof head);
+        skip = sizeof head;
+    }
+    if (length > sizeof blob - skip)
+        return NULL;
+    if (length > 0)
+        memcpy(blob + skip, meta->at, length);
+    struct object *object = object_create(blob, (uint32_t)(skip + length), size);
+    object->size = size;
+    memset(object->body, 'b', size);
+    object->fresh_until = FUZZ_WALL_MS + (script.flags & FUZZ_STALE ? -5000 : 3600000);
+    return object;
+}
+
+void fuzz_client_prepare(const struct fuzz_script *from, const struct fuzz_text *meta)
+{
+    script = *from;
+    operations = 0;
+    memset(&client, 0, sizeof client);
+    if (script.flags & FUZZ_STORED)
+        client.stored = planted(meta);
+}
+
+/* ---- birth, death, answers ---- */
+
+int larder_client_create(struct larder_client **out, const struct larder_options *options, char *problem,
+                         size_t problem_size)
+{
+    (void)options;
+    (void)problem;
+    (void)problem_size;
+    if (wake < 0)
+        wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    for (uint32_t i = 0; i < SEGMENTS; i++) {
+        client.segments[i].size = SEGMENT_BYTES;
+        client.segments[i].data = malloc(SEGMENT_BYTES);
+        REQUIRE(client.segments[i].data);
+        memset(client.segments[i].data, 's', SEGMENT_BYTES);
+    }
+    client.attached = client.tell_attached = script.flags & FUZZ_CACHE;
+    client.life = 1;
+    *out = &client;
+    return 0;
+}
+
+static void end_life(void)
+{
+    for (unsigned i = 0; i < HANDLES_MAX; i++) {
+        object_let_go(&client.pins[i]);
+        object_let_go(&client.fills[i].object);
+        client.fills[i].held = false;
+    }
+    client.pins_given = client.fills_given = 0;
+    client.life++;
+}
+
+void larder_client_destroy(struct larder_client **out)
+{
+    end_life();
+    object_let_go(&client.stored);
+    for (uint32_t i = 0; i < SEGMENTS; i++)
+        free(client.segments[i].data);
+    *out = NULL;
+}
+
+int larder_client_fd(const struct larder_client *self)
+{
+    (void)self;
+    return wake;
+}
+
+void larder_client_wake(struct larder_client *self)
+{
+    (void)self;
+}
+
+void larder_client_flush(struct larder_client *self)
+{
+    (void)self;
+}
+
+bool larder_client_may_sleep(struct larder_client *self)
+{
+    return self->answer_count == 0;
+}
+
+bool larder_client_attached(const struct larder_client *self)
+{
+    return self->attached;
+}
+
+uint64_t larder_client_max_object(const struct larder_client *self)
+{
+    return self->attached ? BODY_MAX : 0;
+}
+
+const char *larder_client_problem(const struct larder_client *self)
+{
+    return self->attached ? "" : "the model has none";
+}
+
+static void take_answer(unsigned i, struct larder_event *event)
+{
+    *event = client.answers[i].event;
+    client.answer_count--;
+    memmove(&client.answers[i], &client.answers[i + 1], sizeof(*client.answers) * (client.answer_count - i));
+}
+
+bool larder_client_next(struct larder_client *self, struct larder_event *event)
+{
+    *event = (struct larder_event){.kind = LARDER_EVENT_DETACHED};
+    if (self->tell_detached) {
+        self->tell_detached = false;
+        return true;
+    }
+    event->kind = LARDER_EVENT_ATTACHED;
+    if (self->tell_attached) {
+        self->tell_attached = false;
+        return true;
+    }
+    for (unsigned i = 0; i < self->answer_count; i++) {
+        if (self->answers[i].turns > 0 || self->answers[i].never)
+            continue;
+        take_answer(i, event);
+        return true;
+    }
+    return false;
+}
+
+/* What was asked is lost, with all pins and leases; the cache is there again at once. */
+static void lose(void)
+{
+    for (unsigned i = 0; i < client.answer_count; i++) {
+        struct larder_event *event = &client.answers[i].event;
+
+        *event = (struct larder_event){
+            .kind = event->kind, .status = LARDER_LOST, .user = event->user, .segment = event->segment};
+        client.answers[i].turns = 0;
+        client.answers[i].never = false;
+    }
+    end_life();
+    client.attached = false;
+    client.tell_detached = client.was_lost = true;
+}
+
+void fuzz_client_answer(bool all)
+{
+    for (unsigned i = 0; i < client.answer_count; i++) {
+        struct answer *answer = &client.answers[i];
+
+        answer->turns -= answer->turns > 0 ? 1 : 0;
+        if (all) {
+            answer->turns = 0;
+            answer->never = false;
+        }
+    }
+    if (client.was_lost && !client.tell_detached && client.answer_count == 0) {
+        client.was_lost = false;
+        client.attached = client.tell_attached = true;
+    }
+}
+
+void fuzz_client_expect_nothing_held(void)
+{
+    REQUIRE(client.answer_count == 0);
+    for (unsigned i = 0; i < HANDLES_MAX; i++)
+        REQUIRE(!client.pins[i] && !client.fills[i].held);
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        REQUIRE(!client.is_out[i]);
+}
+
+/* ---- segments ---- */
+
+static unsigned number_of(const struct larder_segment *segment)
+{
+    REQUIRE(segment >= client.segments && segment < client.segments + SEGMENTS);
+    return (unsigned)(segment - client.segments);
+}
+
+int larder_segment_borrow(struct larder_client *self, struct larder_segment **out)
+{
+    if (!self->attached)
+        return -ENOTCONN;
+    for (unsigned i = 0; i < SEGMENTS; i++) {
+        if (!self->is_out[i]) {
+            self->is_out[i] = true;
+            *out = &self->segments[i];
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
+void larder_segment_return(struct larder_client *self, struct larder_segment **segment)
+{
+    unsigned number = number_of(*segment);
+
+    REQUIRE(self->is_out[number]);
+    self->is_out[number] = false;
+    *segment = NULL;
+}
+
+/* ---- operations ---- */
+
+static uint64_t name_of(unsigned place)
+{
+    return (uint64_t)client.life << 32 | (place + 1);
+}
+
+static bool is_of_this_life(uint64_t name)
+{
+    return name >> 32 == client.life;
+}
+
+static unsigned place_of(uint64_t name)
+{
+    unsigned place = (uint32_t)name - 1;
+
+    REQUIRE(place < HANDLES_MAX);
+    return place;
+}
+
+/* 0 and the answer that is to be filled in, or why the operation cannot be. */
+static int begin(enum larder_event_kind kind, struct larder_segment **segment, void *user, unsigned *choice,
+                 struct larder_event **event)
+{
+    uint8_t how = script.cache[operations++ % sizeof script.cache];
+
+    if (!client.attached)
+        return -ENOTCONN;
+    if (client.answer_count == ANSWERS_MAX || how >> 5 == NO_ROOM)
+        return -EAGAIN;
+    struct answer *answer = &client.answers[client.answer_count++];
+    *answer = (struct answer){.event = {.kind = kind, .status = LARDER_OK, .user = user},
+                              .turns = how >> 3 & 3,
+                              .never = how >> 5 == NEVER_ANSWERED};
+    if (segment) {
+        REQUIRE(client.is_out[number_of(*segment)]);
+        answer->event.segment = *segment;
+        *segment = NULL;
+    }
+    *choice = how & 7;
+    *event = &answer->event;
+    return 0;
+}
+
+/* The last act of an operation. */
+static int asked(void)
+{
+    if (script.cache[(operations - 1) % sizeof script.cache] >> 5 == CACHE_LOST)
+        lose();
+    return 0;
+}
+
+static uint64_t grant(void)
+{
+    if (client.fills_given == HANDLES_MAX)
+        return 0;
+    client.fills[client.fills_given].held = true;
+    return name_of(client.fills_given++);
+}
+
+static void end_lease(uint64_t lease)
+{
+    struct fill *fill = &client.fills[place_of(lease)];
+
+    REQUIRE(fill->held);
+    fill->held = false;
+    object_let_go(&fill->object);
+}
+
+static bool holds(uint64_t lease)
+{
+    return lease && is_of_this_life(lease) && client.fills[place_of(lease)].held;
+}
+
+static uint64_t pin(struct object *object)
+{
+    if (client.pins_given == HANDLES_MAX)
+        return 0;
+    client.pins[client.pins_given] = object;
+    object->users++;
+    return name_of(client.pins_given++);
+}
+
+static void give_object(struct larder_event *event, const struct object *object, bool with_body)
+{
+    uint64_t room = SEGMENT_BYTES - object->meta_length;
+
+    memcpy(event->segment->data, object->meta, object->meta_length);
+    event->meta_length = object->meta_length;
+    event->length = !with_body ? 0 : (uint32_t)(object->size < room ? object->size : room);
+    memcpy(event->segment->data + object->meta_length, object->body, event->length);
+    event->object_size = object->size;
+    event->fresh_until = object->fresh_until;
+}
+
+static void find(struct larder_event *event, uint32_t flags, bool stale)
+{
+    struct object *object = client.stored;
+    bool with_body = !(flags & LARDER_LOOKUP_NO_BODY);
+    bool whole = object->size <= SEGMENT_BYTES - object->meta_length;
+
+    stale = stale || flags & LARDER_LOOKUP_REVALIDATE || object->fresh_until <= __wrap_clock_wall_ms();
+    event->status = stale ? LARDER_STALE : LARDER_HIT;
+    if (stale || (with_body && !whole)) {
+        event->handle = pin(object);
+        if (!event->handle) {
+            event->status = LARDER_BUSY;
+            return;
+        }
+    }
+    give_object(event, object, with_body);
+    if (stale && flags & LARDER_LOOKUP_LEASE)
+        event->lease = grant();
+}
+
+int larder_lookup(struct larder_client *self, struct larder_segment **segment, uint32_t key_length,
+                  uint32_t flags, void *user)
+{
+    static const enum larder_status refusals[] = {LARDER_BUSY, LARDER_TOO_LARGE, LARDER_BAD};
+    struct larder_event *event;
+    unsigned choice;
+
+    (void)self;
+    REQUIRE(key_length > 0 && key_length <= LARDER_MAX_KEY && key_length <= SEGMENT_BYTES);
+    int error = begin(LARDER_EVENT_LOOKUP, segment, user, &choice, &event);
+    if (error)
+        return error;
+    if (choice >= 5)
+        event->status = refusals[choice - 5];
+    else if (client.stored && choice < 3)
+        find(event, flags, choice == 2);
+    else
+        event->status = LARDER_MISS;
+    if (event->status == LARDER_MISS && flags & LARDER_LOOKUP_LEASE && choice != 4)
+        event->lease = grant();
+    return asked();
+}
+
+int larder_read(struct larder_client *self, uint64_t handle, uint64_t offset, struct larder_segment **segment,
+                uint32_t length, void *user)
+{
+    struct larder_event *event;
+    unsigned choice;
+
+    if (self->attached && !is_of_this_life(handle))
+        return -ESTALE;
+    int error = begin(LARDER_EVENT_READ, segment, user, &choice, &event);
+    if (error)
+        return error;
+    const struct object *object = client.pins[place_of(handle)];
+    REQUIRE(object && offset <= object->size && length <= SEGMENT_BYTES);
+    event->offset = offset;
+    event->object_size = object->size;
+    if (choice == 7) {
+        event->status = LARDER_FENCED;
+    } else {
+        event->length = object->size - offset < length ? (uint32_t)(object->size - offset) : length;
+        memcpy(event->segment->data, object->body + offset, event->length);
+    }
+    return asked();
+}
+
+void larder_release(struct larder_client *self, uint64_t handle)
+{
+    if (!self->attached || !is_of_this_life(handle))
+        return;
+    REQUIRE(self->pins[place_of(handle)]);
+    object_let_go(&self->pins[place_of(handle)]);
+}
+
+static void refuse_fill(struct larder_event *event, uint64_t lease, unsigned choice)
+{
+    event->status = choice == 7 ? LARDER_TOO_LARGE : LARDER_NO_MEMORY;
+    end_lease(lease);
+}
+
+static void store(uint64_t lease)
+{
+    struct fill *fill = &client.fills[place_of(lease)];
+
+    object_let_go(&client.stored);
+    client.stored = fill->object;
+    fill->object = NULL;
+    end_lease(lease);
+}
+
+int larder_fill_begin(struct larder_client *self, const struct larder_fill *begun,
+                      struct larder_segment **segment, void *user)
+{
+    struct larder_event *event;
+    unsigned choice;
+
+    if (self->attached && !is_of_this_life(begun->lease))
+        return -ESTALE;
+    REQUIRE((uint64_t)begun->key_length + begun->meta_length + begun->body_length <= SEGMENT_BYTES);
+    REQUIRE(begun->key_length > 0 && begun->keep_until >= begun->fresh_until);
+    int error = begin(LARDER_EVENT_FILL_BEGIN, segment, user, &choice, &event);
+    if (error)
+        return error;
+    struct fill *fill = &client.fills[place_of(begun->lease)];
+    REQUIRE(fill->held && !fill->object && event->segment);
+    if (choice >= 6 || (begun->object_size != LARDER_SIZE_UNKNOWN && begun->object_size > BODY_MAX)) {
+        refuse_fill(event, begun->lease, choice);
+        return asked();
+    }
+    const char *bytes = (const char *)event->segment->data + begun->key_length;
+    fill->object = object_create(bytes, begun->meta_length, BODY_MAX);
+    fill->object->fresh_until = begun->fresh_until;
+    fill->object->size = begun->body_length;
+    memcpy(fill->object->body, bytes + begun->meta_length, begun->body_length);
+    fill->expected = begun->object_size;
+    REQUIRE(begun->body_length <= begun->object_size);
+    if (begun->body_length == begun->object_size)
+        store(begun->lease);
+    return asked();
+}
+
+int larder_fill_data(struct larder_client *self, uint64_t lease, uint64_t offset,
+                     struct larder_segment **segment, uint32_t length, void *user)
+{
+    struct larder_event *event;
+    unsigned choice;
+
+    if (self->attached && !is_of_this_life(lease))
+        return -ESTALE;
+    REQUIRE(length <= SEGMENT_BYTES);
+    int error = begin(LARDER_EVENT_FILL_DATA, segment, user, &choice, &event);
+    if (error)
+        return error;
+    struct fill *fill = &client.fills[place_of(lease)];
+    if (!fill->held) { /* one before it was refused */
+        event->status = LARDER_FENCED;
+        return asked();
+    }
+    struct object *object = fill->object;
+    REQUIRE(object && offset == object->size && event->segment);
+    REQUIRE(fill->expected == LARDER_SIZE_UNKNOWN || length <= fill->expected - offset);
+    if (choice >= 6 || length > BODY_MAX - object->size) {
+        refuse_fill(event, lease, choice);
+    } else {
+        memcpy(object->body + offset, event->segment->data, length);
+        object->size += length;
+    }
+    return asked();
+}
+
+int larder_fill_end(struct larder_client *self, uint64_t lease, uint64_t object_size, void *user)
+{
+    struct larder_event *event;
+    unsigned choice;
+
+    if (self->attached && !is_of_this_life(lease))
+        return -ESTALE;
+    int error = begin(LARDER_EVENT_FILL_END, NULL, user, &choice, &event);
+    if (error)
+        return error;
+    struct fill *fill = &client.fills[place_of(lease)];
+    if (!fill->held) {
+        event->status = LARDER_FENCED;
+        return asked();
+    }
+    REQUIRE(fill->object && object_size == fill->object->size);
+    REQUIRE(fill->expected == LARDER_SIZE_UNKNOWN || fill->expected == object_size);
+    if (choice == 7) { /* removed meanwhile */
+        event->status = LARDER_MISS;
+        end_lease(lease);
+    } else {
+        store(lease);
+    }
+    return asked();
+}
+
+void larder_fill_abort(struct larder_client *self, uint64_t lease)
+{
+    if (self->attached && holds(lease))
+        end_lease(lease);
+}
+
+int larder_update(struct larder_client *self, uint64_t handle, uint64_t lease,
+                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
+                  int64_t keep_until, void *user)
+{
+    struct larder_event *event;
+    unsigned choice;
+
+    if (self->attached && (!is_of_this_life(handle) || (lease && !is_of_this_life(lease))))
+        return -ESTALE;
+    REQUIRE(meta_length <= SEGMENT_BYTES && keep_until >= fresh_until);
+    int error = begin(LARDER_EVENT_UPDATE, segment, user, &choice, &event);
+    if (error)
+        return error;
+    struct object *object = client.pins[place_of(handle)];
+    REQUIRE(object && event->segment);
+    if (lease)
+        end_lease(lease);
+    if (choice == 7) {
+        event->status = LARDER_MISS;
+        return asked();
+    }
+    char *meta = malloc(meta_length ? meta_length : 1);
+    REQUIRE(meta);
+    memcpy(meta, event->segment->data, meta_length);
+    free(object->meta);
+    object->meta = meta;
+    object->meta_length = meta_length;
+    object->fresh_until = fresh_until;
+    return asked();
+}
+
+int larder_remove(struct larder_client *self, struct larder_segment **segment, uint32_t key_length,
+                  void *user)
+{
+    struct larder_event *event;
+    unsigned choice;
+
+    (void)self;
+    REQUIRE(key_length > 0 && key_length <= SEGMENT_BYTES);
+    int error = begin(LARDER_EVENT_REMOVE, segment, user, &choice, &event);
+    if (error)
+        return error;
+    if (!client.stored)
+        event->status = LARDER_MISS;
+    object_let_go(&client.stored);
+    return asked();
+}

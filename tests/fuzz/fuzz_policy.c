@@ -1,0 +1,226 @@
+/* What the proxy decides about requests and responses, given any fields and times: http_date, http_message,
+ * http_policy, http_cache_status.
+ *
+ * The input: struct numbers, then lines. An empty line parts the request's fields from the response's, and
+ * those from the fields of a 304; a line without a colon is a field with an empty value. Names and values may
+ * hold any bytes but LF. */
+#include "fuzz.h"
+
+#include "http_cache_status.h"
+#include "http_date.h"
+#include "http_policy.h"
+
+#define DATE_FIRST (-(int64_t)62167219200) /* 0000-01-01 */
+#define DATE_LAST  ((int64_t)253402300799) /* 9999-12-31 */
+
+struct numbers {
+    uint8_t method; /* of methods[] */
+    uint8_t flags;
+    int16_t status;
+    int32_t now_high; /* of the response time, so that odd clocks are easy to reach */
+    uint32_t now_low;
+    int32_t delay; /* request time before response time */
+    int64_t age, lifetime;
+};
+
+static const char *const methods[] = {"GET",     "HEAD",  "POST", "PUT", "DELETE",
+                                      "OPTIONS", "PATCH", "get",  "",    "X"};
+
+static struct http_span span_of(const char *text)
+{
+    return (struct http_span){text, (uint32_t)strlen(text)};
+}
+
+static void read_line(struct http_fields *fields, const char *line, size_t length)
+{
+    const char *colon = memchr(line, ':', length);
+    size_t name = colon ? (size_t)(colon - line) : length;
+    size_t behind = colon ? name + 1 : length;
+
+    http_field_add(fields, (struct http_span){line, (uint32_t)name},
+                   (struct http_span){line + behind, (uint32_t)(length - behind)});
+}
+
+/* Lines up to and with an empty one. */
+static void read_fields(struct http_fields *fields, struct fuzz_input *input)
+{
+    fields->count = 0;
+    while (input->left > 0) {
+        const uint8_t *end = memchr(input->at, '\n', input->left);
+        size_t length = end ? (size_t)(end - input->at) : input->left;
+        const char *line = (const char *)input->at;
+
+        input->at += length + (end ? 1 : 0);
+        input->left -= length + (end ? 1 : 0);
+        if (length == 0)
+            return;
+        read_line(fields, line, length);
+    }
+}
+
+/* ---- values ---- */
+
+static void check_date(struct http_span text, int64_t now)
+{
+    char written[HTTP_DATE_BYTES + 1];
+    int64_t time, again;
+
+    if (!http_date_parse(text, now, &time))
+        return;
+    REQUIRE(time >= DATE_FIRST && time <= DATE_LAST + 1); /* a leap second counts into the next minute */
+    http_date_format(time, written);
+    REQUIRE(http_date_parse(span_of(written), now, &again));
+    REQUIRE(again == (time > DATE_LAST ? DATE_LAST : time));
+}
+
+static void check_list(struct http_span value)
+{
+    struct http_span rest = value, element;
+    const char *end = value.at + value.length;
+
+    while (http_list_next(&rest, &element)) {
+        REQUIRE(element.length > 0);
+        REQUIRE(element.at >= value.at && element.at + element.length <= end);
+        REQUIRE(rest.length < value.length);
+        REQUIRE(http_span_equal(http_span_trim(element), element));
+    }
+}
+
+static void check_numbers(struct http_span value)
+{
+    int64_t seconds;
+    uint64_t length;
+
+    if (http_parse_seconds(value, &seconds))
+        REQUIRE(seconds >= 0 && seconds <= HTTP_SECONDS_MAX);
+    if (http_parse_length(value, &length))
+        REQUIRE(value.length > 0);
+}
+
+static void check_values(const struct http_fields *fields, int64_t now)
+{
+    uint64_t length;
+
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->items[i];
+
+        check_date(field->value, now);
+        check_list(field->value);
+        check_numbers(field->value);
+        REQUIRE(http_span_equal(http_span_trim(field->value), field->value));
+        if (http_field_is_hop_by_hop(fields, field) && http_name_is(field, "cache-control"))
+            REQUIRE(false);
+    }
+    if (http_content_length(fields, &length) == HTTP_LENGTH_KNOWN)
+        REQUIRE(http_field_count(fields, "content-length") > 0);
+    http_list_has(fields, "connection", "close");
+}
+
+/* ---- decisions ---- */
+
+static bool is_duration(int64_t seconds)
+{
+    return seconds >= -1 && seconds <= HTTP_SECONDS_MAX;
+}
+
+static void check_cache_control(const struct http_fields *fields, const struct numbers *numbers)
+{
+    struct http_cache_control control;
+
+    http_cache_control_parse(&control, fields);
+    REQUIRE(is_duration(control.max_age) && is_duration(control.s_maxage) && is_duration(control.min_fresh));
+    REQUIRE(is_duration(control.max_stale) && is_duration(control.stale_while_revalidate));
+    REQUIRE(is_duration(control.stale_if_error));
+    bool fresh = numbers->age < numbers->lifetime;
+    if (http_may_serve(&control, numbers->age, numbers->lifetime, true))
+        REQUIRE(fresh);
+}
+
+static void check_storing(const struct http_storing *storing)
+{
+    REQUIRE(storing->reason && storing->reason[0] != '\0');
+    if (!storing->store)
+        return;
+    REQUIRE(storing->lifetime >= 0 && storing->lifetime <= HTTP_SECONDS_MAX);
+    REQUIRE(storing->initial_age >= 0 && storing->initial_age <= HTTP_SECONDS_MAX);
+    REQUIRE(storing->keep >= 0 && storing->keep <= HTTP_SECONDS_MAX + 86400);
+    REQUIRE(storing->strict || !storing->must_validate);
+}
+
+/* What is written must read back as lines, with nothing in them that frames a message. */
+static void check_update(const struct http_fields *stored, const struct http_fields *update)
+{
+    static char out[64 * 1024];
+    struct http_span rest = {out, 0};
+    struct http_field field;
+    enum http_line_result result;
+    int length = http_update_fields(stored, update, out, sizeof out);
+
+    http_update_matches(stored, update);
+    if (length < 0)
+        return;
+    rest.length = (uint32_t)length;
+    while ((result = http_line_next(&rest, &field)) == HTTP_LINE_FIELD)
+        REQUIRE(!http_name_is_never_stored(field.name));
+    REQUIRE(result == HTTP_LINE_END);
+}
+
+static void check_status(const struct numbers *numbers, const struct http_storing *storing)
+{
+    char out[HTTP_CACHE_STATUS_MAX];
+    struct http_cache_status status = {.hit = numbers->flags & 1,
+                                       .fwd = (enum http_cache_fwd)(numbers->flags >> 1 & 7),
+                                       .fwd_status = numbers->status,
+                                       .stored = numbers->flags & 16,
+                                       .collapsed = numbers->flags & 32,
+                                       .has_ttl = numbers->flags & 64,
+                                       .ttl = numbers->age,
+                                       .detail = numbers->flags & 128 ? storing->reason : NULL};
+    int length = http_cache_status_format(&status, out, sizeof out);
+
+    REQUIRE(length > 0 && strlen(out) == (size_t)length);
+}
+
+static void decide(const struct numbers *numbers, const struct http_fields *asked,
+                   const struct http_fields *answered, const struct http_fields *update)
+{
+    const char *method = methods[numbers->method % (sizeof methods / sizeof *methods)];
+    struct http_request request = {span_of(method), HTTP_SPAN("/fuzz?x"), asked};
+    struct http_response response = {numbers->status, answered};
+    int64_t now = (int64_t)((uint64_t)(uint32_t)numbers->now_high << 32 | numbers->now_low);
+    int64_t before = now < INT64_MIN + INT32_MAX ? now : now - (numbers->delay & INT32_MAX);
+    const char *reason = NULL;
+
+    http_request_verdict(&request, &reason);
+    REQUIRE(reason && reason[0] != '\0');
+    struct http_storing storing = http_storing(&request, &response, before, now);
+    check_storing(&storing);
+    check_status(numbers, &storing);
+    storing = http_storing_updated(&request, &response, update, before, now);
+    check_storing(&storing);
+    http_not_modified(asked, answered, now);
+    check_update(answered, update);
+    check_values(asked, now);
+    check_values(answered, now);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct http_fields asked, answered, update;
+    struct fuzz_input input = {data, size};
+    struct numbers numbers;
+
+    fuzz_read(&input, &numbers, sizeof numbers);
+    numbers.age &= INT32_MAX; /* ages and lifetimes are saturated where they arise */
+    numbers.lifetime &= INT32_MAX;
+    struct http_span lines = {(const char *)input.at, (uint32_t)input.left};
+    read_fields(&asked, &input);
+    read_fields(&answered, &input);
+    read_fields(&update, &input);
+    check_cache_control(&asked, &numbers);
+    check_cache_control(&answered, &numbers);
+    decide(&numbers, &asked, &answered, &update);
+    if (http_fields_parse(&asked, lines))
+        check_values(&asked, 0);
+    return 0;
+}

@@ -1,0 +1,434 @@
+#!/usr/bin/env bash
+# Writes the seeds that are made by hand, into seeds/ beside this script. Others there are findings that have been
+# mended (regression-*) and inputs that a long run found worth keeping (found-*).
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/seeds"
+
+# Little-endian numbers, as bytes on standard output.
+le() { # le BYTES VALUE
+    local i value=$2
+    for ((i = 0; i < $1; i++)); do
+        printf '%b' "$(printf '\\x%02x' $((value >> (8 * i) & 255)))"
+    done
+}
+u8() { for value in "$@"; do le 1 "$value"; done; }
+u16() { le 2 "$1"; }
+u32() { le 4 "$1"; }
+u64() { le 8 "$1"; }
+zeros() { head -c "$1" /dev/zero; }
+letters() { head -c "$1" /dev/zero | tr '\0' "${2:-a}"; }
+seed() { # seed TARGET/NAME: standard input
+    mkdir -p "${1%/*}"
+    cat >"$1"
+}
+
+# ---- wire: struct wire_header, then the message's own fields ----
+
+header() { # header TYPE LENGTH [VERSION]
+    printf LRDR
+    u16 "${3:-2}"
+    u16 "$1"
+    u32 "$2"
+    u32 0
+    u64 0x1122334455667788
+}
+hello() { # hello TENANT-OF-64-BYTES
+    header 1 112
+    u64 42
+    u32 0
+    u32 4
+    u32 4096
+    u32 16
+    printf '%s' "$1"
+}
+
+{
+    hello default
+    zeros 57
+} | seed wire/hello
+hello "$(letters 64)" | seed wire/hello-unterminated
+{
+    header 2 40
+    u64 1
+    u64 42
+} | seed wire/bye
+{
+    header 3 32
+    u64 1
+} | seed wire/bell
+{
+    header 4 32
+    u64 7
+} | seed wire/ping
+{
+    header 5 48
+    u64 1
+    u64 42
+    u32 0
+    u32 0
+} | seed wire/stats
+{
+    header 64 64
+    zeros 40
+} | seed wire/welcome
+{
+    header 65 40
+    u32 1
+    u32 3
+    u64 42
+} | seed wire/refused
+header 66 24 | seed wire/cache-bell
+{
+    header 67 56
+    zeros 32
+} | seed wire/pong
+{
+    header 68 40
+    zeros 16
+} | seed wire/stats-rows
+header 3 32 9 | seed wire/other-version
+header 99 24 | seed wire/unknown-type
+printf 'larder.fuzz.0123456789abcdef' | seed wire/name
+
+# ---- meta: struct http_meta_head, then lines ----
+
+meta_head() { # meta_head FIELDS_LENGTH STATUS FLAGS
+    printf MET1
+    u16 "$2"
+    u16 "$3"
+    u64 1800000000
+    u64 5
+    u64 3600
+    u32 "$1"
+    u32 0
+}
+meta() { # meta NAME STATUS FLAGS LINES
+    local lines
+    lines=$(printf '%b' "$4" | wc -c)
+    {
+        meta_head "$lines" "$2" "$3"
+        printf '%b' "$4"
+    } | seed "meta/$1"
+}
+
+meta usual 200 0 'Content-Type: text/html\r\nETag: "a"\r\nDate: Fri, 15 Jan 2027 08:00:00 GMT\r\n'
+meta no-date 404 5 'Cache-Control: max-age=60\r\nVary: *\r\n'
+meta forbidden 200 0 'Content-Length: 3\r\n'
+meta folded 200 0 'X: a\r\n b\r\n'
+meta empty 200 15 ''
+meta late 200 0 'A:\r\nB: \t \r\nC: a\t\tb \r\n\r\n'
+
+# ---- policy: struct numbers, then lines ----
+
+numbers() { # numbers METHOD FLAGS STATUS AGE LIFETIME
+    u8 "$1" "$2"
+    u16 "$3"
+    u32 0
+    u32 1800000000
+    u32 1
+    u64 "$4"
+    u64 "$5"
+}
+{
+    numbers 0 0 200 5 60
+    printf 'Cache-Control: max-age=0, no-cache\nIf-None-Match: "a", W/"b"\n\n'
+    printf 'Cache-Control: max-age=60, s-maxage="7", stale-while-revalidate=3\nETag: W/"b"\nVary: Accept, *\n'
+    printf 'Date: Fri, 15 Jan 2027 08:00:00 GMT\nExpires: Friday, 15-Jan-27 08:01:00 GMT\nAge: 4\n\nETag: "b"\nAge: 1\n'
+} | seed policy/usual
+{
+    numbers 1 255 304 70 60
+    printf 'If-Modified-Since: Fri Jan 15 08:00:00 2027\nCache-Control: only-if-cached, max-stale, min-fresh=5\n'
+    printf 'Range: bytes=0-1\nAuthorization: Basic eA==\n\n'
+    printf 'Last-Modified: Fri, 15 Jan 2027 07:00:00 GMT\nCache-Control: private="a, b", no-cache="set-cookie"\n'
+    printf 'Content-Length: 5, 5\nConnection: close, x-a\nX-A: 1\nSet-Cookie: a=b\n\nLast-Modified: x\nPragma: no-cache\n'
+} | seed policy/conditional
+{
+    numbers 2 3 206 0 0
+    printf 'Content-Length: 18446744073709551616\nTE: trailers\n\n'
+    printf 'Cache-Control: public, must-revalidate, proxy-revalidate, immutable, must-understand, no-store\n'
+    printf 'Expires: 0\nDate: Sun Nov  6 08:49:37 1994\nAge: 2147483649\n'
+} | seed policy/unsafe
+
+# ---- request: where to cut, then what a client sends ----
+
+request() { # request NAME TEXT
+    {
+        u64 0x1234567
+        printf '%b' "$2"
+    } | seed "request/$1"
+}
+request get 'GET /a?b=c HTTP/1.1\r\nHost: h:80\r\nAccept: */*\r\n\r\n'
+request pipelined 'GET / HTTP/1.1\r\nHost: h\r\n\r\nHEAD /b HTTP/1.0\r\nConnection: keep-alive\r\n\r\nOPTIONS * HTTP/1.1\r\nHost:h\r\n\r\n'
+request length 'POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhelloGET / HTTP/1.1\r\nHost: h\r\n\r\n'
+request chunked 'PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: v\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n'
+request absolute 'GET http://o.example/x HTTP/1.1\r\nHost: h\r\nConnection: close, upgrade\r\nUpgrade: x\r\n\r\n'
+request both 'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n'
+request folded 'GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n'
+request unknown 'FROB /x HTTP/1.1\r\nHost: h\r\n\r\n'
+request smuggled 'GET / HTTP/1.1\r\nHost: h\r\nContent-Length : 5\r\n\r\nGET /'
+request preface 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+
+# ---- http, getfile: struct fuzz_script, then texts ----
+
+cached=1 stored=2 stale=8 slow_reader=16 hang_up=32 stop=64 slow_client=128
+script() { # script CUTTING FLAGS STORED_SIZE CACHE-BYTE ORIGIN-BYTE
+    local i
+    u64 "$1"
+    u8 "$2" 16 "$3" 0
+    for ((i = 0; i < 10; i++)); do u8 "$4"; done
+    for ((i = 0; i < 10; i++)); do u8 "$5"; done
+}
+two_gets='GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'
+fresh='HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: "e"\r\nContent-Length: 6\r\n\r\nfirst\n'
+http() { # http NAME TEXT SCRIPT...
+    local name=$1 text=$2
+    shift 2
+    {
+        script "$@"
+        printf '%b' "$text"
+    } | seed "http/$name"
+}
+http plain "$two_gets" 0 0 0 0 0
+http cut "$two_gets" 77 0 0 0 0x30
+http miss-then-hit "$two_gets====\n$fresh" 0 $cached 0 0 0
+http large-fill "$two_gets====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 9000\r\n\r\n$(letters 9000)" \
+    5 $((cached | slow_reader)) 0 8 0xa0
+http hit "$two_gets====\n$fresh====\nContent-Type: text/plain\r\nETag: \"e\"\r\n" 3 $((cached | stored)) 90 0 0
+http stale-confirmed "$two_gets====\nHTTP/1.1 304 Not Modified\r\nETag: \"e\"\r\n\r\n====\nETag: \"e\"\r\n" \
+    3 $((cached | stored | stale)) 90 0 0
+http stale-replaced "$two_gets====\n$fresh====\nETag: \"x\"\r\nCache-Control: max-age=5\r\n" \
+    9 $((cached | stored | stale)) 90 8 0x20
+http unreachable "$two_gets" 1 $((cached | stored | stale)) 9 0 11
+http cache-lost "$two_gets====\n$fresh====\nA: b\r\n" 1 $((cached | stored)) 120 0xe0 0
+http cache-silent "$two_gets====\n$fresh====\nA: b\r\n" 1 $((cached | stored | slow_client)) 60 0xa0 0
+http post 'POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3\r\nabc\r\n0\r\n\r\n' \
+    8 $((cached | stored)) 5 0 0
+http put-large "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 600\r\n\r\n$(letters 600)" 8 $slow_client 0 0 0
+http head 'HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: h\r\n\r\nDELETE /a HTTP/1.0\r\n\r\n' \
+    0 $((cached | stored)) 20 0 0
+http conditional 'GET /a HTTP/1.1\r\nHost: h\r\nIf-None-Match: "e"\r\nCache-Control: max-stale\r\nRange: bytes=0-3\r\n\r\n' \
+    0 $((cached | stored)) 20 0 0
+http interim "$two_gets====\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbody" \
+    0 $((cached | stop)) 0 0 0x10
+http smuggling "$two_gets====\nHTTP/1.1 200 OK\r\nConnection: content-length, x\r\nX: 1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabcdef" \
+    0 $((cached | hang_up)) 0 0 0x10
+http broken-body "$two_gets====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=9\r\nContent-Length: 30\r\n\r\nshort" \
+    0 $cached 0 0 0x2d
+http only-cached 'GET /a HTTP/1.1\r\nHost: h\r\nCache-Control: only-if-cached\r\n\r\nGET /a HTTP/1.0\r\n\r\n' \
+    0 $cached 0 0 0
+
+getfile() { # getfile NAME TEXT SCRIPT...
+    local name=$1 text=$2
+    shift 2
+    {
+        script "$@"
+        printf '%b' "$text"
+    } | seed "getfile/$name"
+}
+get='GETFILE GET /path/to a file%20\r\n\r\n'
+getfile plain "$get" 0 0 0 0 0
+getfile cut "$get" 123 $slow_client 0 0 0x10
+getfile space 'GETFILE GET /x \r\n\r\ntrailing' 0 $cached 0 0 0
+getfile spooled "$get====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n\r\n$(letters 700)" 0 $cached 0 0 0x60
+getfile hit "$get====\n$fresh====\nA: b\r\n" 0 $((cached | stored)) 120 0 0
+getfile stale "$get====\nHTTP/1.1 304 Not Modified\r\n\r\n====\nA: b\r\n" 0 $((cached | stored | stale)) 120 8 0
+getfile missing "$get====\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno" 0 0 0 0 0
+getfile moved "$get====\nHTTP/1.1 301 Moved\r\nLocation: /y\r\n\r\n" 0 0 0 0 0
+getfile unreachable "$get" 0 $hang_up 0 0 11
+getfile broken "$get====\nHTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nshort" 0 0 0 0 0x2d
+getfile no-path 'GETFILE GET x\r\n\r\n' 0 0 0 0 0
+getfile http 'GET / HTTP/1.1\r\nHost: h\r\n\r\n' 0 0 0 0 0
+getfile half 'GETFILE GET /hal' 0 0 0 0 0
+
+# ---- cache: deeds, by their place in deeds[] of fuzz_cache.c ----
+
+turn() { u8 0 "$1"; }
+appear() { u8 1 "$1" "${2:-0}" "${3:-0}"; } # PLACE SHAPE WHO
+request_made() {                             # PLACE OP FLAGS SEGMENT KEY LENGTH [WHICH HOW META TIMES]
+    # The length is read before value and times are, and behind the eight bytes.
+    u8 6 "$1" "$(($2 - 1))" "$3" "$4" "$5" "${7:-0}" "${8:-0}" "${9:-3}" "${10:-0}"
+    u16 "$6"
+}
+collect() { u8 8 "$1"; }
+ring_index() { # PLACE WHAT VALUE
+    u8 9 "$1" "$2"
+    u32 "$3"
+}
+semaphores() { # PLACE SEGMENT WSEM RSEM
+    u8 10 "$1" "$2"
+    u32 "$3"
+    u32 "$4"
+}
+scribble() { # PLACE OFFSET TEXT
+    u8 11 "$1"
+    u32 "$2"
+    u8 "${#3}"
+    printf '%s' "$3"
+}
+resize() { u8 12 "$1" "$2"; }
+bye() { u8 13 "$1"; }
+die() { u8 14 "$1" "$2"; }
+pass_time() { u8 15 "$1" "$2"; }
+beat() {
+    u8 16 "$1"
+    u32 "$2"
+}
+tamper() { u8 17 "$1" "$2"; }
+unname_queue() { u8 18 0; }
+ask_honest() { u8 19 0; }
+lookup=1 read=2 release=3 fill_begin=4 fill_data=5 fill_end=6 fill_abort=7 update=8 remove=9 lease_flag=1
+first_lease=8
+store() { # PLACE KEY LENGTH: looked up for its lease, then filled in one go
+    request_made "$1" $lookup $lease_flag 0 "$2" 0
+    collect "$1"
+    request_made "$1" $fill_begin 0 0 "$2" "$3" $first_lease
+    collect "$1"
+}
+pin() { # PLACE KEY
+    request_made "$1" $lookup 4 0 "$2" 0
+    collect "$1"
+}
+
+{
+    appear 0
+    store 0 1 100
+    request_made 0 $lookup 0 0 1 0
+    ask_honest
+    bye 0
+    turn 0
+} | seed cache/store-and-leave
+{
+    appear 0 4
+    request_made 0 $lookup $lease_flag 0 2 0
+    collect 0
+    request_made 0 $fill_begin 0 0 2 0 $first_lease 1
+    request_made 0 $fill_data 0 1 2 5000 $first_lease 0
+    request_made 0 $fill_data 0 2 2 5000 $first_lease 0
+    request_made 0 $fill_end 0 0 2 0 $first_lease 0
+    collect 0
+    pin 0 2
+    request_made 0 $read 0 1 2 4096 0 13
+    request_made 0 $update 0 2 2 0 0 5 9
+    request_made 0 $release 0 0 2 0 0
+    request_made 0 $remove 0 0 2 0
+    die 0 0
+} | seed cache/large-fill
+{
+    appear 0
+    appear 1 2 4
+    store 0 1 3000
+    pin 0 1
+    for step in 2 3 4 2 2 3; do pass_time 0 $step; done
+    beat 0 7
+    pass_time 0 2
+    for step in 4 4 4 4 4 4 6 6; do pass_time 0 $step; done
+    turn 0
+    ask_honest
+} | seed cache/stall-thaw-and-drop
+{
+    appear 0
+    appear 1
+    request_made 0 $lookup $lease_flag 0 3 0
+    collect 0
+    request_made 0 $fill_begin 0 0 3 0 $first_lease 1
+    pass_time 0 6
+    request_made 1 $lookup $lease_flag 0 3 0
+    request_made 0 $fill_data 0 1 3 99 $first_lease 0
+    request_made 0 $fill_abort 0 0 3 0 $first_lease
+} | seed cache/lease-taken-over
+{
+    appear 0
+    store 0 1 100
+    resize 0 1
+    ring_index 0 0 0
+    turn 0
+    appear 1
+    request_made 1 $lookup $lease_flag 0 1 0
+    collect 1
+    request_made 1 $fill_begin 128 3 1 3000 $first_lease 1
+    resize 1 3
+    turn 0
+    appear 2
+    resize 2 0
+    pass_time 0 3
+    u8 3 1
+    u16 24
+    header 3 32
+    turn 0
+} | seed cache/truncated
+{
+    appear 0
+    ring_index 0 12 0xffffffff
+    turn 0
+    appear 1 3
+    ring_index 1 4 1000
+    turn 0
+    appear 2
+    ring_index 2 24 5
+    scribble 2 4096 scribbled-over
+    semaphores 2 1 0x80000000 0xffffffff
+    turn 0
+} | seed cache/rings-and-semaphores
+{
+    u8 1 0 0x80 0
+    u8 2 0 1
+    u64 99
+    u8 2 0 30
+    u32 7
+    u32 99999
+    u32 4095
+    u32 17
+    turn 0
+    tamper 0 0x40
+    u8 2 0 0
+    turn 0
+    u8 1 1 0x80 0
+    tamper 1 0x0f
+    u8 2 1 0
+    turn 0
+    u8 1 2 0x80 0
+    tamper 2 0x80
+    u8 2 2 0
+    turn 0
+} | seed cache/pools-that-are-none
+{
+    appear 0 1 17
+    u8 4 0 4
+    zeros 24
+    turn 0
+    collect 0
+    u8 4 0 0x44 3
+    zeros 24
+    u8 4 0 3
+    zeros 8
+    unname_queue
+    pass_time 0 4
+    u8 3 0
+    u16 30
+    zeros 30
+    turn 0
+} | seed cache/messages
+{
+    for place in 0 1 2 3; do appear $place 2 $((place << 2)); done
+    for key in 0 1 2 3 4 5 6 7 8; do
+        for place in 0 1 2 3; do store $place $key 60000; done
+        pin 0 $key
+    done
+    die 0 1
+    die 1 2
+    die 2 6
+    bye 3
+    pass_time 0 4
+    ask_honest
+} | seed cache/evictions
+{
+    appear 0 0 1
+    store 0 5 10
+    u8 5 0 0 1 0
+    zeros 62
+    u8 5 0 1
+    letters 64 '\1'
+    die 0 0
+    pass_time 0 2
+} | seed cache/unseen

@@ -1,0 +1,147 @@
+#include "storm_report.h"
+
+#include "size.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+
+static void row(FILE *to, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void row(FILE *to, const char *name, const char *format, ...)
+{
+    va_list arguments;
+
+    fprintf(to, "  %-34s ", name);
+    va_start(arguments, format);
+    vfprintf(to, format, arguments);
+    va_end(arguments);
+    fputc('\n', to);
+}
+
+static uint64_t sum(const struct report *report, size_t offset)
+{
+    const struct load_numbers *all[] = {report->warm, report->quiet, report->storm};
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        total += *(const uint64_t *)(const void *)((const char *)all[i] + offset);
+    return total;
+}
+
+#define SUM(report, member) sum(report, offsetof(struct load_numbers, member))
+
+static double ms(int64_t nanoseconds)
+{
+    return (double)nanoseconds / 1e6;
+}
+
+static void print_harm(const struct report *report, FILE *to)
+{
+    const struct fleet_counts *counts = report->counts;
+
+    row(to, "proxies killed", "%" PRIu64 "  (%.1f a second; %" PRIu64 " while frozen)", counts->kills,
+        (double)counts->kills / report->seconds, counts->kills_frozen);
+    row(to, "stalls", "%" PRIu64, counts->stalls);
+    row(to, "terminations", "%" PRIu64, counts->terminations);
+    row(to, "restarts", "%" PRIu64, counts->restarts);
+    row(to, "cache kills", "%" PRIu64, counts->cache_kills);
+}
+
+static void print_answers(const struct report *report, FILE *to)
+{
+    row(to, "requests", "%" PRIu64 "  (%" PRIu64 " broke with a proxy that was killed or terminated)",
+        SUM(report, requests), SUM(report, excused));
+    row(to, "wrong bytes", "%" PRIu64, SUM(report, wrong_bytes));
+    row(to, "broken responses, unharmed proxies", "%" PRIu64, SUM(report, broken));
+}
+
+static void print_account(const struct report *report, FILE *to)
+{
+    const struct inspection *found = &report->found;
+
+    row(to, "lost names", "%u", found->lost_names + found->vanished_names + report->names_left);
+    row(to, "leaked segments", "%u  (of %u in %u pools)", found->leaked_segments, found->segments,
+        found->pools);
+    row(to, "leaked pins, leases, pools", "%" PRId64 ", %" PRId64 ", %" PRId64 "  (%" PRId64 " bytes held)",
+        found->pins, found->leases, found->leaked_pools, found->bytes_held);
+    row(to, "leaked descriptors", "%d%s", found->leaked_descriptors,
+        found->descriptors_known ? "" : "  (some are not visible to this user)");
+}
+
+static void print_memory_row(FILE *to, const char *name, int64_t before, int64_t after)
+{
+    char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
+
+    if (before <= 0 || after <= 0)
+        row(to, name, "not visible");
+    else
+        row(to, name, "%s, %s  (%+.1f %%)", size_human((uint64_t)before, a), size_human((uint64_t)after, b),
+            100 * ((double)after / (double)before - 1));
+}
+
+static void print_memory(const struct report *report, FILE *to)
+{
+    print_memory_row(to, "cache's resident memory", report->before.resident, report->after.resident);
+    print_memory_row(to, "  without mapped pools and files", report->before.anonymous,
+                     report->after.anonymous);
+}
+
+static void print_reclaims(const struct report *report, FILE *to)
+{
+    const struct histogram *reclaims = &report->reclaims;
+
+    if (reclaims->count == 0)
+        row(to, "reclaim time", "no proxy was killed while known to be registered");
+    else
+        row(to, "reclaim time p50, p99, max", "%.2f, %.2f, %.2f ms  (of %" PRIu64 " registered proxies)",
+            ms(histogram_quantile(reclaims, 0.5)), ms(histogram_quantile(reclaims, 0.99)), ms(reclaims->max),
+            reclaims->count);
+}
+
+static void print_latency_row(const struct report *report, FILE *to, const char *name, double share)
+{
+    int64_t quiet = histogram_quantile(&report->quiet->latency, share);
+    int64_t storm = histogram_quantile(&report->storm->latency, share);
+
+    if (quiet == 0)
+        row(to, name, "%.3f ms", ms(storm));
+    else
+        row(to, name, "%.3f ms; quiet run %.3f ms; ratio %.2f", ms(storm), ms(quiet),
+            (double)storm / (double)quiet);
+}
+
+static void print_latency(const struct report *report, FILE *to)
+{
+    print_latency_row(report, to, "latency p50, unharmed proxies", 0.5);
+    print_latency_row(report, to, "latency p99, unharmed proxies", 0.99);
+    if (report->storm->witnesses_unserved + report->quiet->witnesses_unserved)
+        row(to, "left out of these for want of time", "%" PRIu64 "; quiet run %" PRIu64,
+            report->storm->witnesses_unserved, report->quiet->witnesses_unserved);
+    if (isnan(report->storm_use))
+        return;
+    if (isnan(report->quiet_use))
+        row(to, "processors' time used", "%.0f %%", 100 * report->storm_use);
+    else
+        row(to, "processors' time used", "%.0f %%; quiet run %.0f %%", 100 * report->storm_use,
+            100 * report->quiet_use);
+}
+
+void report_print(const struct report *report, FILE *to)
+{
+    fprintf(to, "\n");
+    print_harm(report, to);
+    print_answers(report, to);
+    print_account(report, to);
+    print_memory(report, to);
+    print_reclaims(report, to);
+    print_latency(report, to);
+    row(to, "seed", "%" PRIu64, report->conf->seed);
+}
+
+bool report_is_good(const struct report *report)
+{
+    return report->problems == 0 && SUM(report, wrong_bytes) == 0 && SUM(report, broken) == 0 &&
+           inspection_is_clean(&report->found) && report->names_left == 0 &&
+           report->reclaims_outstanding == 0;
+}

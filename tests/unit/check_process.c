@@ -1,0 +1,95 @@
+/* process: what registrations of one process share, and how time is divided. */
+#include "process.h"
+
+#include "check_unit.h"
+
+static struct processes processes;
+
+START_TEST(registrations_of_one_pid_are_one_process)
+{
+    struct process *a = process_join(&processes, 100), *b = process_join(&processes, 100);
+    struct process *other = process_join(&processes, 101);
+
+    ck_assert_ptr_nonnull(a);
+    ck_assert_ptr_eq(a, b);
+    ck_assert_ptr_ne(a, other);
+    ck_assert_uint_eq(a->sessions, 2);
+    process_leave(&processes, &b);
+    ck_assert_ptr_null(b);
+    ck_assert_uint_eq(a->sessions, 1);
+    ck_assert_ptr_eq(process_join(&processes, 100), a);
+    process_leave(&processes, &other);
+    b = a;
+    process_leave(&processes, &a);
+    process_leave(&processes, &b);
+    ck_assert_ptr_null(processes.by_pid);
+}
+END_TEST
+
+START_TEST(without_a_pid_each_is_on_its_own)
+{
+    struct process *a = process_join(&processes, 0), *b = process_join(&processes, 0);
+
+    ck_assert_ptr_ne(a, b);
+    process_leave(&processes, &a);
+    process_leave(&processes, &b);
+    ck_assert_ptr_null(processes.by_pid);
+}
+END_TEST
+
+/* Turns of a loop in which each process that may is served for `cost` nanoseconds. */
+static void take_turns(struct process *const list[], const int64_t cost[], int64_t spent[], int count,
+                       int turns)
+{
+    for (int turn = 0; turn < turns; turn++) {
+        for (int i = 0; i < count; i++) {
+            if (!process_earn(list[i]))
+                continue;
+            process_spend(list[i], cost[i]);
+            spent[i] += cost[i];
+        }
+    }
+}
+
+/* One whose batches cost twenty times as much gets no more time than the others. */
+START_TEST(time_is_shared_whatever_a_batch_costs)
+{
+    struct process *list[] = {process_join(&processes, 1), process_join(&processes, 2),
+                              process_join(&processes, 3)};
+    const int64_t cost[] = {PROCESS_QUANTUM_NS, 20 * PROCESS_QUANTUM_NS, 3 * PROCESS_QUANTUM_NS / 2};
+    int64_t spent[3] = {0};
+
+    take_turns(list, cost, spent, 3, 6000);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_ge(spent[i], (int64_t)5900 * PROCESS_QUANTUM_NS);
+        ck_assert_int_le(spent[i], (int64_t)6040 * PROCESS_QUANTUM_NS);
+        process_leave(&processes, &list[i]);
+    }
+}
+END_TEST
+
+START_TEST(idling_saves_nothing_up)
+{
+    struct process *process = process_join(&processes, 1);
+
+    for (int i = 0; i < 1000; i++)
+        ck_assert(process_earn(process));
+    process_spend(process, 2 * PROCESS_QUANTUM_NS);
+    ck_assert(!process_earn(process));
+    ck_assert(process_earn(process));
+    process_leave(&processes, &process);
+}
+END_TEST
+
+static void add_cases(TCase *tcase)
+{
+    tcase_add_test(tcase, registrations_of_one_pid_are_one_process);
+    tcase_add_test(tcase, without_a_pid_each_is_on_its_own);
+    tcase_add_test(tcase, time_is_shared_whatever_a_batch_costs);
+    tcase_add_test(tcase, idling_saves_nothing_up);
+}
+
+int main(void)
+{
+    return run_suite("process", add_cases);
+}
