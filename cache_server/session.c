@@ -58,12 +58,13 @@ static bool create_tables(struct session *session)
 
 static void destroy(struct session *session)
 {
+    /* The queue first: until it is closed it counts against the limits of the host. */
+    if (session->reply != (mqd_t)-1) /* an mqd_t is a descriptor: mq_overview(7) */
+        reaper_close(session->reaper, session->reply);
     if (session->pool.base)
         reaper_unmap(session->reaper, session->pool.base, session->pool.bytes);
     if (session->death.fd >= 0)
         close(session->death.fd);
-    if (session->reply != (mqd_t)-1) /* an mqd_t is a descriptor: mq_overview(7) */
-        reaper_close(session->reaper, session->reply);
     handles_destroy(&session->pins);
     handles_destroy(&session->leases);
     free(session);

@@ -77,7 +77,8 @@ struct tenant *tenants_get(struct tenants *tenants, const char *name)
         doom_smallest(tenants);
     if (tenants->count == TENANTS_MAX)
         return NULL;
-    tenant = calloc(1, sizeof(*tenant)); /* sets errno */
+    errno = ENOMEM;
+    tenant = calloc(1, sizeof(*tenant));
     if (!tenant)
         return NULL;
     memcpy(tenant->name, name, strlen(name) + 1);

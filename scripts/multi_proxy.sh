@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# One cache, several proxies, one origin: what one proxy fetched, the others serve from the shared cache. With
-# --crash or --kills: what becomes of the others when proxies and cache are killed (tests/support/larder_storm.c).
+# One cache, several proxies, one origin: what one proxy fetched, the others serve from the shared cache.
+# With --crash or --kills: what becomes of the others when proxies and the cache are killed
+# (tests/support/larder_storm.c).
 set -euo pipefail
 export LC_ALL=C
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -19,8 +20,8 @@ readonly start_seconds=15 stop_seconds=15
 usage() {
     cat <<END
 usage: multi_proxy.sh [--proxies N] [--origin URL] [--port FIRST] [--memory SIZE] [--once]
-       multi_proxy.sh --crash SECONDS | --kills N [--proxies N] [--seed S] [--rate N] [--keep-cache] [--no-quiet]
-                      [--memory SIZE]
+       multi_proxy.sh --crash SECONDS | --kills N [--proxies N] [--seed S] [--rate N] [--keep-cache]
+                      [--no-quiet] [--memory SIZE]
 
 Installs what is missing, builds, starts one cache and N proxies over an origin, fetches each file through the
 first proxy and then through the others, prints the cache's statistics and goes on serving until Ctrl-C.
@@ -34,9 +35,10 @@ first proxy and then through the others, prints the cache's statistics and goes 
   --once          end after the demonstration; exit 0 only if what it showed was right
   --help          this text
 
-The second form is the stress test: it kills (SIGKILL), freezes and terminates proxies at random under a load whose
-answers are checked byte for byte, starts them anew, now and then kills the cache, and prints what became of the
-others. Exit 0 only if no byte was wrong, no answer of an unharmed proxy broken, and nothing leaked.
+The second form is the stress test: it kills (SIGKILL), freezes and terminates proxies at random under a load
+whose answers are checked byte for byte, starts them anew, now and then kills the cache, and prints what
+became of the others. Exit 0 only if no byte was wrong, no answer of an unharmed proxy broken, and nothing
+leaked.
 
   --crash SECONDS how long; a quiet run of the same length comes first, to compare latencies with
   --kills N       until N proxies (or a few more) have been killed, instead

@@ -326,7 +326,7 @@ static const struct {
 /* Proxies at work and guests that come and go, while one allocation in so many fails. */
 START_TEST(allocations_fail_at_random)
 {
-    enum { WORKERS = 3, LIVES = 60 };
+    enum { WORKERS = 3, LIVES = 30 };
     static const char *const small[] = {"--memory", "4M", "--max-object", "2M", NULL};
     uint64_t counts[WIRE_STATUS_END] = {0};
     struct workers workers;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/multi_proxy.sh --crash and --kills: proxies and caches are killed under load, and all else stays right;
-# the stress test sees damage that is done on purpose, and cleans up when it is interrupted.
+# scripts/multi_proxy.sh --crash and --kills: proxies and caches are killed under load, and all else stays
+# right; the stress test sees damage that is done on purpose, and cleans up when it is interrupted.
 # shellcheck source=tests/support/e2e.sh
 source "$(dirname "$0")/../support/e2e.sh"
 e2e_begin crash
@@ -72,8 +72,8 @@ caches_are_killed() {
 damage_is_noticed() {
     local what
     for what in bytes break name vanish segment descriptor; do
-        start "$what" "$STORM" --instance "$INSTANCE-$what" --kills 3 --rate 10 --load 150 --seed 9 --no-quiet \
-            --keep-cache --spoil "$what"
+        start "$what" "$STORM" --instance "$INSTANCE-$what" --kills 3 --rate 10 --load 150 --seed 9 \
+            --no-quiet --keep-cache --spoil "$what"
     done
     for what in bytes break name vanish segment descriptor; do
         expect_end "$what" 1

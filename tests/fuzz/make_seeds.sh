@@ -432,3 +432,50 @@ pin() { # PLACE KEY
     die 0 0
     pass_time 0 2
 } | seed cache/unseen
+{
+    appear 0
+    store 0 1 100
+    u8 4 0 0x41 0 # BYE for the honest peer, with a secret of its own
+    zeros 16
+    turn 0
+    u8 4 0 0x51 0 # and with one from the input
+    zeros 16
+    u8 4 0 0x44 0
+    zeros 24
+    turn 0
+    u8 4 0 0x40 0
+    zeros 88
+    u8 4 0 0x42 0
+    zeros 8
+    turn 0
+    request_made 0 $lookup 8 0 0 0 # an entry with the honest peer's registration
+    ask_honest
+} | seed cache/forgeries
+{
+    appear 0 2
+    store 0 1 100
+    pin 0 1
+    for offset in 99 100 101 0x7fffffffffffffff -1; do
+        request_made 0 $read 0 1 1 4096 0 2
+        u64 $offset
+    done
+    request_made 0 $read 0 0x80 1 0 0 5
+    u32 2
+    request_made 0 $lookup $lease_flag 0 2 0
+    collect 0
+    request_made 0 $fill_begin 16 0 2 65000 $first_lease 0
+    request_made 0 $lookup $lease_flag 0 3 0
+    collect 0
+    request_made 0 $fill_begin 0 0 3 200 $first_lease 2
+    u64 100
+    request_made 0 $lookup $lease_flag 0 4 0
+    collect 0
+    request_made 0 $fill_begin 0 1 4 200 $first_lease 3 0xff
+    u16 100
+    request_made 0 $fill_data 0 1 4 200 $first_lease 2
+    u64 7
+    u8 4 0 4
+    zeros 16
+    u32 3
+    zeros 4
+} | seed cache/out-of-bounds

@@ -32,7 +32,7 @@ static const char help[] =
     "  --keep-cache           never kill the cache\n"
     "  --cache-every SECONDS  mean time between its kills (default: 5)\n"
     "  --no-quiet             no quiet run before\n"
-    "  --memory SIZE          of the cache (default: 32M)\n"
+    "  --memory SIZE          of the cache (default: 24M, less than there are objects)\n"
     "  --instance NAME        of the cache (default: storm-PID)\n"
     "  --spoil WHAT           do damage that must be noticed: bytes, break, name, vanish, segment, "
     "descriptor\n"
@@ -180,7 +180,7 @@ int storm_conf_parse(struct storm_conf *conf, int argc, char **argv)
 {
     int option;
 
-    *conf = (struct storm_conf){.memory = "32M",
+    *conf = (struct storm_conf){.memory = "24M",
                                 .rate = 20,
                                 .cache_every = 5,
                                 .load = 400,

@@ -20,10 +20,11 @@
 
 #define EVENTS         64
 #define READ_BYTES     (256 * 1024)
-#define READS          8 /* of one connection before the others have their turn */
-#define WAITING        64
-#define ANSWER_SECONDS 20 /* longer than any freeze; a request without an answer by then is broken */
-#define LATE_SECONDS   1  /* a load generator that has been held up for longer skips what was due */
+#define READS          8    /* of one connection before the others have their turn */
+#define WAITING        1024 /* at a witness, so that a delay shows in its latency */
+#define WAITING_VICTIM 64   /* a frozen proxy is not to be flooded when it thaws */
+#define ANSWER_SECONDS 20   /* longer than any freeze; a request without an answer by then is broken */
+#define LATE_SECONDS   1    /* a load generator that has been held up for longer skips what was due */
 
 /*  connect -> IDLE <-> BUSY -> closed. Idle ones are used in turn, so that none is idle for long. */
 struct connection {
@@ -266,7 +267,7 @@ static void make_request(struct load *load, unsigned index, const struct waiting
     }
     if (connection)
         send_request(load, connection, wanted);
-    else if (slot->waits < WAITING)
+    else if (slot->waits < (index < load->conf.witnesses ? WAITING : WAITING_VICTIM))
         slot->waiting[(slot->first + slot->waits++) % WAITING] = *wanted;
     else
         leave_out(load, index);

@@ -6,7 +6,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define MAX_WORDS 16
+#define MAX_WORDS 24
 
 static enum proxy_conf_result parse(struct proxy_conf *conf, const char *line, char *problem)
 {

@@ -212,7 +212,8 @@ static const struct {
 
 START_TEST(other_faults_are_crashes)
 {
-    if (crashes[_i].act == be_queued_sigbus && left_out(__func__, "valgrind loses a SIGBUS of rt_sigqueueinfo"))
+    if (crashes[_i].act == be_queued_sigbus &&
+        left_out(__func__, "valgrind loses a SIGBUS of rt_sigqueueinfo"))
         return;
     ck_assert_int_eq(shm_guard_setup(), 0);
     ck_assert_int_eq(status_of_child(crashes[_i].act, truncated(0)), 128 + crashes[_i].signal);
