@@ -146,7 +146,11 @@ static void run(void)
     double start = now(), cpu = cpu_seconds(), end = start + bench.seconds;
     while (now() < end) {
         turn();
-        while (bench.under_way < bench.depth)
+        if (!larder_client_attached(bench.client)) {
+            fprintf(stderr, "bench_ipc: lost the cache: %s\n", larder_client_problem(bench.client));
+            exit(1);
+        }
+        while (bench.under_way < bench.depth && larder_client_attached(bench.client))
             look_up(next_key());
         wait_a_turn();
     }

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 #include <uthash.h>
 
-#define PROCESS_QUANTUM_NS   50000
+#define PROCESS_QUANTUM_NS   10000
 #define PROCESS_MAX_SESSIONS 64u
 
 struct session;

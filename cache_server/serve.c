@@ -15,6 +15,9 @@ struct serving {
     uint64_t bytes; /* moved in this turn */
 };
 
+/* Not on the wire: the request goes on in the next batch, from session->progress. */
+#define CONTINUES WIRE_STATUS_END
+
 typedef enum wire_status serve_function(struct serving *serving, const struct wire_request *request,
                                         struct wire_completion *completion);
 
@@ -140,6 +143,17 @@ static bool unpin(struct serving *serving, uint64_t handle)
 
 /* ---- answering a lookup ---- */
 
+static uint64_t at_most(uint64_t bytes, uint64_t most)
+{
+    return bytes < most ? bytes : most;
+}
+
+/* For body bytes in the answer to a lookup. */
+static uint64_t body_room(const struct session *session, uint32_t meta_length)
+{
+    return at_most(session->pool.shape.segment_bytes - meta_length, SERVE_PIECE);
+}
+
 /* Puts metadata and the body's beginning into the segment. False: the proxy did not leave it writable. */
 static bool give_object(struct serving *serving, const struct object *object, bool with_body,
                         uint32_t segment, struct wire_completion *completion)
@@ -154,9 +168,9 @@ static bool give_object(struct serving *serving, const struct object *object, bo
         return false;
     if (meta_length > 0)
         memcpy(payload, meta, meta_length);
-    room = session->pool.shape.segment_bytes - meta_length;
+    room = body_room(session, meta_length);
     if (with_body) {
-        length = object_size(object) < room ? object_size(object) : room;
+        length = at_most(object_size(object), room);
         object_read(object, 0, payload + meta_length, length);
     }
     segment_post_read(&session->pool, segment);
@@ -195,7 +209,7 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
     object_meta(object, &meta_length);
     if (meta_length > session->pool.shape.segment_bytes)
         return refuse(session, WIRE_STATUS_TOO_LARGE);
-    bool whole = meta_length + object_size(object) <= session->pool.shape.segment_bytes;
+    bool whole = object_size(object) <= body_room(session, meta_length);
 
     if (stale || (with_body && !whole)) {
         completion->handle = pin(serving, object);
@@ -225,22 +239,25 @@ static enum wire_status serve_read(struct serving *serving, const struct wire_re
 
     if (!object)
         return refuse(session, WIRE_STATUS_FENCED);
-    if (request->value > object_size(object) || !segment_in_range(session, request->segment) ||
-        !segment_win_write(&session->pool, request->segment))
+    if (session->progress == 0 &&
+        (request->value > object_size(object) || !segment_in_range(session, request->segment) ||
+         !segment_win_write(&session->pool, request->segment)))
         return refuse(session, WIRE_STATUS_BAD);
 
-    uint64_t length = object_size(object) - request->value;
-    if (length > request->length)
-        length = request->length;
-    if (length > session->pool.shape.segment_bytes)
-        length = session->pool.shape.segment_bytes;
-    object_read(object, request->value, segment_payload(&session->pool, request->segment), length);
+    uint64_t length = at_most(at_most(object_size(object) - request->value, request->length),
+                              session->pool.shape.segment_bytes);
+    uint64_t piece = at_most(length - session->progress, SERVE_PIECE);
+    object_read(object, request->value + session->progress,
+                segment_payload(&session->pool, request->segment) + session->progress, piece);
+    serving->bytes += piece;
+    cache_count(session, COUNTER_bytes_served, piece);
+    session->progress += piece;
+    if (session->progress < length)
+        return CONTINUES;
     segment_post_read(&session->pool, request->segment);
     completion->length = (uint32_t)length;
     completion->object_size = object_size(object);
     completion->flags = WIRE_HAS_DATA;
-    serving->bytes += length;
-    cache_count(session, COUNTER_bytes_served, length);
     return WIRE_STATUS_OK;
 }
 
@@ -307,41 +324,51 @@ static enum wire_status commit(struct serving *serving, uint64_t handle)
     return status_of(serving->session, result);
 }
 
+/* The next piece of the body that stands in the segment. */
 static enum wire_status append(struct serving *serving, const struct wire_request *request,
-                               struct lease *lease, const uint8_t *bytes, bool *ended)
+                               struct lease *lease, const uint8_t *body)
 {
+    struct session *session = serving->session;
+    uint64_t piece = at_most(request->length - session->progress, SERVE_PIECE);
     uint64_t before = lease_filled(lease);
     enum store_result result = STORE_NO_MEMORY;
 
-    if (may_hold(serving, request->length))
-        result =
-            lease_append(&serving->cache->leases, lease, bytes, request->length, serving->cache->mono_ms);
-    serving->session->process->held += lease_filled(lease) - before;
-    enum wire_status status = status_of(serving->session, result);
-    *ended = status != WIRE_STATUS_OK;
-    if (*ended)
+    if (may_hold(serving, piece))
+        result = lease_append(&serving->cache->leases, lease, body + session->progress, piece,
+                              serving->cache->mono_ms);
+    session->process->held += lease_filled(lease) - before;
+    enum wire_status status = status_of(session, result);
+    if (status != WIRE_STATUS_OK)
         return end_badly(serving, request->handle, status);
-    serving->bytes += request->length;
-    cache_count(serving->session, COUNTER_bytes_filled, request->length);
-    return status;
+    serving->bytes += piece;
+    cache_count(session, COUNTER_bytes_filled, piece);
+    session->progress += piece;
+    return session->progress < request->length ? CONTINUES : WIRE_STATUS_OK;
+}
+
+static enum wire_status begin_fill(struct serving *serving, const struct wire_request *request,
+                                   struct lease *lease, const uint8_t *payload)
+{
+    if (lease_is_filling(lease) || !lease_key_is(lease, payload, request->key_length))
+        return end_badly(serving, request->handle, refuse(serving->session, WIRE_STATUS_BAD));
+    enum wire_status status =
+        status_of(serving->session, lease_begin(&serving->cache->leases, lease, payload + request->key_length,
+                                                request->meta_length, request->value, request->fresh_until,
+                                                request->keep_until));
+    return status == WIRE_STATUS_OK ? status : end_badly(serving, request->handle, status);
 }
 
 static enum wire_status fill_from_segment(struct serving *serving, const struct wire_request *request,
-                                          struct lease *lease, const uint8_t *payload)
+                                          struct lease *lease)
 {
-    const uint8_t *meta = payload + request->key_length;
-    bool ended = false;
+    const uint8_t *payload = segment_payload(&serving->session->pool, request->segment);
+    enum wire_status status = WIRE_STATUS_OK;
 
-    if (!lease_key_is(lease, payload, request->key_length))
-        return end_badly(serving, request->handle, refuse(serving->session, WIRE_STATUS_BAD));
-    enum wire_status status =
-        status_of(serving->session, lease_begin(&serving->cache->leases, lease, meta, request->meta_length,
-                                                request->value, request->fresh_until, request->keep_until));
-    if (status != WIRE_STATUS_OK)
-        return end_badly(serving, request->handle, status);
-    if (request->length > 0)
-        status = append(serving, request, lease, meta + request->meta_length, &ended);
-    if (!ended && request->value == request->length)
+    if (serving->session->progress == 0)
+        status = begin_fill(serving, request, lease, payload);
+    if (status == WIRE_STATUS_OK && request->length > 0)
+        status = append(serving, request, lease, payload + request->key_length + request->meta_length);
+    if (status == WIRE_STATUS_OK && request->value == request->length)
         status = commit(serving, request->handle);
     return status;
 }
@@ -354,19 +381,15 @@ static enum wire_status serve_fill_begin(struct serving *serving, const struct w
     uint64_t length = (uint64_t)request->key_length + request->meta_length + request->length;
 
     (void)completion;
-    if (!take_segment(session, request, length))
-        return end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
-    serving->bytes += request->key_length + request->meta_length;
-
-    enum wire_status status;
-    if (!lease)
-        status = refuse(session, WIRE_STATUS_FENCED);
-    else if (lease_is_filling(lease))
-        status = end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
-    else
-        status =
-            fill_from_segment(serving, request, lease, segment_payload(&session->pool, request->segment));
-    segment_post_write(&session->pool, request->segment);
+    if (session->progress == 0) {
+        if (!take_segment(session, request, length))
+            return end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
+        serving->bytes += request->key_length + request->meta_length;
+    }
+    enum wire_status status =
+        lease ? fill_from_segment(serving, request, lease) : refuse(session, WIRE_STATUS_FENCED);
+    if (status != CONTINUES)
+        segment_post_write(&session->pool, request->segment);
     return status;
 }
 
@@ -376,18 +399,18 @@ static enum wire_status serve_fill_data(struct serving *serving, const struct wi
     struct session *session = serving->session;
     struct lease *lease = handles_get(&session->leases, request->handle);
     enum wire_status status;
-    bool ended;
 
     (void)completion;
-    if (!take_segment(session, request, request->length))
+    if (session->progress == 0 && !take_segment(session, request, request->length))
         return end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
     if (!lease)
         status = refuse(session, WIRE_STATUS_FENCED);
-    else if (!lease_is_filling(lease) || request->value != lease_filled(lease))
+    else if (!lease_is_filling(lease) || request->value + session->progress != lease_filled(lease))
         status = end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
     else
-        status = append(serving, request, lease, segment_payload(&session->pool, request->segment), &ended);
-    segment_post_write(&session->pool, request->segment);
+        status = append(serving, request, lease, segment_payload(&session->pool, request->segment));
+    if (status != CONTINUES)
+        segment_post_write(&session->pool, request->segment);
     return status;
 }
 
@@ -478,25 +501,38 @@ static bool serve_one(struct serving *serving, const struct wire_request *reques
     };
     bool known = request->op < WIRE_OP_END && operations[request->op].serve && session->tenant;
 
-    cache_count(session, COUNTER_requests, 1);
+    if (session->progress == 0)
+        cache_count(session, COUNTER_requests, 1);
     if (request->registration != session->registration)
         completion.status = (uint8_t)refuse(session, WIRE_STATUS_FENCED);
     else if (!known)
         completion.status = (uint8_t)refuse(session, WIRE_STATUS_BAD);
     else
         completion.status = (uint8_t)operations[request->op].serve(serving, request, &completion);
+    if (completion.status == CONTINUES) {
+        session->ongoing = *request;
+        return true;
+    }
+    session->progress = 0;
     if (known && operations[request->op].silent)
         return true;
     return ring_put(&session->pool.completions, &completion) == RING_OK;
 }
 
+static enum ring_result next_request(struct session *session, struct wire_request *request)
+{
+    if (session->progress == 0)
+        return ring_take(&session->pool.requests, request);
+    *request = session->ongoing;
+    return RING_OK;
+}
+
 static enum serve_result serve_batch(struct serving *serving)
 {
-    struct ring *requests = &serving->session->pool.requests;
     struct wire_request request;
 
     for (unsigned served = 0; served < SERVE_MAX_REQUESTS && serving->bytes < SERVE_MAX_BYTES; served++) {
-        switch (ring_take(requests, &request)) {
+        switch (next_request(serving->session, &request)) {
         case RING_NONE:
             return served > 0 ? SERVE_MORE : SERVE_IDLE;
         case RING_BROKEN:

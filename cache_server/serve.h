@@ -6,7 +6,10 @@
 
 /* One batch of one ring; process.h divides the time between batches. Keys and metadata count as bytes. */
 #define SERVE_MAX_REQUESTS 64u
-#define SERVE_MAX_BYTES    ((uint64_t)256 << 10)
+#define SERVE_MAX_BYTES    ((uint64_t)64 << 10)
+/* Longer bodies of READ and FILL_* are moved in pieces of so many bytes, in as many batches as it takes, so
+ * that nobody waits for a whole MiB; LOOKUP gives no more. */
+#define SERVE_PIECE        ((uint64_t)64 << 10)
 
 enum serve_result {
     SERVE_IDLE,    /* the ring is empty */

@@ -55,7 +55,9 @@ struct session {
     struct segment_pool pool;
     struct reaper *reaper; /* borrowed: the cache's */
     struct process *process;
-    struct tenant *tenant; /* NULL for admin clients */
+    struct tenant *tenant;       /* NULL for admin clients */
+    struct wire_request ongoing; /* moved in pieces; `progress` bytes so far, 0: none is going on */
+    uint64_t progress;
     struct counters counters;
     struct handles pins;   /* struct object * */
     struct handles leases; /* struct lease * */

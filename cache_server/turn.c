@@ -73,6 +73,8 @@ static bool serve_active(struct cache *cache)
 
     DL_FOREACH_SAFE(cache->processes.busy, process, next)
     {
+        if (!process->next && process == cache->processes.busy)
+            process->credit_ns = 0; /* alone: it owes nobody */
         busy |= !process_earn(process) || serve_process(cache, process, &clock);
     }
     return busy;

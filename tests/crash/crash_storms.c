@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +58,7 @@ static void end(void)
 /* All in one name, from a peer that does not read its answers either. */
 START_TEST(hello_storm_of_one_token)
 {
-    enum { HELLOS = 2000 };
+    enum { HELLOS = 1000 };
     union wire_message message;
     struct liar liar;
 
@@ -85,7 +86,7 @@ END_TEST
 /* Each in another name, and most of nobody. */
 START_TEST(hello_storm_of_many_tokens)
 {
-    enum { HELLOS = 2000 };
+    enum { HELLOS = 4000 };
     union wire_message message;
     struct liar liar;
 
@@ -121,6 +122,9 @@ START_TEST(ten_thousand_registrations_one_after_the_other)
 {
     enum { WARM = 1000, TIMES = 10000 };
 
+    /* Queues of its own, where that is permitted: the host's number of them is a bound that all tests share,
+     * and that the cache must not come near by letting go of its peers' too slowly. */
+    (void)unshare(CLONE_NEWIPC);
     begin();
     come_and_go(WARM, true);
     story_is_settled(&story, 1);
@@ -219,6 +223,8 @@ END_TEST
 
 /* ---- the command queue -------------------------------------------------------------------------------- */
 
+enum { SENT_BEFORE = 20 }; /* by each sender, before the story goes on */
+
 struct flood {
     struct test_gate begun;
     uint64_t registration; /* of whom the bells are said to be; 0: of nobody */
@@ -226,7 +232,7 @@ struct flood {
 
 static void open_gate_once(struct flood *flood, uint64_t i)
 {
-    if (i == 100)
+    if (i == SENT_BEFORE)
         test_gate_open(&flood->begun);
 }
 
@@ -279,7 +285,7 @@ START_TEST(registered_ones_are_served_beside_blocked_senders)
     for (int i = 0; i < 20; i++)
         check_other();
     stop_senders(senders, SENDERS);
-    ck_assert_uint_gt(story_counter(&story, COUNTER_bad_messages), bad + SENDERS * 100 - 20);
+    ck_assert_uint_gt(story_counter(&story, COUNTER_bad_messages), bad + SENDERS * SENT_BEFORE / 2);
     ck_assert_uint_eq(story_counter(&story, COUNTER_registrations), 1);
     end();
 }
@@ -287,7 +293,7 @@ END_TEST
 
 START_TEST(newcomers_are_let_in_beside_blocked_senders)
 {
-    enum { SENDERS = 48, NEWCOMERS = 3 };
+    enum { SENDERS = 48, NEWCOMERS = 3, PATIENCE = 4 };
     struct flood flood;
     pid_t senders[SENDERS];
 
@@ -295,15 +301,20 @@ START_TEST(newcomers_are_let_in_beside_blocked_senders)
     start_senders(&flood, senders, SENDERS, 0);
     for (int i = 0; i < NEWCOMERS; i++) {
         struct peer newcomer;
+        struct larder_event event = {.kind = LARDER_EVENT_DETACHED};
 
+        story.runs = false; /* it may take longer than elsewhere */
         peer_create(&newcomer, &story, "news");
+        story.runs = true;
+        for (int wait = 0; wait < PATIENCE && event.kind != LARDER_EVENT_ATTACHED; wait++)
+            peer_next(&newcomer, &event, TEST_DEADLINE_MS);
+        ck_assert_int_eq(event.kind, LARDER_EVENT_ATTACHED);
         peer_check(&newcomer, "large", 1, LARGE);
         peer_is_served(&newcomer);
         peer_destroy(&newcomer);
     }
     stop_senders(senders, SENDERS);
     ck_assert_uint_eq(story_counter(&story, COUNTER_registrations), 1 + NEWCOMERS);
-    ck_assert_uint_eq(story_counter(&story, COUNTER_registrations_refused), 0);
     end();
 }
 END_TEST
@@ -353,6 +364,14 @@ static void take_everything(struct ring *completions)
     ring_consumed(completions);
 }
 
+/* A completion ring without room would end the registration. */
+static bool has_room(const struct liar *liar, enum wire_op op)
+{
+    const struct segment_pool *pool = &liar->endpoint.pool;
+
+    return op == WIRE_OP_RELEASE || pool->requests.own - pool->completions.own < pool->shape.ring_entries;
+}
+
 /* Its ring is never empty for long, and it never sleeps. */
 static void ask_for_ever(void *context)
 {
@@ -367,20 +386,19 @@ static void ask_for_ever(void *context)
         request.segment = 1;
         request.key_length = 5;
         segment_post_read(&liar.endpoint.pool, 1);
-        if (requests->own - liar.endpoint.pool.completions.own < 128 &&
-            ring_put(requests, &request) == RING_OK)
+        if (has_room(&liar, torrent->op) && ring_put(requests, &request) == RING_OK)
             ring_publish(requests);
         if (ring_wants_bell(requests))
             liar_bell(&liar);
         take_everything(&liar.endpoint.pool.completions);
-        if (!begun && liar.endpoint.pool.completions.own >= 1000) {
+        if (!begun && atomic_load(&requests->shared->head) >= 1000) {
             test_gate_open(&torrent->begun);
             begun = true;
         }
     }
 }
 
-static const enum wire_op torrents[] = {WIRE_OP_LOOKUP, WIRE_OP_READ};
+static const enum wire_op torrents[] = {WIRE_OP_LOOKUP, WIRE_OP_READ, WIRE_OP_RELEASE};
 
 START_TEST(requests_without_end)
 {
@@ -401,7 +419,7 @@ START_TEST(requests_without_end)
     story_await_counter(&story, COUNTER_proxies_reclaimed, ASKERS);
     struct wire_row row = story_numbers(&story);
     ck_assert_uint_ge(row.values[COUNTER_requests], ASKERS * 1000);
-    if (torrent.op == WIRE_OP_READ) /* of nothing that they have pinned */
+    if (torrent.op != WIRE_OP_LOOKUP) /* of nothing that they have pinned */
         ck_assert_uint_ge(row.values[COUNTER_fenced], ASKERS * 1000);
     else /* a segment that is handed over once serves one of those that name it */
         ck_assert_uint_ge(row.values[COUNTER_misses] + row.values[COUNTER_bad_requests], ASKERS * 1000);

@@ -20,13 +20,18 @@ static struct peer other; /* honest */
 static struct liar liar;
 static int descriptors; /* of the cache, with the honest one registered */
 
-static void begin(void)
+static void begin_with(const char *const arguments[])
 {
     story_begin(&story, "strangers");
-    story_start_cache(&story, NULL);
+    story_start_cache(&story, arguments);
     peer_create(&other, &story, "news");
     peer_store(&other, "large", 1, LARGE);
     descriptors = story_descriptors(&story);
+}
+
+static void begin(void)
+{
+    begin_with(NULL);
 }
 
 /* `refused`: registrations; `dropped`: those that broke the protocol. */
@@ -213,27 +218,39 @@ static void both_of_another_owner(struct wire_hello *hello)
 static const struct {
     void (*spoil)(struct wire_hello *);
     enum wire_refusal reason; /* WIRE_REFUSAL_NONE: nobody can be answered */
-    bool as_root;
+    enum { ANYBODY, AS_ROOT, AS_ROOT_WITH_CAPABILITIES } who;
 } objects[] = {
-    {pool_is_a_fifo, WIRE_REFUSAL_POOL, false},          {pool_is_a_directory, WIRE_REFUSAL_POOL, false},
-    {pool_is_a_symbolic_link, WIRE_REFUSAL_POOL, false}, {pool_is_a_hard_link, WIRE_REFUSAL_POOL, false},
-    {pool_is_a_device, WIRE_REFUSAL_POOL, false},        {pool_is_a_page_short, WIRE_REFUSAL_POOL, false},
-    {pool_is_a_byte_short, WIRE_REFUSAL_POOL, false},    {pool_is_empty, WIRE_REFUSAL_POOL, false},
-    {pool_is_sparse, WIRE_REFUSAL_POOL, false},          {pool_is_a_page_longer, WIRE_REFUSAL_POOL, false},
-    {pool_of_another_owner, WIRE_REFUSAL_POOL, true},    {queue_of_another_owner, WIRE_REFUSAL_NONE, true},
-    {both_of_another_owner, WIRE_REFUSAL_NONE, true},
+    {pool_is_a_fifo, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_a_directory, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_a_symbolic_link, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_a_hard_link, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_a_device, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_a_page_short, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_a_byte_short, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_empty, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_sparse, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_is_a_page_longer, WIRE_REFUSAL_POOL, ANYBODY},
+    {pool_of_another_owner, WIRE_REFUSAL_POOL, AS_ROOT},
+    {queue_of_another_owner, WIRE_REFUSAL_NONE, AS_ROOT},
+    {both_of_another_owner, WIRE_REFUSAL_NONE, AS_ROOT},
+    /* A cache that may open them has to look at their owner. */
+    {pool_of_another_owner, WIRE_REFUSAL_POOL, AS_ROOT_WITH_CAPABILITIES},
+    {queue_of_another_owner, WIRE_REFUSAL_NONE, AS_ROOT_WITH_CAPABILITIES},
+    {both_of_another_owner, WIRE_REFUSAL_NONE, AS_ROOT_WITH_CAPABILITIES},
 };
+
+static const char *const with_capabilities[] = {"--no-sandbox", NULL};
 
 START_TEST(object_that_is_no_proxys_is_refused)
 {
     union wire_message message;
     char path[128];
 
-    if (objects[_i].as_root && geteuid() != 0) {
+    if (objects[_i].who != ANYBODY && geteuid() != 0) {
         fprintf(stderr, "SKIP: only root may give a pool or a queue to another user\n");
         return;
     }
-    begin();
+    begin_with(objects[_i].who == AS_ROOT_WITH_CAPABILITIES ? with_capabilities : NULL);
     liar_appear(&liar, &story);
     size_t length = liar_hello(&liar, "news", &message);
     objects[_i].spoil(&message.wire_hello);

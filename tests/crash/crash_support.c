@@ -173,15 +173,16 @@ int story_descriptors(const struct story *story)
 
 uint64_t story_resident(const struct story *story)
 {
-    char path[64];
-    unsigned long long pages = 0;
+    char path[64], text[128] = "";
+    char *second;
 
     snprintf(path, sizeof(path), "/proc/%d/statm", (int)story->cache.pid);
     FILE *file = fopen(path, "re");
     ck_assert_ptr_nonnull(file);
-    ck_assert_int_eq(fscanf(file, "%*u %llu", &pages), 1);
+    ck_assert_ptr_nonnull(fgets(text, sizeof(text), file));
     fclose(file);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    strtoull(text, &second, 10); /* all of its pages, then those in memory: proc(5) */
+    return strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 struct held {

@@ -654,7 +654,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     REQUIRE(randombytes_set_implementation(&numbers) == 0 && sodium_init() >= 0);
     log_set_level("error");
-    turn_hold_signals();
     snprintf(instance, sizeof instance, "fuzz-%d", (int)getpid());
     peers_initialize(instance);
     return 0;

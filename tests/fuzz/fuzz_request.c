@@ -43,7 +43,10 @@ static size_t next_piece(struct cutting *cutting, size_t left)
 
 static void note_span(struct account *account, const char *what, struct http_span span)
 {
-    fprintf(account->out, "%s %.*s\n", what, (int)span.length, span.length ? span.at : "");
+    fprintf(account->out, "%s ", what);
+    if (span.length > 0)
+        fwrite(span.at, 1, span.length, account->out);
+    fputc('\n', account->out);
 }
 
 static void note_head(struct account *account, const struct http1_request *request)

@@ -199,6 +199,8 @@ http stale-confirmed "$two_gets====\nHTTP/1.1 304 Not Modified\r\nETag: \"e\"\r\
     3 $((cached | stored | stale)) 90 0 0
 http stale-replaced "$two_gets====\n$fresh====\nETag: \"x\"\r\nCache-Control: max-age=5\r\n" \
     9 $((cached | stored | stale)) 90 8 0x20
+http hostile-metadata "$two_gets====\n$fresh====\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n" \
+    3 $((cached | stored)) 90 0 0
 http unreachable "$two_gets" 1 $((cached | stored | stale)) 9 0 11
 http cache-lost "$two_gets====\n$fresh====\nA: b\r\n" 1 $((cached | stored)) 120 0xe0 0
 http cache-silent "$two_gets====\n$fresh====\nA: b\r\n" 1 $((cached | stored | slow_client)) 60 0xa0 0
