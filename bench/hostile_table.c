@@ -263,23 +263,27 @@ static struct verdict judge(const struct stage *stage, const struct round *round
 
 void table_head(void)
 {
-    printf("%-14s %9s %9s %6s %6s %15s %15s %6s %6s %8s %10s  %s\n", "attack", "neighbour", "hostile",
-           "ratio", "least", "us p50/p99", "us p50/p99", "hits %", "cpu %", "hello ms", "attacks/s",
+    printf("%-14s %9s %9s %6s %6s %18s %18s %6s %6s %8s %10s  %s\n", "attack", "neighbour", "hostile",
+           "ratio", "least", "us p50/p99/max", "us p50/p99/max", "hits %", "cpu %", "hello ms", "attacks/s",
            "verdict; what the cache has counted");
+}
+
+static void describe_latencies(const struct stage *stage, enum slice slice, char *out, size_t size)
+{
+    snprintf(out, size, "%.0f/%.0f/%.0f", percentile(stage, slice, 0.5), percentile(stage, slice, 0.99),
+             percentile(stage, slice, 1));
 }
 
 static void print_numbers(const struct stage *stage, const struct round *rounds, int count)
 {
-    char honest[32], hostile[32];
+    char honest[48], hostile[48];
     double least = rounds[0].ratio;
 
     for (int i = 1; i < count; i++)
         least = rounds[i].ratio < least ? rounds[i].ratio : least;
-    snprintf(honest, sizeof(honest), "%.0f/%.0f", percentile(stage, SLICE_NEIGHBOUR, 0.5),
-             percentile(stage, SLICE_NEIGHBOUR, 0.99));
-    snprintf(hostile, sizeof(hostile), "%.0f/%.0f", percentile(stage, SLICE_ATTACK, 0.5),
-             percentile(stage, SLICE_ATTACK, 0.99));
-    printf("%9.0f %9.0f %6.2f %6.2f %15s %15s %6.1f %6.0f %8.1f %10.0f", median(rounds, count, honest_rate),
+    describe_latencies(stage, SLICE_NEIGHBOUR, honest, sizeof(honest));
+    describe_latencies(stage, SLICE_ATTACK, hostile, sizeof(hostile));
+    printf("%9.0f %9.0f %6.2f %6.2f %18s %18s %6.1f %6.0f %8.1f %10.0f", median(rounds, count, honest_rate),
            median(rounds, count, rate_under_attack), median(rounds, count, ratio_of), least, honest, hostile,
            100 * median(rounds, count, hit_share), 100 * median(rounds, count, cache_share),
            median(rounds, count, hello_ms), median(rounds, count, attack_rate));

@@ -37,10 +37,12 @@ has_findings() {
 run_one() { # run_one NAME: leaves $results/NAME.log and prints the row of the table
     local log=$results/$1.log began=$SECONDS verdict=ok status=0
     "${checker[@]}" "build/bin/$1" >"$log" 2>&1 || status=$?
-    if [[ $status -ne 0 ]] || has_findings "$log"; then
+    if has_findings "$log"; then
+        verdict="FAILED (findings)"
+    elif [[ $status -ne 0 ]]; then
         verdict="FAILED (status $status)"
-        touch "$results/$1.failed"
     fi
+    [[ $verdict == ok ]] || touch "$results/$1.failed"
     printf '%-28s %5s checks %5d s  %s\n' "$1" "$(sed -n 's/.*Checks: \([0-9]*\).*/\1/p' "$log")" \
         $((SECONDS - began)) "$verdict"
 }

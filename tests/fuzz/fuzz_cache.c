@@ -586,6 +586,13 @@ static void play(struct fuzz_input *input)
 
 /* ---- from set-up to teardown ---- */
 
+static int set_up_cache(void *context)
+{
+    char problem[512] = "";
+
+    return cache_setup(cache, context, problem, sizeof problem);
+}
+
 static void set_up(void)
 {
     struct cache_conf conf = {.memory = MEMORY,
@@ -594,7 +601,6 @@ static void set_up(void)
                               .stall_limit_ms = 60000,
                               .lease_ms = 60000,
                               .no_sandbox = true};
-    char problem[512] = "";
 
     random_state = 1;
     sent = 0;
@@ -603,10 +609,7 @@ static void set_up(void)
     snprintf(conf.instance, sizeof conf.instance, "%s", peers_instance());
     cache = calloc(1, sizeof *cache);
     REQUIRE(cache);
-    if (cache_setup(cache, &conf, problem, sizeof problem) != 0) {
-        fprintf(stderr, "%s\n", problem);
-        abort();
-    }
+    peers_await(set_up_cache, &conf);
     REQUIRE(turn_begin(cache) == 0);
 }
 

@@ -131,7 +131,7 @@ int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct 
     fetch->owner = owner;
     fetch->text = response_text(fetch_count++);
     fetch->outcome = (enum outcome)(how & 15);
-    fetch->piece = how >> 4 ? (size_t)1 << (how >> 4) : SIZE_MAX;
+    fetch->piece = how >> 4 ? ((size_t)1 << (how >> 4)) + fetch->text.size / FUZZ_PIECES : SIZE_MAX;
     fetch->has_body = request->has_body;
     fetch->asked_body = request->body_length;
     fetch->is_head = http_span_equal(request->method, HTTP_SPAN("HEAD"));

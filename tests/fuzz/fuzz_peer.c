@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #define APPEARANCES_MAX 16u /* of one peer for one input */
+#define SCARCE_TRIES    200
+#define SCARCE_PAUSE_US 20000
 #define FIRST_TOKEN     0x1000000000000000u
 
 static char instance_name[NAMES_INSTANCE_MAX + 1];
@@ -100,6 +102,49 @@ const char *peers_instance(void)
 
 /* ---- life ---- */
 
+/* Other programs may have used up what the host or this user may have of queues and shared memory; that is no
+ * finding as long as it passes. */
+void peers_await(int (*attempt)(void *context), void *context)
+{
+    int error = attempt(context);
+
+    for (int i = 0; i < SCARCE_TRIES && (error == -ENOSPC || error == -EMFILE || error == -ENOMEM); i++) {
+        usleep(SCARCE_PAUSE_US);
+        error = attempt(context);
+    }
+    if (error)
+        fprintf(stderr, "queue or pool: %s\n", strerror(-error));
+    REQUIRE(!error);
+}
+
+struct creation {
+    struct peer *peer;
+    const struct pool_shape *shape;
+};
+
+static int create_pool(void *context)
+{
+    const struct creation *creation = context;
+    struct peer *peer = creation->peer;
+
+    return segment_pool_create(&peer->pool, peer->name, creation->shape, peer->secret);
+}
+
+static int create_queue(void *context)
+{
+    const struct creation *creation = context;
+
+    return mq_create_exclusive(&creation->peer->reply, creation->peer->name, MQ_REPLY_DEPTH);
+}
+
+static void create_objects(struct peer *peer, const struct pool_shape *shape)
+{
+    struct creation creation = {peer, shape};
+
+    peers_await(create_pool, &creation);
+    peers_await(create_queue, &creation);
+}
+
 void peers_reset(void)
 {
     memset(peers, 0, sizeof peers);
@@ -122,8 +167,7 @@ bool peer_appear(struct peer *peer, const struct pool_shape *shape)
     peer->pid = 100000 + (pid_t)place_of(peer);
     names_peer(peer->name, instance_name, peer->token);
     ++*count;
-    REQUIRE(segment_pool_create(&peer->pool, peer->name, shape, peer->secret) == 0);
-    REQUIRE(mq_create_exclusive(&peer->reply, peer->name, MQ_REPLY_DEPTH) == 0);
+    create_objects(peer, shape);
     peer->death = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     REQUIRE(peer->death >= 0);
     peer->there = true;

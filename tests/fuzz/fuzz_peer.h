@@ -40,6 +40,10 @@ struct peer {
 void peers_initialize(const char *instance);
 const char *peers_instance(void);
 
+/* Repeats what creates queues or pools while the host has no room for them; any other error ends the target.
+ */
+void peers_await(int (*attempt)(void *context), void *context);
+
 /* The same tokens and secrets for every input. */
 void peers_reset(void);
 struct peer *peer_at(unsigned place); /* place < PEERS_MAX */

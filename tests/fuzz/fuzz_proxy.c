@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURNS_MAX    3000
+#define TURNS_MAX    20000 /* far more than any input can need */
 #define RECEIVE_MAX  ((size_t)1 << 20)
 #define REQUESTS_MAX 64
 #define IDLE_TURNS   8 /* without anything new: the client gives up */
 #define CLOSING_MS   100000
-#define SLOW_BYTES   128
+#define SLOW_BYTES   256
 
 struct wire_end {
     int fd;
@@ -80,7 +80,7 @@ static size_t next_piece(size_t left)
 
     if (proxy.script.cutting == 0)
         return left;
-    size_t piece = 1 + next_number() % (1u << bits[next_number() % sizeof bits]);
+    size_t piece = 1 + next_number() % (1u << bits[next_number() % sizeof bits]) + left / FUZZ_PIECES;
     return piece < left ? piece : left;
 }
 

@@ -14,6 +14,10 @@
 #include "exchange.h"
 #include "fuzz.h"
 
+/* About so many pieces, at most, make up what one side sends, so that an input takes a bounded number of
+ * turns. */
+#define FUZZ_PIECES 500u
+
 enum {
     FUZZ_CACHE = 1,    /* there is one */
     FUZZ_STORED = 2,   /* and it has something stored */
