@@ -153,7 +153,7 @@ struct wire_stats_rows {
     X(SECRET, "the secret in the message is not the one in the pool")                                        \
     X(USER, "this user may not use this cache")                                                              \
     X(TENANT, "the tenant's name is not valid, or there are too many tenants")                               \
-    X(FULL, "the cache has as many registrations as it allows, in all or from one process")                                         \
+    X(FULL, "the cache has as many registrations as it allows, in all or from one process")                  \
     X(DUPLICATE, "this reply queue is registered already")                                                   \
     X(STALE, "the registration is unknown; register again")                                                  \
     X(ROLE, "this registration may not ask for that")                                                        \
