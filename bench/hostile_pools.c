@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,6 +140,33 @@ static void *punch(void *context)
     return NULL;
 }
 
+/* Pages that the pool does not have, but its file. At most a quarter of what there is room for. */
+static off_t huge_bytes(int fd)
+{
+    struct statvfs room;
+    off_t most = (off_t)4 << 30;
+
+    if (fstatvfs(fd, &room))
+        attack_fails("fstatvfs", strerror(errno));
+    off_t quarter = (off_t)(room.f_bavail / 4 * room.f_frsize);
+    return quarter < most ? quarter & ~(off_t)(PAGE - 1) : most;
+}
+
+static void *punch_huge(void *context)
+{
+    const struct puncher *puncher = context;
+    struct segment_pool *pool = &puncher->peer->endpoint.pool;
+    off_t from = (off_t)((size_t)(pool->segments - pool->base) & ~(size_t)(PAGE - 1));
+    off_t bytes = huge_bytes(pool->fd);
+
+    for (;;) {
+        if (posix_fallocate(pool->fd, from, bytes - from) ||
+            fallocate(pool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, bytes - from))
+            attack_fails("fallocate", strerror(errno));
+    }
+    return NULL;
+}
+
 static void *extend(void *context)
 {
     const struct puncher *puncher = context;
@@ -182,6 +210,11 @@ static void run_punch(const struct hostile *hostile)
 static void run_punch_giant(const struct hostile *hostile)
 {
     read_while(hostile, &giant, punch, true);
+}
+
+static void run_punch_huge(const struct hostile *hostile)
+{
+    read_while(hostile, &usual, punch_huge, false);
 }
 
 static void run_extend(const struct hostile *hostile)
@@ -314,6 +347,7 @@ const struct attack pool_attacks[] = {
     {"truncate", run_truncate, "pools truncated under the cache's reads; registers again"},
     {"punch", run_punch, "holes punched into the segments that the cache writes"},
     {"punch-giant", run_punch_giant, "the same in a pool of 1 GiB, whose hole takes long to punch"},
+    {"punch-huge", run_punch_huge, "the same with up to 4 GiB that are behind the pool in its file"},
     {"extend", run_extend, "the pool grows and shrinks to its size"},
     {"many-reads", run_many_reads, "reads of 1 MiB from as many registrations as one process may have"},
     {"giant", run_giant, "pools of 1 GiB made, touched and left, the cache letting go last"},

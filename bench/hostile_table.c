@@ -303,6 +303,7 @@ bool table_measure(struct stage *stage, const struct attack *attack, double seco
     do
         run_round(stage, attack, seconds, &done[count++]);
     while (count < rounds && done[count - 1].calm && !stage_interrupted());
+    after = before; /* unless it answers */
     stage_await_rest(stage, &after, left, sizeof(left));
     describe_moves(&before, &after, moved, sizeof(moved));
     struct verdict verdict = judge(stage, done, count, left, wrong_bytes(stage) - wrong);

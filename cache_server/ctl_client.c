@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLICE_MS 50
+#define SLICE_MS      50
+#define PING_AGAIN_MS 500
 
 static const struct pool_shape shape = {.segments = 1, .segment_bytes = 65536, .ring_entries = POOL_MIN_RING};
 
@@ -62,15 +63,20 @@ static enum ctl_status wait_for(struct ctl_client *client, mqd_t queue, short ev
     return CTL_DONE;
 }
 
+static bool cache_has_ended(const struct ctl_client *client)
+{
+    struct pollfd death = {.fd = client->endpoint.cache_pidfd, .events = POLLIN};
+
+    return poll(&death, 1, 0) == 1;
+}
+
 /* Somebody may keep the command queue full. So we wait in its line (mq.h), a slice at a time, because the
  * cache may end meanwhile. CTL_DONE: try again. */
 static enum ctl_status found_no_room(struct ctl_client *client, int error)
 {
-    struct pollfd death = {.fd = client->endpoint.cache_pidfd, .events = POLLIN};
-
     if (error != -ETIMEDOUT)
         return fail(client, CTL_FAILED, strerror(-error));
-    if (poll(&death, 1, 0) == 1)
+    if (cache_has_ended(client))
         return fail(client, CTL_NO_CACHE, "the cache has just ended");
     if (clock_mono_ms() >= client->deadline_ms)
         return fail(client, CTL_NO_CACHE, "the cache does not read its queue in time; see --timeout");
@@ -126,7 +132,7 @@ static enum ctl_status ask(struct ctl_client *client, const union wire_message *
     return status ? status : receive(client, type, reply);
 }
 
-enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int64_t *answered_us)
+static enum ctl_status ping_once(struct ctl_client *client, struct wire_pong *pong, int64_t *answered_us)
 {
     union wire_message question, reply;
     int64_t start = clock_mono_us();
@@ -139,6 +145,21 @@ enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int6
     *answered_us = clock_mono_us() - start;
     *pong = reply.wire_pong;
     return CTL_DONE;
+}
+
+/* Again and again: a cache with much to do leaves some of those unanswered whom it does not know. */
+enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int64_t *answered_us)
+{
+    int64_t deadline = client->deadline_ms, now;
+    enum ctl_status status;
+
+    do {
+        now = clock_mono_ms();
+        client->deadline_ms = deadline < now + PING_AGAIN_MS ? deadline : now + PING_AGAIN_MS;
+        status = ping_once(client, pong, answered_us);
+    } while (status == CTL_NO_CACHE && clock_mono_ms() < deadline && !cache_has_ended(client));
+    client->deadline_ms = deadline;
+    return status;
 }
 
 static enum ctl_status register_admin(struct ctl_client *client)

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-static struct process *find(struct processes *processes, pid_t pid)
+static struct process *find(const struct processes *processes, pid_t pid)
 {
     struct process *process = NULL;
 
     if (pid > 0)
-        HASH_FIND(hh, processes->by_pid, &pid, sizeof(pid), process);
+        DL_SEARCH_SCALAR2(processes->all, process, pid, pid, next_of_all);
     return process;
 }
 
@@ -21,13 +21,7 @@ static struct process *create(struct processes *processes, pid_t pid)
     if (!process)
         return NULL;
     process->pid = pid;
-    if (pid == 0)
-        return process;
-    HASH_ADD(hh, processes->by_pid, pid, sizeof(pid), process);
-    if (!process->hh.tbl) {
-        free(process);
-        return NULL;
-    }
+    DL_APPEND2(processes->all, process, prev_of_all, next_of_all);
     return process;
 }
 
@@ -55,8 +49,7 @@ void process_leave(struct processes *processes, struct process **pointer)
     if (--process->sessions > 0)
         return;
     INVARIANT(!process->active && process->held == 0);
-    if (process->pid > 0)
-        HASH_DEL(processes->by_pid, process);
+    DL_DELETE2(processes->all, process, prev_of_all, next_of_all);
     free(process);
 }
 

@@ -15,7 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <uthash.h>
 
 #define PROCESS_QUANTUM_NS   10000
 #define PROCESS_MAX_SESSIONS 64u
@@ -23,9 +22,9 @@
 struct session;
 
 struct process {
-    UT_hash_handle hh;           /* by pid; not those without one */
-    struct process *prev, *next; /* utlist of those with something to do */
-    struct session *active;      /* utlist: its sessions whose rings are polled; the head is next */
+    struct process *prev, *next;               /* utlist of those with something to do */
+    struct process *prev_of_all, *next_of_all; /* utlist */
+    struct session *active; /* utlist: its sessions whose rings are polled; the head is next */
     pid_t pid;
     uint32_t sessions;
     uint32_t active_count;
@@ -34,7 +33,7 @@ struct process {
 };
 
 struct processes {
-    struct process *by_pid;
+    struct process *all;  /* utlist; searched only when somebody registers */
     struct process *busy; /* utlist: those with active sessions */
 };
 

@@ -107,6 +107,11 @@ bool reaper_is_behind(const struct reaper *reaper)
     return waiting(reaper) >= REAPER_BEHIND;
 }
 
+bool reaper_is_busy(const struct reaper *reaper)
+{
+    return waiting(reaper) >= REAPER_BUSY;
+}
+
 uint32_t reaper_mapped(const struct reaper *reaper)
 {
     return atomic_load_explicit(&reaper->mapped, memory_order_relaxed);

@@ -19,7 +19,10 @@
 #include <stdint.h>
 
 #define REAPER_ROOM   4096u /* power of two */
+/* So many waiting, and nobody new is registered; */
 #define REAPER_BEHIND (REAPER_ROOM / 4)
+/* or answered without being registered: that needs its queue for a moment, and closing it may take long. */
+#define REAPER_BUSY   16u
 
 struct reaper_job {
     void *base; /* NULL: no memory */
@@ -45,6 +48,7 @@ void reaper_unmap(struct reaper *reaper, void *base, size_t bytes);
 void reaper_close(struct reaper *reaper, int fd);
 /* Is so much waiting that no more should be taken on? */
 bool reaper_is_behind(const struct reaper *reaper);
+bool reaper_is_busy(const struct reaper *reaper);
 /* Pools handed over and still mapped. */
 uint32_t reaper_mapped(const struct reaper *reaper);
 

@@ -62,7 +62,7 @@ show_left_out() {
     local name line
     for name in "$@"; do
         while read -r line; do
-            printf '%s: %s\n' "$name" "${line#left out: }"
+            printf 'left out of %s: %s\n' "$name" "${line#left out: }"
         done < <(grep '^left out: ' "$results/$name.log")
     done | sort -u
 }
@@ -79,7 +79,6 @@ main() {
     trap 'rm -rf "$results"' EXIT
     export LARDER_VALGRIND=1 CK_TIMEOUT_MULTIPLIER=20
     run_all "${names[@]}"
-    echo "left out under valgrind:"
     show_left_out "${names[@]}"
     for name in "${names[@]}"; do
         if [[ -e $results/$name.failed ]]; then

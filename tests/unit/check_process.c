@@ -22,7 +22,7 @@ START_TEST(registrations_of_one_pid_are_one_process)
     b = a;
     process_leave(&processes, &a);
     process_leave(&processes, &b);
-    ck_assert_ptr_null(processes.by_pid);
+    ck_assert_ptr_null(processes.all);
 }
 END_TEST
 
@@ -33,7 +33,7 @@ START_TEST(without_a_pid_each_is_on_its_own)
     ck_assert_ptr_ne(a, b);
     process_leave(&processes, &a);
     process_leave(&processes, &b);
-    ck_assert_ptr_null(processes.by_pid);
+    ck_assert_ptr_null(processes.all);
 }
 END_TEST
 

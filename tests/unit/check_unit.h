@@ -65,7 +65,7 @@ static inline bool is_pattern(const uint8_t *bytes, uint64_t seed, uint64_t offs
     return true;
 }
 
-/* Valgrind before 3.21 does not know pidfd_open(2); left_out() for a test that needs it. */
+/* Valgrind 3.19, that of Debian 12, does not know pidfd_open(2); left_out() for a test that needs it. */
 static inline bool left_out_without_pidfd(const char *test)
 {
     if (!under_valgrind())
