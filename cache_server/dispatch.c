@@ -28,11 +28,11 @@ static void answer_stranger(struct cache *cache, const union wire_message *messa
     mqd_t queue;
 
     names_peer(name, cache->conf.instance, message->header.token);
-    if (reaper_is_busy(&cache->reaper) || mq_open_existing(&queue, name, O_WRONLY))
+    if (!reaper_takes_strangers(&cache->reaper) || mq_open_existing(&queue, name, O_WRONLY))
         return;
     if (identity_is_private(queue, geteuid()))
         (void)mq_send_message(queue, message, message->header.length);
-    reaper_close(&cache->reaper, queue);
+    reaper_close_stranger(&cache->reaper, queue);
 }
 
 /* Never waits: whoever lets its reply queue fill up misses the answer. */

@@ -16,6 +16,8 @@ static void do_job(struct reaper *reaper, const struct reaper_job *job)
     }
     if (job->fd >= 0)
         close(job->fd);
+    if (job->stranger)
+        atomic_fetch_sub_explicit(&reaper->strangers, 1, memory_order_relaxed);
 }
 
 static void *run(void *context)
@@ -94,12 +96,18 @@ static void hand_over(struct reaper *reaper, struct reaper_job job)
 void reaper_unmap(struct reaper *reaper, void *base, size_t bytes)
 {
     atomic_fetch_add_explicit(&reaper->mapped, 1, memory_order_relaxed);
-    hand_over(reaper, (struct reaper_job){base, bytes, -1});
+    hand_over(reaper, (struct reaper_job){.base = base, .bytes = bytes, .fd = -1});
 }
 
 void reaper_close(struct reaper *reaper, int fd)
 {
-    hand_over(reaper, (struct reaper_job){NULL, 0, fd});
+    hand_over(reaper, (struct reaper_job){.fd = fd});
+}
+
+void reaper_close_stranger(struct reaper *reaper, int fd)
+{
+    atomic_fetch_add_explicit(&reaper->strangers, 1, memory_order_relaxed);
+    hand_over(reaper, (struct reaper_job){.fd = fd, .stranger = true});
 }
 
 bool reaper_is_behind(const struct reaper *reaper)
@@ -107,9 +115,9 @@ bool reaper_is_behind(const struct reaper *reaper)
     return waiting(reaper) >= REAPER_BEHIND;
 }
 
-bool reaper_is_busy(const struct reaper *reaper)
+bool reaper_takes_strangers(const struct reaper *reaper)
 {
-    return waiting(reaper) >= REAPER_BUSY;
+    return atomic_load_explicit(&reaper->strangers, memory_order_relaxed) < REAPER_STRANGERS;
 }
 
 uint32_t reaper_mapped(const struct reaper *reaper)

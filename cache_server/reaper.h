@@ -18,23 +18,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REAPER_ROOM   4096u /* power of two */
-/* So many waiting, and nobody new is registered; */
-#define REAPER_BEHIND (REAPER_ROOM / 4)
-/* or answered without being registered: that needs its queue for a moment, and closing it may take long. */
-#define REAPER_BUSY   16u
+#define REAPER_ROOM      4096u /* power of two */
+/* So many waiting, and nobody new is registered. */
+#define REAPER_BEHIND    (REAPER_ROOM / 4)
+/* So many queues of strangers waiting, and no other is opened: closing them may take long. */
+#define REAPER_STRANGERS 16u
 
 struct reaper_job {
     void *base; /* NULL: no memory */
     size_t bytes;
     int fd; /* -1: no descriptor */
+    bool stranger;
 };
 
 struct reaper {
     pthread_t thread;
     sem_t wake; /* private memory: nobody else can write it */
     _Atomic uint32_t put, done;
-    _Atomic uint32_t mapped; /* pools that wait */
+    _Atomic uint32_t mapped;    /* pools that wait */
+    _Atomic uint32_t strangers; /* queues of peers that are not registered */
     _Atomic bool ending;
     struct reaper_job jobs[REAPER_ROOM];
 };
@@ -46,9 +48,11 @@ void reaper_stop(struct reaper *reaper);
 
 void reaper_unmap(struct reaper *reaper, void *base, size_t bytes);
 void reaper_close(struct reaper *reaper, int fd);
+/* The queue of a peer that is not registered, opened to answer it. */
+void reaper_close_stranger(struct reaper *reaper, int fd);
 /* Is so much waiting that no more should be taken on? */
 bool reaper_is_behind(const struct reaper *reaper);
-bool reaper_is_busy(const struct reaper *reaper);
+bool reaper_takes_strangers(const struct reaper *reaper);
 /* Pools handed over and still mapped. */
 uint32_t reaper_mapped(const struct reaper *reaper);
 
