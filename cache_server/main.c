@@ -4,6 +4,7 @@
 #include "log.h"
 #include "privileges.h"
 #include "sandbox.h"
+#include "schedule.h"
 #include "size.h"
 #include "turn.h"
 
@@ -118,5 +119,6 @@ int main(int argc, char **argv)
     turn_hold_signals();
     raise_descriptor_limit();
     tune_allocator();
+    schedule_short_turns();
     return serve(&conf);
 }

@@ -6,7 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,8 +23,7 @@ static void set_gauge(struct wire_row *row, enum gauge gauge, uint64_t value)
 /* Bytes, from the second number of /proc/self/statm (proc(5)), which counts pages. 0: not to be had. */
 static uint64_t resident_bytes(void)
 {
-    char text[128];
-    unsigned long long size, resident = 0;
+    char text[128], *rest;
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
@@ -33,7 +32,8 @@ static uint64_t resident_bytes(void)
     if (length <= 0)
         return 0;
     text[length] = '\0';
-    return sscanf(text, "%llu %llu", &size, &resident) == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    strtoull(text, &rest, 10);
+    return strtoull(rest, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* Counted where the kernel lists them, so that one that leaks shows. 0: not to be had. */

@@ -11,6 +11,7 @@
 #include "origin.h"
 #include "privileges.h"
 #include "proxy_conf.h"
+#include "schedule.h"
 #include "shutdown.h"
 
 #include <errno.h>
@@ -223,6 +224,7 @@ static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struc
     if ((status = set_up_shutdown(proxy)) != 0)
         goto err_fronts;
     announce(proxy, conf);
+    schedule_short_turns();
     proxy_loop_run(&proxy->loop);
 
     log_info("stopped");

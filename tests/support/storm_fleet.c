@@ -164,6 +164,8 @@ static void start_origin(struct fleet *fleet)
     error = process_start(&fleet->origin, argv, fleet->origin_log);
     if (error)
         cannot_start(fleet, "larder_origin", error);
+    else
+        process_put_first(fleet->origin.pid);
 }
 
 static void start_cache(struct fleet *fleet)

@@ -1,6 +1,7 @@
 #include "storm_load.h"
 
 #include "storm_problems.h"
+#include "storm_process.h"
 #include "storm_response.h"
 #include "storm_time.h"
 
@@ -470,6 +471,7 @@ static void *run(void *argument)
 {
     struct load *load = argument;
 
+    process_put_first(0);
     while (!atomic_load(&load->ending)) {
         int64_t now = storm_now();
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -26,6 +27,13 @@ static int set_attributes(posix_spawnattr_t *attributes)
     posix_spawnattr_setpgroup(attributes, 0);
     return posix_spawnattr_setflags(attributes,
                                     POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+}
+
+void process_put_first(pid_t id)
+{
+    const struct sched_param lowest = {.sched_priority = sched_get_priority_min(SCHED_FIFO)};
+
+    (void)sched_setscheduler(id, SCHED_FIFO, &lowest);
 }
 
 /* posix_spawn(3) leaves the texts alone, whatever its prototype says. */

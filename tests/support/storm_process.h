@@ -22,6 +22,11 @@ struct process {
 /* Standard error is appended to the file of that descriptor. */
 int process_start(struct process *process, const char *const argv[], int log_fd);
 
+/* Lets a thread or process (0: the calling thread) run before all others, if the user may do so. For those
+ * that stand for other machines, the clients and the origin: their own waiting for a processor is not the
+ * proxies'. */
+void process_put_first(pid_t id);
+
 /* Takes the next line of its output without the newline, if a whole one has come. */
 bool process_line(struct process *process, char *line, size_t size);
 
