@@ -13,7 +13,8 @@
 
 static int queue_in_the_way(const char *name, int error, char *problem, size_t problem_size)
 {
-    snprintf(problem, problem_size, "cannot use the existing queue %s: %s; if no cache runs, remove it", name,
+    snprintf(problem, problem_size,
+             "cannot use the existing queue %s: %s; cache_ctl doctor says whose it is and what to type", name,
              strerror(-error));
     return error;
 }

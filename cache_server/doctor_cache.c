@@ -52,10 +52,25 @@ static void explain_unnamed(struct doctor *doctor, pid_t pid, uid_t uid)
     }
 }
 
+/* A living proxy of this instance, or NULL. */
+static const struct name_view *living_proxy(const struct doctor *doctor)
+{
+    for (size_t i = 0; i < doctor->survey.count; i++) {
+        const struct name_view *view = &doctor->survey.names[i];
+        if (view->token && strcmp(view->instance, doctor->instance) == 0 && view->state == NAME_ALIVE &&
+            view->pool.known)
+            return view;
+    }
+    return NULL;
+}
+
+/* Only a cache of the proxies' user, or of root, is trusted by them, and it serves its own user alone. */
 static void explain_absent(struct doctor *doctor)
 {
     uid_t uid = 0;
     pid_t pid = proc_find_cache(doctor->instance, 0, &uid);
+    const struct name_view *proxy = living_proxy(doctor);
+    char sudo[USER_TEXT_BYTES];
 
     if (pid) {
         explain_unnamed(doctor, pid, uid);
@@ -64,7 +79,8 @@ static void explain_absent(struct doctor *doctor)
     report_add(&doctor->report, FINDING_FAIL, "cache",
                "no cache serves this instance: there is no queue %s; proxies serve from their origins",
                doctor->queue_name);
-    report_mend(&doctor->report, "cache_server --instance %s", doctor->instance);
+    report_mend(&doctor->report, "%scache_server --instance %s",
+                proc_sudo(proxy ? proxy->pool.uid : geteuid(), sudo), doctor->instance);
 }
 
 static void explain_unheld(struct doctor *doctor)
@@ -334,6 +350,17 @@ static bool is_registered(const struct doctor *doctor, pid_t pid)
     return false;
 }
 
+static void explain_other_user(struct doctor *doctor, const struct name_view *view)
+{
+    char theirs[USER_TEXT_BYTES], its[USER_TEXT_BYTES], sudo[USER_TEXT_BYTES];
+
+    report_add(&doctor->report, FINDING_WARN, "proxy",
+               "pid %d has a pool of uid %s, but the cache serves only uid %s, its own",
+               (int)view->pool.holder, proc_user(view->pool.uid, theirs), proc_user(doctor->user, its));
+    report_mend(&doctor->report, "%sproxy_client --instance %s ...   # or both as another user",
+                proc_sudo(doctor->user, sudo), doctor->instance);
+}
+
 /* The cache counts pids of its own namespace; they can be compared where it has the pid that it tells. */
 static void check_unregistered(struct doctor *doctor, const struct wire_row *cache)
 {
@@ -343,9 +370,13 @@ static void check_unregistered(struct doctor *doctor, const struct wire_row *cac
         return;
     for (size_t i = 0; i < doctor->survey.count; i++) {
         const struct name_view *view = &doctor->survey.names[i];
-        if (!view->token || strcmp(view->instance, doctor->instance) != 0 ||
-            view->pool.hold != HOLD_PROCESS || view->pool.age_s < PATIENCE_S ||
-            is_registered(doctor, view->pool.holder))
+        if (!view->token || strcmp(view->instance, doctor->instance) != 0 || view->pool.hold != HOLD_PROCESS)
+            continue;
+        if (view->pool.known && view->pool.uid != doctor->user) {
+            explain_other_user(doctor, view);
+            continue;
+        }
+        if (view->pool.age_s < PATIENCE_S || is_registered(doctor, view->pool.holder))
             continue;
         report_add(&doctor->report, FINDING_WARN, "proxy",
                    "pid %d has a pool, but is not registered with the cache: its log and the cache's say why",

@@ -206,9 +206,11 @@ enum endpoint_reach endpoint_reach(struct endpoint *endpoint)
         return error == -ENOENT ? ENDPOINT_NO_CACHE : ENDPOINT_REACH_FAILED;
     }
     if (!trusted_owner(endpoint->command, &owner)) {
-        snprintf(endpoint->problem, sizeof(endpoint->problem),
-                 "queue %s belongs to uid %u; only a cache of this user or of root is trusted", name,
-                 (unsigned)owner);
+        snprintf(
+            endpoint->problem, sizeof(endpoint->problem),
+            "queue %s belongs to uid %u; only a cache of this user or of root is trusted; run as that user "
+            "(sudo -u '#%u' ...)",
+            name, (unsigned)owner, (unsigned)owner);
         return give_up(endpoint, ENDPOINT_UNTRUSTED);
     }
     switch (identity_holder(endpoint->command, &endpoint->cache_pid, &endpoint->cache_pidfd)) {

@@ -14,6 +14,10 @@ checker=(
 
 unit_tests() { # unit_tests [NAME...]
     local name
+    if [[ ${1:-} == -* ]]; then
+        echo "usage: valgrind.sh [NAME...]   (check_ring or ring; default: every unit test)" >&2
+        return 2
+    fi
     if [[ $# -eq 0 ]]; then
         set -- tests/unit/check_*.c
     fi

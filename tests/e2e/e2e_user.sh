@@ -128,4 +128,17 @@ done
 wait_until "it is a hit" is_hit four "/x?size=50000"
 stop four
 stop cache
+
+# ---- what the doctor says when they are of different users ----
+
+doctor() {
+    "$BIN/cache_ctl" --instance "$INSTANCE" doctor 2>&1 || true
+}
+
+proxy_at five 86 87
+expect_match "doctor without a cache" "$(doctor)" "sudo -u '?#?(nobody|$NOBODY)'? cache_server --instance $INSTANCE"
+start_cache
+expect_match "doctor with a cache of root" "$(doctor)" "pool of uid $NOBODY.*serves only uid 0"
+stop five
+stop cache
 e2e_done

@@ -216,11 +216,10 @@ static void introduce(const struct storm *storm)
 {
     const struct storm_conf *conf = &storm->conf;
 
-    printf(
-        "One cache (%s), %u proxies of which %u are left alone, %.0f requests a second each, %d objects of "
-        "%.1f MiB in all,\n%.1f kills a second, seed %" PRIu64 ", instance %s\n",
-        conf->memory, conf->proxies, conf->witnesses, conf->load, CORPUS_OBJECTS,
-        (double)storm->corpus.bytes / 1048576, conf->rate, conf->seed, conf->instance);
+    printf("One cache (%s), %u proxies (%u left alone), %.0f requests a second each, %d objects of "
+           "%.1f MiB in all,\n%.1f kills a second, seed %" PRIu64 ", instance %s\n",
+           conf->memory, conf->proxies, conf->witnesses, conf->load, CORPUS_OBJECTS,
+           (double)storm->corpus.bytes / 1048576, conf->rate, conf->seed, conf->instance);
     fflush(stdout);
 }
 
