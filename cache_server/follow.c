@@ -42,10 +42,24 @@ static void decide(struct follower *follower, enum follower_fate fate)
         make_due(follower);
 }
 
+static bool has_news(const struct follower *follower)
+{
+    const struct lease *lease = follower->lease;
+
+    return lease_is_filling(lease) && (!follower->told || follower->known == WIRE_FOLLOW_NOTHING ||
+                                       lease_filled(lease) > follower->known);
+}
+
+/* The others keep their places, so that who has waited longest is promoted first. */
 void follow_progress(struct lease *lease)
 {
-    while (lease_waiting(lease))
-        make_due(lease_waiting(lease));
+    struct follower *follower, *next;
+
+    DL_FOREACH_SAFE(lease_waiting(lease), follower, next)
+    {
+        if (has_news(follower))
+            make_due(follower);
+    }
 }
 
 /* ---- leases change hands ---- */
@@ -402,14 +416,6 @@ static enum wire_status give_fate(struct follower *follower, struct wire_complet
         break;
     }
     return WIRE_STATUS_MISS;
-}
-
-static bool has_news(const struct follower *follower)
-{
-    const struct lease *lease = follower->lease;
-
-    return lease_is_filling(lease) && (!follower->told || follower->known == WIRE_FOLLOW_NOTHING ||
-                                       lease_filled(lease) > follower->known);
 }
 
 /* FATE_OPEN: status, or FOLLOW_WAITS. */
