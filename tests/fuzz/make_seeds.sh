@@ -354,20 +354,31 @@ pin() { # PLACE KEY
     turn 0
     for peer in 1 2; do
         collect $peer
-        request_made $peer $read 1 1 2 4096 0 13
-        request_made $peer $follow 0 0 2 0 $first_lease 5
+        request_made $peer $read 1 1 2 4096 0 5
+        request_made $peer $follow 0 0 2 0 $first_lease 13 # 1024 bytes known
     done
     request_made 0 $fill_data 0 1 2 900 $first_lease 0
-    request_made 2 $unfollow 0 0 2 0 $first_lease 5
+    turn 0
+    for peer in 1 2; do
+        collect $peer
+        request_made $peer $read 0 1 2 4096 0 5
+        request_made $peer $follow 0 0 2 0 $first_lease 21 # 2048
+    done
     die 0 0
     turn 0
     collect 1
-    collect 2
-    u8 6 1 $((fill_data - 1)) 0 1 2 $first_lease 3 3 0
+    u8 6 1 $((fill_data - 1)) 0 1 2 $first_lease 3 3 0 # at 1800
     u16 900
     u16 900
-    request_made 1 $fill_end 0 0 2 0 $first_lease 3
     turn 0
+    collect 2
+    request_made 2 $follow 0 0 2 0 $first_lease 29 # 3072
+    u8 6 1 $((fill_end - 1)) 0 1 2 $first_lease 3 3 0 # 2700
+    u16 900
+    u16 1800
+    turn 0
+    collect 2
+    request_made 2 $unfollow 0 0 2 0 $first_lease 5
     ask_honest
 } | seed cache/followed-and-promoted
 {
