@@ -2,8 +2,10 @@
 
 #include "claim.h"
 #include "clock.h"
+#include "follow.h"
 #include "invariant.h"
 #include "log.h"
+#include "pins.h"
 #include "shm_guard.h"
 
 #include <errno.h>
@@ -230,8 +232,10 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         session->tenant->proxies--;
         session->tenant->stalled -= session->state == SESSION_STALLED;
         cache->proxies--;
-        cache_count(session, COUNTER_fill_aborts, session_end_leases(session, &cache->leases));
-        session_end_pins(session, &cache->store);
+        /* What came last from a pool that lost pages is not what its owner meant. */
+        unsigned fills = follow_part(session, why == DEPARTURE_FAULTED ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
+        cache_count(session, COUNTER_fill_aborts, fills);
+        pins_drop_all(session);
     }
     registry_remove(&cache->registry, session->registration);
     /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */
@@ -250,6 +254,7 @@ void cache_stall(struct cache *cache, struct session *session)
     cache_count(session, COUNTER_stalls, 1);
     log_info("proxy stalled", "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32, (int)session->pid,
              session->tenant->name, session->pins.used, session->leases.used);
+    follow_stalled(session);
 }
 
 void cache_thaw(struct cache *cache, struct session *session)
@@ -261,6 +266,7 @@ void cache_thaw(struct cache *cache, struct session *session)
     cache_count(session, COUNTER_thaws, 1);
     log_info("proxy heard again", "proxy=%d tenant=%s silent_ms=%" PRId64, (int)session->pid,
              session->tenant->name, cache->mono_ms - session->stalled_mono_ms);
+    follow_thawed(session);
     cache_activate(cache, session);
 }
 

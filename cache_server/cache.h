@@ -8,7 +8,7 @@
  *
  * It is ALIVE, or STALLED when neither its heartbeat has moved nor a request has come for --stall-time. Then
  * it costs nothing: no ring is polled, no bell sent. Nothing is taken from it but what others ask for (a
- * lease that it holds), unless it holds pins or leases for longer than --stall-limit. */
+ * lease that it holds), unless it holds or follows something for longer than --stall-limit. */
 #ifndef LARDER_CACHE_H
 #define LARDER_CACHE_H
 

@@ -88,6 +88,7 @@ static void on_hello(struct cache *cache, const union wire_message *message)
     reply.wire_welcome.max_object = cache->store.max_object;
     reply.wire_welcome.max_handles = SESSION_MAX_HANDLES;
     reply.wire_welcome.max_fills = SESSION_MAX_FILLS;
+    reply.wire_welcome.max_follows = SESSION_MAX_FOLLOWS;
     reply.wire_welcome.heartbeat_ms = (uint32_t)(cache->conf.stall_ms / CACHE_BEATS);
     answer(cache, &reply);
 }

@@ -12,6 +12,7 @@ struct handle_place {
     void *item; /* NULL: free */
     uint32_t generation;
     uint32_t next_free;
+    uint64_t note; /* the owner's; 0 at first */
 };
 
 struct handles {
@@ -27,6 +28,9 @@ void handles_destroy(struct handles *handles);
 uint64_t handles_put(struct handles *handles, void *item);         /* 0: all places are taken */
 void *handles_get(const struct handles *handles, uint64_t handle); /* NULL: not (any more) a handle of ours */
 void *handles_take(struct handles *handles, uint64_t handle);      /* as get, and frees the place */
+uint64_t *handles_note(struct handles *handles, uint64_t handle);  /* NULL as handles_get() */
+/* Some handle that is in use; 0: none. */
+uint64_t handles_any(const struct handles *handles);
 /* Takes any item, for teardown; NULL when none is left. */
 void *handles_take_any(struct handles *handles);
 

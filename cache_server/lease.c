@@ -8,9 +8,12 @@
 #define uthash_malloc(size)      memory_alloc_index(&leases->store->memory, &leases->store->index, size)
 #define uthash_free(block, size) memory_free(&leases->store->memory, &leases->store->index, block)
 #include <uthash.h>
+#include <utlist.h>
 
 struct lease {
     UT_hash_handle hh;
+    struct lease *prev, *next; /* in leases->quiet, while `listed` */
+    struct follower *waiting, *not_waiting;
     struct tenant *tenant;
     struct object *object; /* NULL until the fill begins */
     struct session *holder;
@@ -18,7 +21,11 @@ struct lease {
     int64_t touched;
     uint64_t hash;
     uint32_t key_length; /* with the tenant's id */
+    uint32_t followers;
+    uint32_t told; /* of the followers */
     bool cancelled;
+    bool orphan;
+    bool listed;
     uint8_t key[]; /* tenant id, then the key */
 };
 
@@ -29,7 +36,7 @@ void leases_setup(struct leases *leases, struct store *store)
 
 void leases_teardown(struct leases *leases)
 {
-    INVARIANT(leases->count == 0);
+    INVARIANT(leases->count == 0 && leases->orphans == 0 && leases->followers == 0);
 }
 
 static struct lease *find(struct leases *leases, const struct store_key *key)
@@ -77,6 +84,36 @@ int64_t lease_touched(const struct lease *lease)
     return lease->touched;
 }
 
+static void unlist(struct leases *leases, struct lease *lease)
+{
+    if (lease->listed)
+        DL_DELETE(leases->quiet, lease);
+    lease->listed = false;
+}
+
+static void touch(struct leases *leases, struct lease *lease, int64_t now)
+{
+    unlist(leases, lease);
+    DL_APPEND(leases->quiet, lease);
+    lease->listed = true;
+    lease->touched = now;
+}
+
+struct lease *lease_overdue(struct leases *leases, int64_t before)
+{
+    struct lease *lease = leases->quiet;
+
+    if (!lease || lease->touched > before)
+        return NULL;
+    unlist(leases, lease);
+    return lease;
+}
+
+int64_t lease_longest_quiet(const struct leases *leases)
+{
+    return leases->quiet ? leases->quiet->touched : INT64_MAX;
+}
+
 struct lease *lease_grant(struct leases *leases, const struct store_key *key, int64_t now)
 {
     if (find(leases, key))
@@ -90,7 +127,7 @@ struct lease *lease_grant(struct leases *leases, const struct store_key *key, in
         memory_free(&leases->store->memory, &key->tenant->account, lease);
         return NULL;
     }
-    lease->touched = now;
+    touch(leases, lease, now);
     leases->count++;
     lease->tenant->leases++;
     return lease;
@@ -102,7 +139,11 @@ static void forget(struct leases *leases, struct lease **pointer)
     struct tenant *tenant = lease->tenant;
 
     *pointer = NULL;
-    HASH_DELETE(hh, leases->table, lease);
+    INVARIANT(lease->followers == 0);
+    if (!lease->cancelled)
+        HASH_DELETE(hh, leases->table, lease);
+    unlist(leases, lease);
+    leases->orphans -= lease->orphan;
     leases->count--;
     tenant->leases--;
     memory_free(&leases->store->memory, &tenant->account, lease);
@@ -131,18 +172,15 @@ enum store_result lease_begin(struct leases *leases, struct lease *lease, const 
 enum store_result lease_append(struct leases *leases, struct lease *lease, const uint8_t *bytes,
                                uint64_t length, int64_t now)
 {
-    lease->touched = now;
+    touch(leases, lease, now);
     return store_fill_append(leases->store, lease->object, bytes, length);
 }
 
 enum store_result lease_commit(struct leases *leases, struct lease **lease)
 {
-    enum store_result result = STORE_CANCELLED;
+    enum store_result result = (*lease)->cancelled ? store_fill_conclude(leases->store, &(*lease)->object)
+                                                   : store_fill_commit(leases->store, &(*lease)->object);
 
-    if ((*lease)->cancelled)
-        store_fill_discard(leases->store, &(*lease)->object);
-    else
-        result = store_fill_commit(leases->store, &(*lease)->object);
     forget(leases, lease);
     return result;
 }
@@ -157,12 +195,129 @@ bool lease_end(struct leases *leases, struct lease **lease)
     return filling;
 }
 
-void lease_cancel_key(struct leases *leases, const struct store_key *key)
+void lease_discard(struct leases *leases, struct lease *lease)
+{
+    store_fill_discard(leases->store, &lease->object);
+}
+
+void lease_abandon(struct leases *leases, struct lease *lease, int64_t now)
+{
+    INVARIANT(!lease->orphan);
+    lease_set_holder(lease, NULL, 0);
+    lease->orphan = true;
+    leases->orphans++;
+    touch(leases, lease, now);
+}
+
+void lease_adopt(struct leases *leases, struct lease *lease, struct session *holder, uint64_t handle,
+                 int64_t now)
+{
+    lease_set_holder(lease, holder, handle);
+    leases->orphans -= lease->orphan;
+    lease->orphan = false;
+    touch(leases, lease, now);
+}
+
+struct lease *lease_cancel_key(struct leases *leases, const struct store_key *key)
 {
     struct lease *lease = find(leases, key);
 
-    if (lease)
-        lease->cancelled = true;
+    if (!lease)
+        return NULL;
+    HASH_DELETE(hh, leases->table, lease);
+    lease->cancelled = true;
+    return lease;
+}
+
+/* ---- followers ---- */
+
+static struct follower **list_of(struct follower *follower)
+{
+    return follower->state == FOLLOWER_WAITING ? &follower->lease->waiting : &follower->lease->not_waiting;
+}
+
+struct follower *lease_follow(struct leases *leases, struct lease *lease, struct session *session)
+{
+    struct follower *follower =
+        memory_alloc(&leases->store->memory, &lease->tenant->account, sizeof(*follower));
+
+    if (!follower)
+        return NULL;
+    *follower = (struct follower){.lease = lease, .tenant = lease->tenant, .session = session};
+    DL_APPEND(lease->not_waiting, follower);
+    lease->followers++;
+    lease->tenant->followers++;
+    leases->followers++;
+    return follower;
+}
+
+static void leave(struct follower *follower)
+{
+    struct lease *lease = follower->lease;
+
+    if (!lease)
+        return;
+    struct follower **list = list_of(follower);
+    DL_DELETE(*list, follower);
+    lease->followers--;
+    lease->told -= follower->told;
+    follower->lease = NULL;
+}
+
+void lease_unfollow(struct leases *leases, struct follower **pointer)
+{
+    struct follower *follower = *pointer;
+
+    *pointer = NULL;
+    leave(follower);
+    leases->followers--;
+    follower->tenant->followers--;
+    memory_free(&leases->store->memory, &follower->tenant->account, follower);
+}
+
+void follower_set_state(struct follower *follower, enum follower_state state)
+{
+    struct follower **list = follower->lease ? list_of(follower) : NULL;
+
+    if (list)
+        DL_DELETE(*list, follower);
+    follower->state = state;
+    list = follower->lease ? list_of(follower) : NULL;
+    if (list)
+        DL_APPEND(*list, follower);
+}
+
+void follower_decide(struct follower *follower, enum follower_fate fate)
+{
+    leave(follower);
+    follower->fate = fate;
+}
+
+void follower_tell(struct follower *follower)
+{
+    if (follower->lease && !follower->told)
+        follower->lease->told++;
+    follower->told = true;
+}
+
+struct follower *lease_waiting(const struct lease *lease)
+{
+    return lease->waiting;
+}
+
+struct follower *lease_not_waiting(const struct lease *lease)
+{
+    return lease->not_waiting;
+}
+
+uint32_t lease_followers(const struct lease *lease)
+{
+    return lease->followers;
+}
+
+bool lease_is_told(const struct lease *lease)
+{
+    return lease->told > 0;
 }
 
 bool lease_key_is(const struct lease *lease, const uint8_t *bytes, uint32_t length)
@@ -175,6 +330,16 @@ bool lease_key_is(const struct lease *lease, const uint8_t *bytes, uint32_t leng
 bool lease_is_filling(const struct lease *lease)
 {
     return lease->object != NULL;
+}
+
+bool lease_is_of(const struct lease *lease, const struct object *object)
+{
+    return object_has_key(object, lease->hash, lease->key, lease->key_length);
+}
+
+struct object *lease_object(const struct lease *lease)
+{
+    return lease->object;
 }
 
 uint64_t lease_filled(const struct lease *lease)

@@ -1,16 +1,21 @@
 /* lease.h: who may fill which key.
  *
  *     lease_grant        GRANTED   one holder per key
- *     lease_begin        FILLING   the object grows in the store, unseen
+ *     lease_begin        FILLING   the object grows in the store, found by nobody
+ *     lease_discard      GRANTED   what was filled is thrown away, the lease goes on
  *     lease_commit       gone, the object is stored
- *     lease_end          gone, with what was filled (holder gave up, died or broke a rule)
- *     lease_cancel_key   the key was removed meanwhile: the fill goes on, but ends unstored
+ *     lease_end          gone, with what was filled
+ *     lease_abandon      ORPHAN    its holder has gone; what was filled stays for
+ *     lease_adopt        GRANTED or FILLING, by another holder
+ *     lease_cancel_key   the key was removed meanwhile: the fill goes on, but ends unstored. The lease is not
+ *                        that of its key any more, which may be granted anew
  *
- * A lease whose holder has stalled, or that has made no progress for long, may be ended by whoever else wants
- * it; the holder's handle is fenced then.
+ * Followers are those who wait for what becomes of a lease; follow.h decides about them. Here they are only
+ * kept, each in one of the two lists of its lease, or in none when it has been decided what becomes of it.
  *
- * Ownership: the table owns leases. The holder keeps the lease in a numbered place of its own, and ends its
- * leases before it goes. Knows no queue, no ring and no clock: times are arguments, in milliseconds. */
+ * Ownership: the table owns leases, and charges them and their followers to the tenant. The holder keeps the
+ * lease in a numbered place of its own, and ends its leases before it goes; so does a follower. Knows no
+ * queue, no ring and no clock: times are arguments, in milliseconds, and never go back. */
 #ifndef LARDER_LEASE_H
 #define LARDER_LEASE_H
 
@@ -20,9 +25,43 @@ struct lease; /* opaque */
 struct session;
 
 struct leases {
-    struct lease *table;
+    struct lease *table; /* those not cancelled */
+    struct lease *quiet; /* utlist: held or orphaned, longest without progress first, until it is overdue */
     struct store *store; /* borrowed */
     uint32_t count;
+    uint32_t orphans;   /* of them */
+    uint32_t followers; /* of all leases, and those that follow none any more */
+};
+
+enum follower_state {
+    FOLLOWER_RESTING, /* has not asked */
+    FOLLOWER_WAITING, /* has asked, and there is no news */
+    FOLLOWER_DUE,     /* has asked, and is to be answered */
+};
+enum follower_fate {
+    FATE_OPEN,     /* it follows */
+    FATE_COMPLETE, /* the object is whole; `pin`, if it could be had */
+    FATE_PROMOTED, /* `granted` is its lease now */
+    FATE_OVER,     /* nothing will come of it */
+    FATE_BROKEN,   /* nothing will come of it, and nobody can go on with what it was given */
+};
+
+struct follower {
+    struct follower *prev, *next;         /* in a list of its lease */
+    struct follower *prev_due, *next_due; /* in its session's list, while it is DUE */
+    struct lease *lease;                  /* NULL: its fate is decided */
+    struct tenant *tenant;
+    struct session *session;
+    uint64_t handle;  /* its place in the session, */
+    uint64_t uses;    /*   which was given out so often */
+    uint64_t pin;     /* of the growing or whole object, in the session; 0: none, and it may be gone */
+    uint64_t given;   /* the pin that the peer knows of; 0: none */
+    uint64_t granted; /* lease, in the session */
+    uint64_t cookie;  /* what it asks: */
+    uint64_t known;   /*   bytes that it has */
+    enum follower_state state;
+    enum follower_fate fate;
+    bool told; /* the peer has been given something to read */
 };
 
 void leases_setup(struct leases *leases, struct store *store);
@@ -43,15 +82,43 @@ enum store_result lease_begin(struct leases *leases, struct lease *lease, const 
                               int64_t keep_until);
 enum store_result lease_append(struct leases *leases, struct lease *lease, const uint8_t *bytes,
                                uint64_t length, int64_t now);
-/* Ends the lease, whatever the result. Nulls the pointer. */
+/* Ends the lease, whatever the result. It has no followers any more. Nulls the pointer. */
 enum store_result lease_commit(struct leases *leases, struct lease **lease);
-/* True if a fill was under way and has been thrown away. Nulls the pointer. */
+/* True if a fill was under way and has been thrown away. It has no followers any more. Nulls the pointer. */
 bool lease_end(struct leases *leases, struct lease **lease);
-void lease_cancel_key(struct leases *leases, const struct store_key *key);
+void lease_discard(struct leases *leases, struct lease *lease);
+void lease_abandon(struct leases *leases, struct lease *lease, int64_t now);
+void lease_adopt(struct leases *leases, struct lease *lease, struct session *holder, uint64_t handle,
+                 int64_t now);
+/* The lease that was cancelled, or NULL. */
+struct lease *lease_cancel_key(struct leases *leases, const struct store_key *key);
+/* One that has made no progress since `before`, or NULL. Each is named once, until it makes progress. */
+struct lease *lease_overdue(struct leases *leases, int64_t before);
+/* Since when the first that lease_overdue() would name has made no progress; INT64_MAX: there is none. */
+int64_t lease_longest_quiet(const struct leases *leases);
+
+/* NULL: no memory. It rests. */
+struct follower *lease_follow(struct leases *leases, struct lease *lease, struct session *session);
+/* Takes it out of the lists of its lease and frees it. Nulls the pointer. */
+void lease_unfollow(struct leases *leases, struct follower **follower);
+/* Moves it between the lists of its lease, if it has one. */
+void follower_set_state(struct follower *follower, enum follower_state state);
+/* It does not follow its lease any more. */
+void follower_decide(struct follower *follower, enum follower_fate fate);
+void follower_tell(struct follower *follower);
+/* The first of the WAITING, and of the others; the next ones by follower->next. */
+struct follower *lease_waiting(const struct lease *lease);
+struct follower *lease_not_waiting(const struct lease *lease);
+uint32_t lease_followers(const struct lease *lease);
+/* Has one of its followers been given what is there? */
+bool lease_is_told(const struct lease *lease);
 
 /* Is this the lease's key (without the tenant's id)? */
 bool lease_key_is(const struct lease *lease, const uint8_t *bytes, uint32_t length);
 bool lease_is_filling(const struct lease *lease);
+bool lease_is_of(const struct lease *lease, const struct object *object); /* its key? */
+/* What is being filled, or NULL. */
+struct object *lease_object(const struct lease *lease);
 /* Bytes that have arrived. */
 uint64_t lease_filled(const struct lease *lease);
 

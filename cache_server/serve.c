@@ -1,7 +1,8 @@
 #include "serve.h"
 
 #include "cache.h"
-#include "invariant.h"
+#include "follow.h"
+#include "pins.h"
 #include "shm_guard.h"
 
 #include <string.h>
@@ -15,7 +16,7 @@ struct serving {
     uint64_t bytes; /* moved in this turn */
 };
 
-/* Not on the wire: the request goes on in the next batch, from session->progress. */
+/* Not on the wire: the request goes on in the next batch, from session->progress. See also FOLLOW_WAITS. */
 #define CONTINUES WIRE_STATUS_END
 
 typedef enum wire_status serve_function(struct serving *serving, const struct wire_request *request,
@@ -64,81 +65,69 @@ static bool take_key(struct serving *serving, const struct wire_request *request
 /* ---- what proxies hold ---- */
 
 /* Ends the lease of another who does not get on with it. What was filled is thrown away; whatever the former
- * holder still sends for it is fenced. True: the key is free. */
-static bool take_over(struct serving *serving)
+ * holder still sends for it is fenced. Those who follow it come first, for as long as a lease may be without
+ * progress. True: the key is free. */
+static bool take_over(struct serving *serving, struct lease *lease)
 {
     struct cache *cache = serving->cache;
-    struct lease *lease = lease_find(&cache->leases, &cache->key);
     uint64_t handle;
 
-    if (!lease)
+    if (lease_holder(lease, &handle) == serving->session || !follow_is_abandoned(cache, lease) ||
+        (lease_followers(lease) > 0 && cache->mono_ms - lease_touched(lease) < cache->conf.lease_ms))
         return false;
-    struct session *holder = lease_holder(lease, &handle);
-    bool dawdles = cache->mono_ms - lease_touched(lease) >= cache->conf.lease_ms;
-    if (holder == serving->session || (holder->state != SESSION_STALLED && !dawdles))
-        return false;
-    INVARIANT(handles_take(&holder->leases, handle) == lease);
-    holder->process->held -= lease_filled(lease);
-    if (lease_end(&cache->leases, &lease))
-        cache_count(holder, COUNTER_fill_aborts, 1);
+    follow_take_from_holder(lease);
+    follow_end(cache, &lease);
     return true;
 }
 
-static uint64_t grant_lease(struct serving *serving)
+static uint64_t hold_lease(struct session *session, struct lease *lease)
 {
-    struct session *session = serving->session;
-    struct cache *cache = serving->cache;
-
-    if (session->leases.used == session->leases.capacity)
-        return 0;
-    struct lease *lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
-    if (!lease && take_over(serving)) {
-        lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
-        cache_count(session, COUNTER_promoted, lease != NULL);
-    }
-    if (!lease)
-        return 0;
     uint64_t handle = handles_put(&session->leases, lease);
+
     lease_set_holder(lease, session, handle);
     return handle;
 }
 
-/* A process may hold half of what its tenant may, so that one that hoards leaves something to the others. An
- * object that it pins several times counts each time, and so it is asked only while the tenant holds much. */
-static bool may_hold(const struct serving *serving, uint64_t bytes)
-{
-    const struct store *store = &serving->cache->store;
-    const struct tenant *tenant = serving->session->tenant;
-
-    return store_may_hold(store, tenant, bytes) &&
-           (tenant->held <= store->max_held / 2 || serving->session->process->held <= store->max_held / 2);
-}
-
-/* 0: the proxy, or its tenant, holds as much as it may. */
-static uint64_t pin(struct serving *serving, struct object *object)
+/* Of a key whose lease somebody has. */
+static void follow_or_take_over(struct serving *serving, struct lease *taken,
+                                const struct wire_request *request, struct wire_completion *completion)
 {
     struct session *session = serving->session;
+    struct cache *cache = serving->cache;
 
-    if (!may_hold(serving, object_is_pinned(object) ? 0 : object_size(object)))
-        return 0;
-    uint64_t handle = handles_put(&session->pins, object);
-    if (handle) {
-        store_pin(&serving->cache->store, object);
-        session->process->held += object_size(object);
+    if (request->flags & WIRE_LOOKUP_FOLLOW) {
+        completion->lease = follow_join(session, taken);
+        completion->flags |= completion->lease ? WIRE_FOLLOWS : 0;
     }
-    return handle;
+    if (completion->lease || !(request->flags & WIRE_LOOKUP_LEASE) ||
+        session->leases.used == session->leases.capacity || !take_over(serving, taken))
+        return;
+    struct lease *lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
+    if (!lease)
+        return;
+    cache_count(session, COUNTER_promoted, 1);
+    completion->lease = hold_lease(session, lease);
 }
 
-/* False: it is not a handle of this session. */
-static bool unpin(struct serving *serving, uint64_t handle)
+/* What a lookup that found nothing fresh has asked for. */
+static void grant(struct serving *serving, const struct wire_request *request,
+                  struct wire_completion *completion)
 {
-    struct object *object = handles_take(&serving->session->pins, handle);
+    struct session *session = serving->session;
+    struct cache *cache = serving->cache;
 
-    if (!object)
-        return false;
-    serving->session->process->held -= object_size(object);
-    store_unpin(&serving->cache->store, &object);
-    return true;
+    if (!(request->flags & (WIRE_LOOKUP_LEASE | WIRE_LOOKUP_FOLLOW)))
+        return;
+    struct lease *taken = lease_find(&cache->leases, &cache->key);
+    if (taken) {
+        follow_or_take_over(serving, taken, request, completion);
+        return;
+    }
+    if (!(request->flags & WIRE_LOOKUP_LEASE) || session->leases.used == session->leases.capacity)
+        return;
+    struct lease *lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
+    if (lease)
+        completion->lease = hold_lease(session, lease);
 }
 
 /* ---- answering a lookup ---- */
@@ -154,29 +143,26 @@ static uint64_t body_room(const struct session *session, uint32_t meta_length)
     return at_most(session->pool.shape.segment_bytes - meta_length, SERVE_PIECE);
 }
 
-/* Puts metadata and the body's beginning into the segment. False: the proxy did not leave it writable. */
-static bool give_object(struct serving *serving, const struct object *object, bool with_body,
-                        uint32_t segment, struct wire_completion *completion)
+/* Puts metadata and `length` bytes of the body, as far as there are and they fit, into the segment. False:
+ * the proxy did not leave it writable. */
+static bool give_object(struct serving *serving, const struct object *object, uint64_t offset,
+                        uint64_t length, uint32_t segment, struct wire_completion *completion)
 {
     struct session *session = serving->session;
     uint8_t *payload = segment_payload(&session->pool, segment);
     uint32_t meta_length;
     const uint8_t *meta = object_meta(object, &meta_length);
-    uint64_t room, length = 0;
 
     if (!segment_win_write(&session->pool, segment))
         return false;
     if (meta_length > 0)
         memcpy(payload, meta, meta_length);
-    room = body_room(session, meta_length);
-    if (with_body) {
-        length = at_most(object_size(object), room);
-        object_read(object, 0, payload + meta_length, length);
-    }
+    length = at_most(at_most(object_size(object) - offset, length), body_room(session, meta_length));
+    object_read(object, offset, payload + meta_length, length);
     segment_post_read(&session->pool, segment);
     completion->meta_length = (uint16_t)meta_length;
     completion->length = (uint32_t)length;
-    completion->flags = WIRE_HAS_DATA;
+    completion->flags |= WIRE_HAS_DATA;
     serving->bytes += meta_length + length;
     cache_count(session, COUNTER_bytes_served, length);
     return true;
@@ -186,8 +172,7 @@ static enum wire_status serve_miss(struct serving *serving, const struct wire_re
                                    struct wire_completion *completion)
 {
     cache_count(serving->session, COUNTER_misses, 1);
-    if (request->flags & WIRE_LOOKUP_LEASE)
-        completion->lease = grant_lease(serving);
+    grant(serving, request, completion);
     return WIRE_STATUS_MISS;
 }
 
@@ -212,24 +197,43 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
     bool whole = object_size(object) <= body_room(session, meta_length);
 
     if (stale || (with_body && !whole)) {
-        completion->handle = pin(serving, object);
+        completion->handle = pins_add(session, object);
         if (!completion->handle)
             return refuse(session, WIRE_STATUS_BUSY);
     }
-    if (!give_object(serving, object, with_body, request->segment, completion)) {
-        unpin(serving, completion->handle);
+    if (!give_object(serving, object, 0, with_body ? UINT64_MAX : 0, request->segment, completion)) {
+        pins_drop(session, completion->handle);
         completion->handle = 0;
         return refuse(session, WIRE_STATUS_BAD);
     }
     completion->object_size = object_size(object);
     completion->fresh_until = object_fresh_until(object);
-    if (stale && (request->flags & WIRE_LOOKUP_LEASE))
-        completion->lease = grant_lease(serving);
+    if (stale)
+        grant(serving, request, completion);
     cache_count(session, stale ? COUNTER_stale : COUNTER_hits, 1);
     return stale ? WIRE_STATUS_STALE : WIRE_STATUS_HIT;
 }
 
 /* ---- reading on ---- */
+
+/* Metadata and as much of the body as goes with it at once: both may change before the next piece. */
+static enum wire_status read_with_meta(struct serving *serving, const struct wire_request *request,
+                                       const struct object *object, struct wire_completion *completion)
+{
+    struct session *session = serving->session;
+    uint32_t meta_length;
+
+    object_meta(object, &meta_length);
+    if (request->value > object_size(object) || !segment_in_range(session, request->segment))
+        return refuse(session, WIRE_STATUS_BAD);
+    if (meta_length > session->pool.shape.segment_bytes)
+        return refuse(session, WIRE_STATUS_TOO_LARGE);
+    if (!give_object(serving, object, request->value, request->length, request->segment, completion))
+        return refuse(session, WIRE_STATUS_BAD);
+    completion->object_size = object_expected(object);
+    completion->fresh_until = object_fresh_until(object);
+    return WIRE_STATUS_OK;
+}
 
 static enum wire_status serve_read(struct serving *serving, const struct wire_request *request,
                                    struct wire_completion *completion)
@@ -239,6 +243,10 @@ static enum wire_status serve_read(struct serving *serving, const struct wire_re
 
     if (!object)
         return refuse(session, WIRE_STATUS_FENCED);
+    if (session->progress == 0)
+        pins_recount(session, request->handle);
+    if (request->flags & WIRE_READ_META)
+        return read_with_meta(serving, request, object, completion);
     if (session->progress == 0 &&
         (request->value > object_size(object) || !segment_in_range(session, request->segment) ||
          !segment_win_write(&session->pool, request->segment)))
@@ -256,7 +264,8 @@ static enum wire_status serve_read(struct serving *serving, const struct wire_re
         return CONTINUES;
     segment_post_read(&session->pool, request->segment);
     completion->length = (uint32_t)length;
-    completion->object_size = object_size(object);
+    completion->object_size = object_expected(object);
+    completion->fresh_until = object_fresh_until(object);
     completion->flags = WIRE_HAS_DATA;
     return WIRE_STATUS_OK;
 }
@@ -265,7 +274,8 @@ static enum wire_status serve_release(struct serving *serving, const struct wire
                                       struct wire_completion *completion)
 {
     (void)completion;
-    return unpin(serving, request->handle) ? WIRE_STATUS_OK : refuse(serving->session, WIRE_STATUS_FENCED);
+    return pins_drop(serving->session, request->handle) ? WIRE_STATUS_OK
+                                                        : refuse(serving->session, WIRE_STATUS_FENCED);
 }
 
 /* ---- filling ---- */
@@ -297,18 +307,21 @@ static struct lease *take_lease(struct serving *serving, uint64_t handle)
     return lease;
 }
 
-static void end_lease(struct serving *serving, uint64_t handle)
+/* Bytes that may come from a pool that lost pages are not handed on. */
+static void lose_lease(struct serving *serving, uint64_t handle, enum follow_loss loss)
 {
     struct lease *lease = take_lease(serving, handle);
 
-    if (lease && lease_end(&serving->cache->leases, &lease))
+    if (lease && follow_lose(serving->cache, &lease, shm_guard_faulted() ? FOLLOW_DISCARD : loss))
         cache_count(serving->session, COUNTER_fill_aborts, 1);
 }
 
-/* A fill that went wrong is over: half an object must not wait for bytes that do not come. */
+/* A fill that went wrong is over for its holder: half an object must not wait for bytes that do not come. */
 static enum wire_status end_badly(struct serving *serving, uint64_t handle, enum wire_status status)
 {
-    end_lease(serving, handle);
+    bool hopeless = status == WIRE_STATUS_TOO_LARGE || status == WIRE_STATUS_NO_MEMORY;
+
+    lose_lease(serving, handle, hopeless ? FOLLOW_HOPELESS : FOLLOW_HAND_ON);
     return status;
 }
 
@@ -318,7 +331,7 @@ static enum wire_status commit(struct serving *serving, uint64_t handle)
     if (shm_guard_faulted())
         return end_badly(serving, handle, WIRE_STATUS_BAD);
     struct lease *lease = take_lease(serving, handle);
-    enum store_result result = lease_commit(&serving->cache->leases, &lease);
+    enum store_result result = follow_commit(serving->cache, &lease);
 
     cache_count(serving->session, result == STORE_OK ? COUNTER_fills : COUNTER_fill_aborts, 1);
     return status_of(serving->session, result);
@@ -333,13 +346,14 @@ static enum wire_status append(struct serving *serving, const struct wire_reques
     uint64_t before = lease_filled(lease);
     enum store_result result = STORE_NO_MEMORY;
 
-    if (may_hold(serving, piece))
+    if (pins_may_hold(session, piece))
         result = lease_append(&serving->cache->leases, lease, body + session->progress, piece,
                               serving->cache->mono_ms);
     session->process->held += lease_filled(lease) - before;
     enum wire_status status = status_of(session, result);
     if (status != WIRE_STATUS_OK)
         return end_badly(serving, request->handle, status);
+    follow_progress(lease);
     serving->bytes += piece;
     cache_count(session, COUNTER_bytes_filled, piece);
     session->progress += piece;
@@ -355,7 +369,10 @@ static enum wire_status begin_fill(struct serving *serving, const struct wire_re
         status_of(serving->session, lease_begin(&serving->cache->leases, lease, payload + request->key_length,
                                                 request->meta_length, request->value, request->fresh_until,
                                                 request->keep_until));
-    return status == WIRE_STATUS_OK ? status : end_badly(serving, request->handle, status);
+    if (status != WIRE_STATUS_OK)
+        return end_badly(serving, request->handle, status);
+    follow_progress(lease);
+    return status;
 }
 
 static enum wire_status fill_from_segment(struct serving *serving, const struct wire_request *request,
@@ -433,8 +450,18 @@ static enum wire_status serve_fill_abort(struct serving *serving, const struct w
     (void)completion;
     if (!handles_get(&serving->session->leases, request->handle))
         return refuse(serving->session, WIRE_STATUS_FENCED);
-    end_lease(serving, request->handle);
+    lose_lease(serving, request->handle,
+               request->flags & WIRE_ABORT_DISCARD ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
     return WIRE_STATUS_OK;
+}
+
+/* The lease with which an object was revalidated; 0: none. */
+static void end_updated(struct serving *serving, uint64_t handle, struct object *object)
+{
+    struct lease *lease = take_lease(serving, handle);
+
+    if (lease && follow_updated(serving->cache, &lease, object))
+        cache_count(serving->session, COUNTER_fill_aborts, 1);
 }
 
 static enum wire_status serve_update(struct serving *serving, const struct wire_request *request,
@@ -453,7 +480,7 @@ static enum wire_status serve_update(struct serving *serving, const struct wire_
         result = store_update(&serving->cache->store, object, serving->cache->meta, request->meta_length,
                               request->fresh_until, request->keep_until);
     segment_post_write(&session->pool, request->segment);
-    end_lease(serving, request->value);
+    end_updated(serving, request->value, result == STORE_OK ? object : NULL);
     if (!object)
         return refuse(session, WIRE_STATUS_FENCED);
     if (result == STORE_MISMATCH) /* replaced or evicted meanwhile: no fault of the proxy */
@@ -469,10 +496,31 @@ static enum wire_status serve_remove(struct serving *serving, const struct wire_
     (void)completion;
     if (!take_key(serving, request))
         return refuse(serving->session, WIRE_STATUS_BAD);
-    lease_cancel_key(&serving->cache->leases, &serving->cache->key);
+    struct lease *lease = lease_cancel_key(&serving->cache->leases, &serving->cache->key);
+    if (lease)
+        follow_cancelled(serving->cache, lease);
     if (!store_remove(&serving->cache->store, &serving->cache->key))
         return WIRE_STATUS_MISS;
     cache_count(serving->session, COUNTER_removals, 1);
+    return WIRE_STATUS_OK;
+}
+
+/* ---- following ---- */
+
+static enum wire_status serve_follow(struct serving *serving, const struct wire_request *request,
+                                     struct wire_completion *completion)
+{
+    enum wire_status status = follow_ask(serving->session, request, completion);
+
+    return status == WIRE_STATUS_FENCED || status == WIRE_STATUS_BAD ? refuse(serving->session, status)
+                                                                     : status;
+}
+
+static enum wire_status serve_unfollow(struct serving *serving, const struct wire_request *request,
+                                       struct wire_completion *completion)
+{
+    (void)completion;
+    follow_leave(serving->session, request->handle, request->value);
     return WIRE_STATUS_OK;
 }
 
@@ -486,7 +534,8 @@ static const struct {
     [WIRE_OP_RELEASE] = {serve_release, true},       [WIRE_OP_FILL_BEGIN] = {serve_fill_begin, false},
     [WIRE_OP_FILL_DATA] = {serve_fill_data, false},  [WIRE_OP_FILL_END] = {serve_fill_end, false},
     [WIRE_OP_FILL_ABORT] = {serve_fill_abort, true}, [WIRE_OP_UPDATE] = {serve_update, false},
-    [WIRE_OP_REMOVE] = {serve_remove, false},
+    [WIRE_OP_REMOVE] = {serve_remove, false},        [WIRE_OP_FOLLOW] = {serve_follow, false},
+    [WIRE_OP_UNFOLLOW] = {serve_unfollow, true},
 };
 
 /* False: the completion ring has no room, which a client that counts what it has under way never causes. */
@@ -514,7 +563,7 @@ static bool serve_one(struct serving *serving, const struct wire_request *reques
         return true;
     }
     session->progress = 0;
-    if (known && operations[request->op].silent)
+    if (completion.status == FOLLOW_WAITS || (known && operations[request->op].silent))
         return true;
     return ring_put(&session->pool.completions, &completion) == RING_OK;
 }
@@ -561,11 +610,12 @@ static void ring_bell(struct session *session)
 enum serve_result serve_session(struct session *session)
 {
     struct serving serving = {.session = session, .cache = session->cache};
-    bool wake = false;
+    bool wake = false, told = session->due && session->state == SESSION_ALIVE;
 
     shm_guard_enter(session->pool.base, session->pool.bytes);
-    enum serve_result result = serve_batch(&serving);
-    if (result == SERVE_MORE) {
+    enum serve_result result =
+        !told || follow_flush(session, SERVE_MAX_REQUESTS) ? serve_batch(&serving) : SERVE_BROKEN;
+    if (result == SERVE_MORE || (told && result == SERVE_IDLE)) {
         ring_consumed(&session->pool.requests);
         ring_publish(&session->pool.completions);
         wake = ring_wants_bell(&session->pool.completions);
@@ -576,5 +626,5 @@ enum serve_result serve_session(struct session *session)
         cache_thaw(session->cache, session);
     if (wake)
         ring_bell(session);
-    return result;
+    return told && result == SERVE_IDLE ? SERVE_MORE : result;
 }

@@ -53,7 +53,8 @@ static enum wire_refusal attach_pool(struct session *session, const char *name,
 static bool create_tables(struct session *session)
 {
     return handles_create(&session->pins, SESSION_MAX_HANDLES) &&
-           handles_create(&session->leases, SESSION_MAX_FILLS);
+           handles_create(&session->leases, SESSION_MAX_FILLS) &&
+           handles_create(&session->follows, SESSION_MAX_FOLLOWS);
 }
 
 static void destroy(struct session *session)
@@ -67,6 +68,7 @@ static void destroy(struct session *session)
         close(session->death.fd);
     handles_destroy(&session->pins);
     handles_destroy(&session->leases);
+    handles_destroy(&session->follows);
     free(session);
 }
 
@@ -100,34 +102,12 @@ enum wire_refusal session_attach(struct session **out, const char *instance, con
     return refusal;
 }
 
-unsigned session_end_leases(struct session *session, struct leases *leases)
-{
-    struct lease *lease;
-    unsigned fills = 0;
-
-    while ((lease = handles_take_any(&session->leases))) {
-        session->process->held -= lease_filled(lease);
-        fills += lease_end(leases, &lease);
-    }
-    return fills;
-}
-
-void session_end_pins(struct session *session, struct store *store)
-{
-    struct object *object;
-
-    while ((object = handles_take_any(&session->pins))) {
-        session->process->held -= object_size(object);
-        store_unpin(store, &object);
-    }
-}
-
 void session_detach(struct session **pointer)
 {
     struct session *session = *pointer;
 
     *pointer = NULL;
-    INVARIANT(session->leases.used == 0 && session->pins.used == 0);
+    INVARIANT(session->leases.used == 0 && session->pins.used == 0 && session->follows.used == 0);
     destroy(session);
 }
 

@@ -1,7 +1,7 @@
 /* session.h: one registered peer, as the cache sees it.
  *
  *     session_attach    queue opened and checked, holder of its lock watched, pool mapped and checked
- *     session_detach    pins, leases, mapping, descriptors given back; nothing of the peer remains
+ *     session_detach    mapping, descriptors given back; nothing of the peer remains
  *
  * Everything here is private memory of the cache but `pool`, which the peer can scribble over or truncate at
  * any time: touched inside shm_guard only. Ownership: created and destroyed here; found through the registry.
@@ -24,6 +24,7 @@
 
 #define SESSION_MAX_HANDLES 1024u
 #define SESSION_MAX_FILLS   256u
+#define SESSION_MAX_FOLLOWS 256u
 
 struct cache;
 
@@ -59,19 +60,16 @@ struct session {
     struct wire_request ongoing; /* moved in pieces; `progress` bytes so far, 0: none is going on */
     uint64_t progress;
     struct counters counters;
-    struct handles pins;   /* struct object * */
-    struct handles leases; /* struct lease * */
+    struct handles pins;    /* struct object * */
+    struct handles leases;  /* struct lease * */
+    struct handles follows; /* struct follower * */
+    struct follower *due;   /* utlist: those of them that are to be answered */
 };
 
 /* WIRE_REFUSAL_NONE and *out, or the reason. The session is not yet registered, watched or active. */
 enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello,
                                  struct reaper *reaper);
-/* Ends all its leases; returns how many of them had a fill under way, which is thrown away. */
-unsigned session_end_leases(struct session *session, struct leases *leases);
-/* Unpins what it reads. */
-void session_end_pins(struct session *session, struct store *store);
-/* Frees it; it holds no leases and no pins any more. Mapping and queue go to the reaper. Nulls the pointer.
- */
+/* Frees it; it holds and follows nothing any more. Mapping and queue go to the reaper. Nulls the pointer. */
 void session_detach(struct session **session);
 /* Is its queue still locked? False also when a living peer has closed it. */
 bool session_is_held(const struct session *session);

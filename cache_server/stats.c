@@ -70,6 +70,7 @@ static void cache_row(const struct cache *cache, struct wire_row *row)
     set_gauge(row, GAUGE_pools, cache->registry.count + reaper_mapped(&cache->reaper));
     set_gauge(row, GAUGE_descriptors, open_descriptors());
     set_gauge(row, GAUGE_bytes_resident, resident_bytes());
+    set_gauge(row, GAUGE_followers, cache->leases.followers);
 }
 
 static void tenant_row(const struct cache *cache, const struct tenant *tenant, struct wire_row *row)
@@ -85,6 +86,7 @@ static void tenant_row(const struct cache *cache, const struct tenant *tenant, s
     set_gauge(row, GAUGE_leases, tenant->leases);
     set_gauge(row, GAUGE_stalled, tenant->stalled);
     set_gauge(row, GAUGE_bytes_held, tenant->held);
+    set_gauge(row, GAUGE_followers, tenant->followers);
 }
 
 static void proxy_row(const struct session *session, struct wire_row *row)
@@ -100,6 +102,7 @@ static void proxy_row(const struct session *session, struct wire_row *row)
     set_gauge(row, GAUGE_pins, session->pins.used);
     set_gauge(row, GAUGE_leases, session->leases.used);
     set_gauge(row, GAUGE_bytes_held, session->process->held);
+    set_gauge(row, GAUGE_followers, session->follows.used);
 }
 
 /* The row at this position; false if there is none. */

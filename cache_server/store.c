@@ -238,10 +238,9 @@ bool store_may_hold(const struct store *store, const struct tenant *tenant, uint
 
 void store_pin(struct store *store, struct object *object)
 {
-    if (object->pins++ == 0) {
-        if (object->state == OBJECT_STORED)
-            leave_lru(store, object);
-        hold(store, object->tenant, object->body.size);
+    if (object->pins++ == 0 && object->state == OBJECT_STORED) {
+        leave_lru(store, object);
+        hold(store, object->tenant, object->body.size); /* what is being filled is held already */
     }
     object->tenant->pins++;
     store->pins++;
@@ -256,7 +255,7 @@ void store_unpin(struct store *store, struct object **pointer)
     object->pins--;
     object->tenant->pins--;
     store->pins--;
-    if (object->pins > 0)
+    if (object->pins > 0 || object->state == OBJECT_FILLING)
         return;
     let_go(store, object->tenant, object->body.size);
     if (object->state == OBJECT_DOOMED)
@@ -344,8 +343,21 @@ void store_fill_discard(struct store *store, struct object **pointer)
 
     *pointer = NULL;
     INVARIANT(object->state == OBJECT_FILLING);
+    object->state = OBJECT_DOOMED;
+    if (object->pins > 0)
+        return;
     let_go(store, object->tenant, object->body.size);
     free_object(store, object);
+}
+
+/* False: less has arrived than was announced. */
+static bool finish(struct store *store, struct object *object)
+{
+    if (object->expected != BODY_SIZE_UNKNOWN && object->body.size != object->expected)
+        return false;
+    body_finish(&object->body, &store->memory, &object->tenant->account);
+    object->expected = object->body.size;
+    return true;
 }
 
 /* FILLING to STORED. False: no memory for the index. */
@@ -362,7 +374,8 @@ static bool link_object(struct store *store, struct object *object)
     }
     object->state = OBJECT_STORED;
     object->charge = memory_charge(object) + memory_charge(object->meta) + body_charge(&object->body);
-    join_lru(store, object);
+    if (object->pins == 0)
+        join_lru(store, object);
     object->tenant->objects++;
     store->objects++;
     return true;
@@ -382,20 +395,28 @@ enum store_result store_fill_commit(struct store *store, struct object **pointer
 {
     struct object *object = *pointer;
 
-    if (object->expected != BODY_SIZE_UNKNOWN && object->body.size != object->expected) {
+    if (!finish(store, object)) {
         store_fill_discard(store, pointer);
         return STORE_MISMATCH;
     }
-    body_finish(&object->body, &store->memory, &object->tenant->account);
     doom_older(store, object);
     if (!link_object(store, object)) {
         store_fill_discard(store, pointer);
         return STORE_NO_MEMORY;
     }
-    let_go(store, object->tenant, object->body.size);
+    if (object->pins == 0)
+        let_go(store, object->tenant, object->body.size);
     *pointer = NULL;
     memory_settle(&store->memory);
     return STORE_OK;
+}
+
+enum store_result store_fill_conclude(struct store *store, struct object **pointer)
+{
+    enum store_result result = finish(store, *pointer) ? STORE_CANCELLED : STORE_MISMATCH;
+
+    store_fill_discard(store, pointer);
+    return result;
 }
 
 enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
@@ -431,9 +452,19 @@ uint64_t object_size(const struct object *object)
     return object->body.size;
 }
 
-bool object_is_pinned(const struct object *object)
+uint64_t object_expected(const struct object *object)
 {
-    return object->pins > 0;
+    return object->expected;
+}
+
+bool object_is_held(const struct object *object)
+{
+    return object->pins > 0 || object->state == OBJECT_FILLING;
+}
+
+bool object_has_key(const struct object *object, uint64_t hash, const uint8_t *bytes, uint32_t length)
+{
+    return object->hash == hash && object->key_length == length && memcmp(object->key, bytes, length) == 0;
 }
 
 int64_t object_fresh_until(const struct object *object)

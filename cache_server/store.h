@@ -2,9 +2,10 @@
  *
  * An object is opaque metadata, a body and two times. Life of one:
  *
- *     store_fill_begin      FILLING   not found by anybody; grows by store_fill_append()
+ *     store_fill_begin      FILLING   not found by anybody; grows by store_fill_append(); may be pinned and
+ *                                     read as far as it has come
  *     store_fill_commit     STORED    found, in LRU order, expires; replaces an older object of its key
- *     store_fill_discard    gone
+ *     store_fill_discard    DOOMED
  *     eviction, expiry, replacement, store_remove()
  *                           DOOMED    not found any more; readers that pinned it may finish
  *     last store_unpin()    gone
@@ -68,7 +69,7 @@ enum store_result {
     STORE_TOO_LARGE, /* than max_object */
     STORE_NO_MEMORY,
     STORE_MISMATCH,  /* more or fewer bytes than announced */
-    STORE_CANCELLED, /* lease_commit(): the key was removed meanwhile, so nothing is stored */
+    STORE_CANCELLED, /* the key was removed meanwhile, so nothing is stored */
 };
 
 /* Marks it as just used. NULL: not there, or kept long enough (it is removed then). */
@@ -76,7 +77,7 @@ struct object *store_find(struct store *store, const struct store_key *key, int6
 
 /* May this tenant hold so many bytes more (pins and fills)? */
 bool store_may_hold(const struct store *store, const struct tenant *tenant, uint64_t bytes);
-/* Pinning never fails; ask store_may_hold() before the first pin of an object (object_is_pinned()). */
+/* Pinning never fails; ask store_may_hold() before the first pin of an object (object_is_held()). */
 void store_pin(struct store *store, struct object *object);
 void store_unpin(struct store *store, struct object **object);
 
@@ -87,6 +88,10 @@ enum store_result store_fill_append(struct store *store, struct object *object, 
                                     uint64_t length);
 /* Makes it visible if all that was announced has arrived; otherwise it is discarded. Nulls the pointer. */
 enum store_result store_fill_commit(struct store *store, struct object **object);
+/* As commit, but nobody finds it: only who has it pinned may go on reading. STORE_CANCELLED when it is whole.
+ */
+enum store_result store_fill_conclude(struct store *store, struct object **object);
+/* Who has it pinned may go on reading as far as it came. Nulls the pointer. */
 void store_fill_discard(struct store *store, struct object **object);
 
 /* New metadata and times for a pinned object. STORE_MISMATCH: it is not stored any more. */
@@ -104,7 +109,11 @@ int64_t store_next_expiry(const struct store *store);
 
 const uint8_t *object_meta(const struct object *object, uint32_t *length);
 uint64_t object_size(const struct object *object);
-bool object_is_pinned(const struct object *object);
+/* What was announced, or BODY_SIZE_UNKNOWN; once it is whole, its size. */
+uint64_t object_expected(const struct object *object);
+/* Is it among what its tenant holds: pinned or being filled? */
+bool object_is_held(const struct object *object);
+bool object_has_key(const struct object *object, uint64_t hash, const uint8_t *bytes, uint32_t length);
 int64_t object_fresh_until(const struct object *object);
 /* Copies [offset, offset + length), which must lie within the object's size. */
 void object_read(const struct object *object, uint64_t offset, uint8_t *out, uint64_t length);

@@ -22,6 +22,7 @@ struct tenant {
     uint32_t stalled; /* of the proxies */
     uint32_t pins;
     uint32_t leases;
+    uint32_t followers;
     uint64_t objects;
     uint64_t held; /* body bytes of objects that are pinned or being filled */
     bool doomed;   /* its name is free again; its objects are found no more and are being removed */

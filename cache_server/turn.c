@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "dispatch.h"
 #include "endpoint.h"
+#include "follow.h"
 #include "log.h"
 #include "serve.h"
 #include "shm_guard.h"
@@ -80,11 +81,13 @@ static bool serve_active(struct cache *cache)
     return busy;
 }
 
-/* Raises the flag of an empty ring and looks once more. False: something has come. */
+/* Raises the flag of an empty ring and looks once more. False: something has come, or is to be told. */
 static bool arm(struct cache *cache, struct session *session)
 {
     struct segment_pool *pool = &session->pool;
 
+    if (session->due && session->state == SESSION_ALIVE)
+        return false;
     shm_guard_enter(pool->base, pool->bytes);
     bool armed = ring_arm(&pool->requests);
     if (!armed)
@@ -114,7 +117,7 @@ static bool arm_active(struct cache *cache)
         }
         process_leave(&cache->processes, &process);
     }
-    return all;
+    return all && !cache->processes.busy; /* the end of one may be news for another */
 }
 
 /* ---- time ---- */
@@ -124,6 +127,8 @@ static int sleep_time(const struct cache *cache)
     int64_t expiry = store_next_expiry(&cache->store);
     int64_t next = cache->proxies > 0 && cache->next_beat_ms < cache->next_check_ms ? cache->next_beat_ms
                                                                                     : cache->next_check_ms;
+    if (cache->leases.quiet && lease_longest_quiet(&cache->leases) + cache->conf.lease_ms < next)
+        next = lease_longest_quiet(&cache->leases) + cache->conf.lease_ms;
     int64_t wait = next - clock_mono_ms();
 
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
@@ -143,6 +148,11 @@ static void check_locks(struct cache *cache)
         if (session && !session_is_held(session))
             cache_part(cache, &session, DEPARTURE_DIED);
     }
+}
+
+static bool holds_something(const struct session *session)
+{
+    return session->pins.used + session->leases.used + session->follows.used > 0;
 }
 
 /* Once in so many looks a heartbeat must have moved, or a request have come. */
@@ -166,7 +176,7 @@ static void look_for_life(struct cache *cache, struct session *session)
             cache_stall(cache, session);
     } else if (heard) {
         cache_thaw(cache, session);
-    } else if (cache->conf.stall_limit_ms > 0 && session->pins.used + session->leases.used > 0 &&
+    } else if (cache->conf.stall_limit_ms > 0 && holds_something(session) &&
                cache->mono_ms - session->stalled_mono_ms >= cache->conf.stall_limit_ms) {
         cache_part(cache, &session, DEPARTURE_STALLED);
     }
@@ -234,6 +244,7 @@ static void keep_house(struct cache *cache)
     cache->now = clock_wall_ms();
     cache->mono_ms = mono;
     store_expire(&cache->store, cache->now, EXPIRE_STEP);
+    follow_check_progress(cache);
     if (cache->tenants.doomed_count > 0)
         purge_doomed(cache);
     if (mono >= cache->next_beat_ms) {

@@ -18,7 +18,7 @@
 
 #define WIRE_MAGIC 0x5244524cu /* "LRDR" */
 #ifndef WIRE_VERSION           /* tests build programs of another version */
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #endif
 #define WIRE_MAX_BYTES 512
 
@@ -104,7 +104,7 @@ struct wire_welcome {
     uint32_t max_handles;  /* pinned objects at a time */
     uint32_t max_fills;    /* leases at a time */
     uint32_t heartbeat_ms; /* beat at least this often (segment_pool.h), or count as stalled */
-    uint32_t reserved;
+    uint32_t max_follows;  /* follow handles at a time */
 };
 
 /* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. `echo` is
@@ -202,6 +202,8 @@ enum wire_op {
     WIRE_OP_FILL_ABORT, /* no completion */
     WIRE_OP_UPDATE,
     WIRE_OP_REMOVE,
+    WIRE_OP_FOLLOW,   /* the completion comes when there is news */
+    WIRE_OP_UNFOLLOW, /* no completion */
     WIRE_OP_END
 };
 
@@ -222,17 +224,29 @@ enum wire_status {
 #define WIRE_MAX_KEY    16384u
 #define WIRE_MAX_META   65535u
 
-enum { WIRE_LOOKUP_LEASE = 1, WIRE_LOOKUP_NO_BODY = 2, WIRE_LOOKUP_REVALIDATE = 4 };
+/* Flags of requests. */
+enum {
+    WIRE_LOOKUP_LEASE = 1,
+    WIRE_LOOKUP_NO_BODY = 2,
+    WIRE_LOOKUP_REVALIDATE = 4,
+    WIRE_LOOKUP_FOLLOW = 8, /* where the lease is somebody's: a follow handle */
+};
+enum { WIRE_READ_META = 1 };     /* metadata in front of the body bytes, as in the answer to a LOOKUP */
+enum { WIRE_ABORT_DISCARD = 1 }; /* nobody can go on with what was filled */
+
+#define WIRE_FOLLOW_NOTHING UINT64_MAX /* FOLLOW: not even the metadata is known */
+#define WIRE_SIZE_UNKNOWN   UINT64_MAX
 
 struct wire_request {
     uint8_t op;
-    uint8_t flags; /* LOOKUP */
+    uint8_t flags; /* LOOKUP, READ, FILL_ABORT */
     uint16_t reserved;
-    uint32_t segment;      /* RELEASE, FILL_END, FILL_ABORT: WIRE_NO_SEGMENT */
+    uint32_t segment;      /* RELEASE, FILL_END, FILL_ABORT, FOLLOW, UNFOLLOW: WIRE_NO_SEGMENT */
     uint64_t registration; /* fences whatever comes from an earlier life */
     uint64_t cookie;       /* comes back with the completion */
-    uint64_t handle;       /* READ, RELEASE, UPDATE: pinned object; FILL_*: lease */
-    uint64_t value;        /* READ, FILL_DATA: offset; FILL_BEGIN, FILL_END: object size; UPDATE: lease */
+    uint64_t handle;       /* READ, RELEASE, UPDATE: pinned object; FILL_*: lease; *FOLLOW: follow handle */
+    uint64_t value;        /* READ, FILL_DATA: offset; FILL_BEGIN, FILL_END: object size; UPDATE: lease;
+                              FOLLOW: body bytes known; UNFOLLOW: how often it was given */
     uint16_t key_length;   /* segment: key, */
     uint16_t meta_length;  /*   then metadata, */
     uint32_t length;       /*   then body bytes; READ: bytes wanted */
@@ -240,7 +254,13 @@ struct wire_request {
     int64_t keep_until;
 };
 
-enum { WIRE_HAS_DATA = 1 }; /* the cache wrote into the segment and posted rsem */
+/* Flags of completions. */
+enum {
+    WIRE_HAS_DATA = 1, /* the cache wrote into the segment and posted rsem */
+    WIRE_FOLLOWS = 2,  /* `lease` is a follow handle */
+    WIRE_PROMOTED = 4, /* FOLLOW: `lease` is that of a holder who has gone */
+    WIRE_BROKEN = 8,   /* FOLLOW: what was followed will not be had from the cache */
+};
 
 struct wire_completion {
     uint8_t op;
@@ -249,10 +269,13 @@ struct wire_completion {
     uint32_t segment;
     uint64_t registration;
     uint64_t cookie;
-    uint64_t handle; /* 0: none */
-    uint64_t lease;  /* 0: none */
-    uint64_t object_size;
-    int64_t fresh_until;
+    uint64_t handle;      /* 0: none */
+    uint64_t lease;       /* 0: none */
+    uint64_t object_size; /* WIRE_SIZE_UNKNOWN: it grows, and its size was not announced */
+    union {
+        int64_t fresh_until; /* LOOKUP, READ */
+        uint64_t filled;     /* FOLLOW: body bytes that have arrived */
+    };
     uint32_t length; /* body bytes in the segment, behind the metadata */
     uint32_t flags;
 };

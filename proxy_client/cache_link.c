@@ -24,6 +24,7 @@ struct cache_op {
     struct cache_op *made_before; /* all operations of the link, whatever their state */
     cache_done *done;
     void *owner;
+    bool patient; /* its answer may take any time */
 };
 
 static struct cache_op *op_new(struct cache_link *link)
@@ -45,6 +46,7 @@ static struct cache_op *op_take(struct cache_link *link, struct cache_ops *ops, 
     else
         op = op_new(link);
     link->outstanding++;
+    op->patient = false;
     op->prev = NULL;
     op->next = ops->first;
     op->ops = ops;
@@ -74,7 +76,7 @@ static void op_detach(struct cache_op *op)
 static void op_free(struct cache_link *link, struct cache_op *op)
 {
     op_detach(op);
-    link->outstanding--;
+    link->outstanding -= !op->patient;
     op->next = link->free_ops;
     link->free_ops = op;
 }
@@ -207,6 +209,31 @@ int cache_link_read(struct cache_link *link, struct cache_ops *ops, uint64_t han
     return error;
 }
 
+int cache_link_read_meta(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint32_t length,
+                         cache_done *done, void *owner)
+{
+    struct larder_segment *segment = NULL;
+    struct cache_op *op;
+    int error = cache_link_borrow(link, &segment);
+
+    if (error)
+        return error;
+    op = op_take(link, ops, done, owner);
+    error = started(link, op, larder_read_meta(link->client, handle, &segment, length, op));
+    cache_link_return(link, &segment);
+    return error;
+}
+
+int cache_link_follow(struct cache_link *link, struct cache_ops *ops, uint64_t follow, uint64_t known,
+                      cache_done *done, void *owner)
+{
+    struct cache_op *op = op_take(link, ops, done, owner);
+
+    op->patient = true;
+    link->outstanding--;
+    return started(link, op, larder_follow(link->client, follow, known, op));
+}
+
 int cache_link_fill_begin(struct cache_link *link, struct cache_ops *ops, const struct larder_fill *fill,
                           struct larder_segment **segment, cache_done *done, void *owner)
 {
@@ -255,6 +282,20 @@ void cache_link_give_up(struct cache_link *link, uint64_t *lease)
     if (*lease)
         larder_fill_abort(link->client, *lease);
     *lease = 0;
+}
+
+void cache_link_discard(struct cache_link *link, uint64_t *lease)
+{
+    if (*lease)
+        larder_fill_discard(link->client, *lease);
+    *lease = 0;
+}
+
+void cache_link_unfollow(struct cache_link *link, uint64_t *follow)
+{
+    if (*follow)
+        larder_unfollow(link->client, *follow);
+    *follow = 0;
 }
 
 bool cache_wait_waits(const struct cache_wait *wait)
@@ -367,10 +408,12 @@ static void serve_waiters(struct loop_task *task)
 static void give_back(struct cache_link *link, struct larder_event *event)
 {
     cache_link_return(link, &event->segment);
-    if (event->kind != LARDER_EVENT_LOOKUP)
+    if (event->kind != LARDER_EVENT_LOOKUP && event->kind != LARDER_EVENT_FOLLOW)
         return;
     cache_link_release(link, &event->handle);
     cache_link_give_up(link, &event->lease);
+    if (event->kind == LARDER_EVENT_LOOKUP)
+        cache_link_unfollow(link, &event->follow);
 }
 
 static void answered(struct cache_link *link, struct larder_event *event)

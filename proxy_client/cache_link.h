@@ -1,9 +1,9 @@
 /* cache_link.h: the proxy's one connection to the cache, shared by all exchanges.
  *
  * Adds to larder.h what many users of one client need: answers find their way back even if whoever asked has
- * died meanwhile (an operation object outlives its owner; a late answer gives segment, handle and lease
- * back), users wait in line for segments, and a cache that does not answer is recognised and left alone until
- * it does.
+ * died meanwhile (an operation object outlives its owner; a late answer gives segment, handle, lease and
+ * follow handle back), users wait in line for segments, and a cache that does not answer is recognised and
+ * left alone until it does.
  *
  * Ownership: the link owns the larder_client. An operation belongs to the link from cache_link_...() until
  * its answer; the owner is told through done(), or severs itself before it dies. Threads: one, that of the
@@ -23,8 +23,8 @@ struct cache_ops {
     unsigned count;
 };
 
-/* What the owner does not take out of the event (segment, lookup's handle and lease: set to NULL or 0) is
- * given back after done() returns. */
+/* What the owner does not take out of the event (segment; handle, lease and follow handle of a lookup; handle
+ * and lease of a follow: set to NULL or 0) is given back after done() returns. */
 typedef void cache_done(void *owner, struct cache_op *op, struct larder_event *event);
 
 /* A place in the line for a segment, or for room among the operations under way. */
@@ -45,7 +45,7 @@ struct cache_link {
     unsigned waiting_count;
     uint32_t segments, segment_bytes;
     uint32_t held;        /* segments that are out */
-    uint32_t outstanding; /* operations that were asked for and not answered */
+    uint32_t outstanding; /* operations that were asked for and not answered, but for follows */
     bool silent;          /* asked, and nothing came back in time */
     bool readable;
     int64_t last_answer_ms;
@@ -81,6 +81,12 @@ int cache_link_remove(struct cache_link *link, struct cache_ops *ops, const stru
                       cache_done *done, void *owner);
 int cache_link_read(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,
                     uint32_t length, cache_done *done, void *owner);
+int cache_link_read_meta(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint32_t length,
+                         cache_done *done, void *owner);
+/* The answer may take any time, which says nothing about the cache. The handle stays the owner's: who dies
+ * gives it back. */
+int cache_link_follow(struct cache_link *link, struct cache_ops *ops, uint64_t follow, uint64_t known,
+                      cache_done *done, void *owner);
 int cache_link_fill_begin(struct cache_link *link, struct cache_ops *ops, const struct larder_fill *fill,
                           struct larder_segment **segment, cache_done *done, void *owner);
 int cache_link_fill_data(struct cache_link *link, struct cache_ops *ops, uint64_t lease, uint64_t offset,
@@ -99,6 +105,8 @@ int cache_link_update(struct cache_link *link, const struct cache_update *update
                       struct larder_segment **segment);
 void cache_link_release(struct cache_link *link, uint64_t *handle); /* nulls it; 0 is allowed */
 void cache_link_give_up(struct cache_link *link, uint64_t *lease);  /* larder_fill_abort(), the same way */
+void cache_link_discard(struct cache_link *link, uint64_t *lease);  /* larder_fill_discard() */
+void cache_link_unfollow(struct cache_link *link, uint64_t *follow);
 
 /* The owner dies or has lost interest in all its answers. */
 void cache_ops_sever(struct cache_ops *ops);

@@ -43,6 +43,7 @@
 #define SILENCE_CHECK_MS    1000u
 #define DEFERRED_CHECK_MS   5u
 #define HEARTBEAT_MIN_MS    10u
+#define FOLLOWS_ROOM        256u /* operations that may wait for news without being in the way of others */
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
 /* Handles as the caller sees them carry the number of the attachment between the cache's place and
@@ -57,8 +58,11 @@ _Static_assert(LARDER_MAX_SEGMENTS == POOL_MAX_SEGMENTS &&
                    LARDER_MIN_SEGMENT_BYTES == POOL_MIN_SEGMENT_BYTES,
                "public limits are those of the pool");
 _Static_assert(LARDER_LOOKUP_LEASE == WIRE_LOOKUP_LEASE && LARDER_LOOKUP_NO_BODY == WIRE_LOOKUP_NO_BODY &&
-                   LARDER_LOOKUP_REVALIDATE == WIRE_LOOKUP_REVALIDATE,
+                   LARDER_LOOKUP_REVALIDATE == WIRE_LOOKUP_REVALIDATE &&
+                   LARDER_LOOKUP_FOLLOW == WIRE_LOOKUP_FOLLOW,
                "flags travel as they are");
+_Static_assert(LARDER_FOLLOW_NOTHING == WIRE_FOLLOW_NOTHING && LARDER_SIZE_UNKNOWN == WIRE_SIZE_UNKNOWN,
+               "and so do these values");
 
 static const enum larder_status status_map[WIRE_STATUS_END] = {
     [WIRE_STATUS_OK] = LARDER_OK,
@@ -76,7 +80,7 @@ static const enum larder_event_kind kind_map[WIRE_OP_END] = {
     [WIRE_OP_LOOKUP] = LARDER_EVENT_LOOKUP,         [WIRE_OP_READ] = LARDER_EVENT_READ,
     [WIRE_OP_FILL_BEGIN] = LARDER_EVENT_FILL_BEGIN, [WIRE_OP_FILL_DATA] = LARDER_EVENT_FILL_DATA,
     [WIRE_OP_FILL_END] = LARDER_EVENT_FILL_END,     [WIRE_OP_UPDATE] = LARDER_EVENT_UPDATE,
-    [WIRE_OP_REMOVE] = LARDER_EVENT_REMOVE,
+    [WIRE_OP_REMOVE] = LARDER_EVENT_REMOVE,         [WIRE_OP_FOLLOW] = LARDER_EVENT_FOLLOW,
 };
 
 enum segment_state { SEGMENT_FREE, SEGMENT_HELD /* by the caller */, SEGMENT_PASSED /* to the cache */ };
@@ -109,7 +113,9 @@ struct operation {
 
 struct silent_request {
     uint8_t op;
+    uint8_t flags;
     uint64_t handle; /* the cache's */
+    uint64_t value;
 };
 
 enum client_state { CLIENT_SEARCHING, CLIENT_GREETING, CLIENT_ATTACHED };
@@ -138,7 +144,8 @@ struct larder_client {
     uint32_t answers, answers_seen; /* completions so far; and at the last tick */
     uint32_t lost_cursor;           /* operations below have been told that they are lost */
     bool losing;
-    /* RELEASE and FILL_ABORT that found the ring full. At most one for each handle and lease that exist. */
+    /* RELEASE, FILL_ABORT and UNFOLLOW that found the ring full. At most one for each handle, lease and
+     * follow handle that exist. */
     struct silent_request *deferred;
     uint32_t deferred_count, deferred_room;
     char problem[ENDPOINT_PROBLEM_BYTES];
@@ -296,7 +303,7 @@ static bool welcome_is_sane(const struct wire_welcome *welcome)
 {
     return welcome->heartbeat_ms >= HEARTBEAT_MIN_MS && welcome->max_handles >= 1 &&
            welcome->max_handles < HANDLE_PLACE_MASK && welcome->max_fills >= 1 &&
-           welcome->max_fills < HANDLE_PLACE_MASK;
+           welcome->max_fills < HANDLE_PLACE_MASK && welcome->max_follows < HANDLE_PLACE_MASK;
 }
 
 static bool make_room_for_deferred(struct larder_client *client, uint32_t room)
@@ -332,7 +339,7 @@ static void on_welcome(struct larder_client *client, const struct wire_welcome *
     if (client->state != CLIENT_GREETING)
         return;
     if (!welcome_is_sane(welcome) ||
-        !make_room_for_deferred(client, welcome->max_handles + welcome->max_fills)) {
+        !make_room_for_deferred(client, welcome->max_handles + welcome->max_fills + welcome->max_follows)) {
         snprintf(client->problem, sizeof(client->problem), "the cache's welcome makes no sense");
         retire_connection(client);
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
@@ -528,7 +535,7 @@ static uint32_t ring_size(uint32_t segments)
 {
     uint32_t entries = 64;
 
-    while (entries < segments * 2)
+    while (entries < segments * 2 + FOLLOWS_ROOM)
         entries *= 2;
     return entries;
 }
@@ -836,6 +843,23 @@ int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
     return error ? error : submit(client, &request, segment, user);
 }
 
+int larder_read_meta(struct larder_client *client, uint64_t handle, struct larder_segment **segment,
+                     uint32_t length, void *user)
+{
+    struct wire_request request = {.op = WIRE_OP_READ, .flags = WIRE_READ_META, .length = length};
+    int error = take_handle(client, handle, &request);
+
+    return error ? error : submit(client, &request, segment, user);
+}
+
+int larder_follow(struct larder_client *client, uint64_t follow, uint64_t known, void *user)
+{
+    struct wire_request request = {.op = WIRE_OP_FOLLOW, .value = known};
+    int error = take_handle(client, follow, &request);
+
+    return error ? error : submit(client, &request, NULL, user);
+}
+
 int larder_fill_begin(struct larder_client *client, const struct larder_fill *fill,
                       struct larder_segment **segment, void *user)
 {
@@ -901,14 +925,16 @@ int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
 
 /* These leave half of the ring to operations: with none of those under way there would be no event after
  * which a caller that was told -EAGAIN could try again. */
-static bool put_silent(struct larder_client *client, uint8_t op, uint64_t handle)
+static bool put_silent(struct larder_client *client, const struct silent_request *silent)
 {
     struct ring *requests = &client->connection->endpoint.pool.requests;
     struct wire_request request = {
-        .op = op,
+        .op = silent->op,
+        .flags = silent->flags,
         .segment = WIRE_NO_SEGMENT,
         .registration = client->registration,
-        .handle = handle,
+        .handle = silent->handle,
+        .value = silent->value,
     };
 
     if (ring_room(requests) <= requests->capacity / 2 || ring_put(requests, &request) != RING_OK)
@@ -917,16 +943,32 @@ static bool put_silent(struct larder_client *client, uint8_t op, uint64_t handle
     return true;
 }
 
-static void send_silent(struct larder_client *client, uint8_t op, uint64_t handle)
+/* A follow handle that was given several times is given back several times: one request tells how often. */
+static bool join_deferred(struct larder_client *client, const struct silent_request *silent)
 {
-    uint64_t wire;
+    for (uint32_t i = 0; silent->op == WIRE_OP_UNFOLLOW && i < client->deferred_count; i++) {
+        struct silent_request *deferred = &client->deferred[i];
 
-    if (client->state != CLIENT_ATTACHED || !wire_handle(client, handle, &wire))
+        if (deferred->op == silent->op && deferred->handle == silent->handle) {
+            deferred->value += silent->value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void send_silent(struct larder_client *client, struct silent_request silent)
+{
+    uint64_t handle = silent.handle;
+
+    if (client->state != CLIENT_ATTACHED || !wire_handle(client, handle, &silent.handle))
         return;
-    if (client->deferred_count == 0 && put_silent(client, op, wire))
+    if (client->deferred_count == 0 && put_silent(client, &silent))
+        return;
+    if (join_deferred(client, &silent))
         return;
     if (client->deferred_count < client->deferred_room) {
-        client->deferred[client->deferred_count++] = (struct silent_request){op, wire};
+        client->deferred[client->deferred_count++] = silent;
         if (client->deferred_count == 1)
             set_attached_timer(client);
     } else /* only a caller that gives the same handle back twice gets here */
@@ -937,20 +979,30 @@ static void send_silent(struct larder_client *client, uint8_t op, uint64_t handl
 
 void larder_release(struct larder_client *client, uint64_t handle)
 {
-    send_silent(client, WIRE_OP_RELEASE, handle);
+    send_silent(client, (struct silent_request){.op = WIRE_OP_RELEASE, .handle = handle});
 }
 
 void larder_fill_abort(struct larder_client *client, uint64_t lease)
 {
-    send_silent(client, WIRE_OP_FILL_ABORT, lease);
+    send_silent(client, (struct silent_request){.op = WIRE_OP_FILL_ABORT, .handle = lease});
+}
+
+void larder_fill_discard(struct larder_client *client, uint64_t lease)
+{
+    send_silent(client, (struct silent_request){
+                            .op = WIRE_OP_FILL_ABORT, .flags = WIRE_ABORT_DISCARD, .handle = lease});
+}
+
+void larder_unfollow(struct larder_client *client, uint64_t follow)
+{
+    send_silent(client, (struct silent_request){.op = WIRE_OP_UNFOLLOW, .handle = follow, .value = 1});
 }
 
 static void put_deferred(struct larder_client *client)
 {
     uint32_t done = 0;
 
-    while (done < client->deferred_count &&
-           put_silent(client, client->deferred[done].op, client->deferred[done].handle))
+    while (done < client->deferred_count && put_silent(client, &client->deferred[done]))
         done++;
     client->deferred_count -= done;
     memmove(client->deferred, client->deferred + done, client->deferred_count * sizeof(*client->deferred));
@@ -1050,13 +1102,32 @@ static bool win_back(struct larder_client *client, const struct segment *segment
     return segment_win_write(pool, segment->index) || segment_win_read(pool, segment->index);
 }
 
+static void take_names(const struct larder_client *client, const struct wire_completion *completion,
+                       struct larder_event *event)
+{
+    uint64_t lease = public_handle(client, completion->lease);
+
+    event->handle = public_handle(client, completion->handle);
+    if (completion->flags & WIRE_FOLLOWS)
+        event->follow = lease;
+    else
+        event->lease = lease;
+    if (completion->op == WIRE_OP_FOLLOW) {
+        event->filled = completion->filled;
+        event->promoted = completion->flags & WIRE_PROMOTED;
+        event->broken = completion->flags & WIRE_BROKEN;
+    } else {
+        event->fresh_until = completion->fresh_until;
+    }
+}
+
 /* False: the completion is not believable. */
 static bool deliver(struct larder_client *client, const struct wire_completion *completion,
                     struct larder_event *event)
 {
     struct operation *operation = find_operation(client, completion);
 
-    if (!operation || completion->status >= WIRE_STATUS_END)
+    if (!operation || completion->op != operation->op || completion->status >= WIRE_STATUS_END)
         return false;
     struct segment *segment = operation->segment;
     if (segment && !win_back(client, segment, completion))
@@ -1067,13 +1138,11 @@ static bool deliver(struct larder_client *client, const struct wire_completion *
         .user = operation->user,
         .offset = operation->op == WIRE_OP_READ ? operation->offset : 0,
         .object_size = completion->object_size,
-        .handle = public_handle(client, completion->handle),
-        .lease = public_handle(client, completion->lease),
-        .fresh_until = completion->fresh_until,
     };
+    take_names(client, completion, event);
     if (segment)
         give_back(segment, event);
-    if (completion->flags & WIRE_HAS_DATA) {
+    if (segment && (completion->flags & WIRE_HAS_DATA)) {
         event->meta_length = completion->meta_length;
         event->length = completion->length;
     }

@@ -24,11 +24,25 @@
  * Cache absent: the client keeps trying by itself (several times a second, with jitter), announces
  * LARDER_EVENT_ATTACHED when it has registered and LARDER_EVENT_DETACHED when the cache is gone; in between
  * every operation returns -ENOTCONN. When the cache is lost, each operation under way is answered with
- * LARDER_LOST, and handles and leases of that registration become void: using one returns -ESTALE.
+ * LARDER_LOST, and handles, leases and follow handles of that registration become void: using one returns
+ * -ESTALE.
  *
  * Segments: a caller borrows a segment, writes a key (or bytes) into it and passes it to an operation, which
  * owns it until the operation's event gives it back. A segment in the caller's hands stays readable until it
  * is returned, even if the cache has been lost since; it must be returned before larder_client_destroy().
+ *
+ * One fetch for many: of several that miss one key, one gets the lease. Another that asked with
+ * LARDER_LOOKUP_FOLLOW gets a follow handle and is told with it what the holder of the lease does:
+ *
+ *     larder_follow(follow, LARDER_FOLLOW_NOTHING)
+ *         OK, follow still set   the fill grows. The first time `handle` pins the growing object: read
+ * metadata and body with it as far as `filled`, and ask again with what is known by then HIT complete;
+ * `handle` pins it unless an earlier event gave it OK, promoted           the holder has gone and `lease` is
+ * ours: fetch the rest and go on with larder_fill_data() at offset `filled`. If the origin cannot give the
+ * rest: larder_fill_discard(), and look up again MISS, promoted         `lease` is ours and nothing is there:
+ * larder_fill_begin() MISS                   nothing will come of it (the key was removed, or nobody went
+ * on): look up again MISS, broken           it ends here: no more will come than was given, go on without the
+ * cache BUSY                   as many handles or leases are out as may be; go on without the cache
  *
  * Trust: what the cache hands over was stored by some proxy of the same tenant. Metadata and bodies are
  * opaque here; whoever interprets them checks them first.
@@ -60,13 +74,15 @@ enum larder_event_kind {
     LARDER_EVENT_FILL_END,
     LARDER_EVENT_UPDATE,
     LARDER_EVENT_REMOVE,
+    LARDER_EVENT_FOLLOW,
 };
 
 enum larder_status {
     LARDER_OK,    /* done */
     LARDER_HIT,   /* LOOKUP: found, fresh_until lies ahead */
     LARDER_STALE, /* LOOKUP: found, fresh_until has passed (or LARDER_LOOKUP_REVALIDATE was asked) */
-    LARDER_MISS,  /* LOOKUP: not there. REMOVE: nothing was there. End of a fill, UPDATE: removed meanwhile */
+    LARDER_MISS,  /* LOOKUP: not there. REMOVE: nothing was there. End of a fill, UPDATE: removed meanwhile.
+                     FOLLOW: see above */
     LARDER_BUSY,  /* LOOKUP: as many handles are out as may be (1024); go on without the cache */
     LARDER_TOO_LARGE, /* larger than the cache accepts; the lease is gone. LOOKUP: metadata larger than a
                          segment */
@@ -82,16 +98,25 @@ struct larder_event {
     void *user;                     /* as passed to the operation */
     struct larder_segment *segment; /* given back, also with LARDER_LOST; NULL if the operation took none */
 
-    /* LOOKUP with HIT or STALE: the segment holds metadata, then the body from offset 0.
+    /* LOOKUP with HIT or STALE, larder_read_meta(): the segment holds metadata, then the body from offset 0.
      * READ: the segment holds body bytes from `offset`. */
     uint32_t meta_length; /* bytes */
     uint32_t length;      /* body bytes in the segment */
     uint64_t offset;      /* of those body bytes in the object */
-    uint64_t object_size; /* whole body, bytes */
+    uint64_t object_size; /* whole body, bytes; LARDER_SIZE_UNKNOWN while it grows unannounced */
     uint64_t handle;      /* pins the object until larder_release(); 0: nothing is pinned */
     uint64_t
         lease; /* right to fill this key; 0: not asked for, another has it, or a bound (256) is reached */
-    int64_t fresh_until; /* as given with the fill or the last update */
+    int64_t fresh_until; /* LOOKUP, READ: as given with the fill or the last update */
+
+    /* LOOKUP: a place among those who follow the holder of the lease; 0: not asked for, nobody has it, or a
+     *         bound (256) is reached. Each event that gives one is matched by one larder_unfollow(), even if
+     *         it is the same again, unless a FOLLOW event ends it for all of them.
+     * FOLLOW: the handle asked with; 0: it has ended. */
+    uint64_t follow;
+    uint64_t filled; /* FOLLOW: body bytes that have arrived */
+    bool promoted;   /* FOLLOW: `lease` was another's */
+    bool broken;     /* FOLLOW: the rest will not come */
 };
 
 struct larder_options {
@@ -143,6 +168,7 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
 #define LARDER_LOOKUP_LEASE      1u /* on MISS or STALE, grant the lease if nobody has it */
 #define LARDER_LOOKUP_NO_BODY    2u /* metadata only (HEAD); nothing is pinned unless STALE */
 #define LARDER_LOOKUP_REVALIDATE 4u /* treat what is found as stale */
+#define LARDER_LOOKUP_FOLLOW     8u /* on MISS or STALE, if the lease is out (also to us): a follow handle */
 /* The segment's first key_length bytes are the key. HIT with the whole body in the segment pins nothing; HIT
  * with a longer body, and every STALE, returns a handle. A lease that is granted ends with FILL_END,
  * larder_fill_abort() or larder_update() and should not be held idle. */
@@ -152,6 +178,9 @@ int larder_lookup(struct larder_client *client, struct larder_segment **segment,
 /* Asks for up to `length` (at most segment size) body bytes at `offset`. */
 int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
                 struct larder_segment **segment, uint32_t length, void *user);
+/* Metadata and up to `length` body bytes from offset 0 (at most 64 KiB), as far as they fit. */
+int larder_read_meta(struct larder_client *client, uint64_t handle, struct larder_segment **segment,
+                     uint32_t length, void *user);
 /* Unpins. No event. Cannot fail: a handle of an earlier registration is ignored. */
 void larder_release(struct larder_client *client, uint64_t handle);
 
@@ -176,8 +205,20 @@ int larder_fill_data(struct larder_client *client, uint64_t lease, uint64_t offs
                      struct larder_segment **segment, uint32_t length, void *user);
 /* Commits. `object_size` must be what has arrived. */
 int larder_fill_end(struct larder_client *client, uint64_t lease, uint64_t object_size, void *user);
-/* Gives the lease back, with what was filled. No event. Cannot fail. */
+/* Gives the lease back. What was filled is for one who follows to go on with, or lost if nobody does. No
+ * event. Cannot fail. */
 void larder_fill_abort(struct larder_client *client, uint64_t lease);
+/* The same when nobody can go on with what was filled (the origin has something else by now): those who were
+ * given some of it are told LARDER_MISS, broken; of the others one is promoted and begins anew. */
+void larder_fill_discard(struct larder_client *client, uint64_t lease);
+
+#define LARDER_FOLLOW_NOTHING UINT64_MAX
+/* Asks what the holder of the lease does. The event comes when there is news: at once if more than `known`
+ * body bytes have arrived, or (LARDER_FOLLOW_NOTHING) any metadata. One at a time for each handle. */
+int larder_follow(struct larder_client *client, uint64_t follow, uint64_t known, void *user);
+/* Gives a follow handle back. No event of its own; a larder_follow() under way is answered soon. What was
+ * pinned stays so. Cannot fail. */
+void larder_unfollow(struct larder_client *client, uint64_t follow);
 
 /* Replaces metadata and times of the pinned object (a revalidation said "not modified"); the segment's first
  * meta_length bytes are the new metadata. Ends `lease` (0: none). The handle stays pinned. */

@@ -445,7 +445,7 @@ static bool is_settled(void *context)
     settling->row = story_numbers(settling->story);
     return gauge_of(row, GAUGE_proxies) == settling->proxies && gauge_of(row, GAUGE_pins) == 0 &&
            gauge_of(row, GAUGE_leases) == 0 && gauge_of(row, GAUGE_bytes_held) == 0 &&
-           gauge_of(row, GAUGE_stalled) == 0 &&
+           gauge_of(row, GAUGE_stalled) == 0 && gauge_of(row, GAUGE_followers) == 0 &&
            gauge_of(row, GAUGE_pools) <= settling->proxies + 1; /* the asker's */
 }
 
@@ -455,12 +455,14 @@ void story_is_settled(const struct story *story, uint64_t proxies)
 
     ck_assert_msg(
         test_wait_until(is_settled, &settling, TEST_DEADLINE_MS),
-        "not settled: %llu proxies, %llu pins, %llu leases, %llu bytes held, %llu stalled, %llu pools",
+        "not settled: %llu proxies, %llu pins, %llu leases, %llu bytes held, %llu stalled, %llu followers, "
+        "%llu pools",
         (unsigned long long)gauge_of(&settling.row, GAUGE_proxies),
         (unsigned long long)gauge_of(&settling.row, GAUGE_pins),
         (unsigned long long)gauge_of(&settling.row, GAUGE_leases),
         (unsigned long long)gauge_of(&settling.row, GAUGE_bytes_held),
         (unsigned long long)gauge_of(&settling.row, GAUGE_stalled),
+        (unsigned long long)gauge_of(&settling.row, GAUGE_followers),
         (unsigned long long)gauge_of(&settling.row, GAUGE_pools));
 }
 

@@ -68,8 +68,8 @@ uint64_t gauge_of(const struct wire_row *row, enum gauge gauge);
 uint64_t story_counter(const struct story *story, enum counter counter);
 /* What is counted for the cache and for each tenant: the tenants' numbers add up to the cache's. */
 void story_adds_up(const struct story *story);
-/* `proxies` are registered, and nothing is held by anybody: no pin, no lease, no pool of somebody who has
- * gone. Waits for it. */
+/* `proxies` are registered, and nothing is held by anybody: no pin, no lease, no place among those who
+ * follow, no pool of somebody who has gone. Waits for it. */
 void story_is_settled(const struct story *story, uint64_t proxies);
 uint64_t story_gauge(const struct story *story, enum gauge gauge);
 void story_await_counter(const struct story *story, enum counter counter, uint64_t value);

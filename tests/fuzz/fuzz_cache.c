@@ -371,6 +371,8 @@ static void request_made(struct peer *peer, struct fuzz_input *input)
 
     if (!peer->there)
         return;
+    if (op >= 128)
+        request.flags |= WIRE_LOOKUP_FOLLOW;
     request.registration = flags & 8 ? peer_at(key % PEERS_MAX)->registration : peer->registration;
     request.segment = segment & 0x80 ? fuzz_u32(input) : segment % peer->pool.shape.segments;
     request.length = fuzz_u16(input) * (flags & 16 ? 4u : 1u);
@@ -686,6 +688,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_turn();
     check_numbers(cache);
     REQUIRE(cache->store.pins == 0 && cache->leases.count == 0 && cache->store.held == 0);
+    REQUIRE(cache->leases.followers == 0);
     REQUIRE(cache->registry.count == 0 && cache->unseen == 0 && cache->stalled == 0);
     tear_down();
     REQUIRE(lowest_descriptor() == lowest);

@@ -580,6 +580,35 @@ void larder_fill_abort(struct larder_client *self, uint64_t lease)
         end_lease(lease);
 }
 
+void larder_fill_discard(struct larder_client *self, uint64_t lease)
+{
+    larder_fill_abort(self, lease);
+}
+
+/* This cache gives no follow handles. */
+int larder_follow(struct larder_client *self, uint64_t follow, uint64_t known, void *user)
+{
+    (void)known;
+    (void)user;
+    REQUIRE(!self->attached && follow == 0);
+    return -ENOTCONN;
+}
+
+void larder_unfollow(struct larder_client *self, uint64_t follow)
+{
+    REQUIRE(!self->attached && follow == 0);
+}
+
+int larder_read_meta(struct larder_client *self, uint64_t handle, struct larder_segment **segment,
+                     uint32_t length, void *user)
+{
+    (void)segment;
+    (void)length;
+    (void)user;
+    REQUIRE(!self->attached && handle == 0);
+    return -ENOTCONN;
+}
+
 int larder_update(struct larder_client *self, uint64_t handle, uint64_t lease,
                   struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
                   int64_t keep_until, void *user)

@@ -2,8 +2,10 @@
 
 #include "fuzz.h"
 
+#include <utlist.h>
+
 struct sums {
-    uint64_t pins, leases, objects, used, held, proxies, sessions, stalled;
+    uint64_t pins, leases, objects, used, held, proxies, sessions, stalled, followers;
 };
 
 static struct sums over_tenants(const struct cache *cache)
@@ -21,9 +23,34 @@ static struct sums over_tenants(const struct cache *cache)
         sums.held += tenant->held;
         sums.proxies += tenant->proxies;
         sums.stalled += tenant->stalled;
+        sums.followers += tenant->followers;
         REQUIRE(tenant->held <= cache->store.max_held);
     }
     return sums;
+}
+
+/* What its process is charged with for it. */
+static uint64_t held_by(const struct session *session)
+{
+    uint64_t held = 0;
+
+    for (uint32_t i = 0; i < session->pins.capacity; i++)
+        held += session->pins.places[i].item ? session->pins.places[i].note : 0;
+    for (uint32_t i = 0; i < session->leases.capacity; i++)
+        held += session->leases.places[i].item ? lease_filled(session->leases.places[i].item) : 0;
+    return held;
+}
+
+static uint64_t held_by_processes(const struct cache *cache)
+{
+    const struct process *process;
+    uint64_t held = 0;
+
+    DL_FOREACH2(cache->processes.all, process, next_of_all)
+    {
+        held += process->held;
+    }
+    return held;
 }
 
 static struct sums over_sessions(const struct cache *cache)
@@ -40,6 +67,8 @@ static struct sums over_sessions(const struct cache *cache)
         sums.leases += session->leases.used;
         sums.proxies += session->role == WIRE_ROLE_PROXY;
         sums.stalled += session->state == SESSION_STALLED;
+        sums.followers += session->follows.used;
+        sums.held += held_by(session);
     }
     return sums;
 }
@@ -52,7 +81,10 @@ void check_numbers(const struct cache *cache)
     REQUIRE(sessions.sessions == cache->registry.count);
     REQUIRE(sessions.proxies == cache->proxies && tenants.proxies == cache->proxies);
     REQUIRE(sessions.stalled == cache->stalled && tenants.stalled == cache->stalled);
-    REQUIRE(sessions.leases == cache->leases.count && tenants.leases == cache->leases.count);
+    REQUIRE(sessions.leases + cache->leases.orphans == cache->leases.count);
+    REQUIRE(tenants.leases == cache->leases.count);
+    REQUIRE(sessions.followers == cache->leases.followers && tenants.followers == cache->leases.followers);
+    REQUIRE(sessions.held == held_by_processes(cache));
     REQUIRE(sessions.pins == store->pins && tenants.pins == store->pins);
     REQUIRE(tenants.objects == store->objects);
     REQUIRE(tenants.held == store->held);

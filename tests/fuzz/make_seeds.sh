@@ -27,7 +27,7 @@ seed() { # seed TARGET/NAME: standard input
 
 header() { # header TYPE LENGTH [VERSION]
     printf LRDR
-    u16 "${3:-2}"
+    u16 "${3:-3}"
     u16 "$1"
     u32 "$2"
     u32 0
@@ -279,7 +279,9 @@ beat() {
 tamper() { u8 17 "$1" "$2"; }
 unname_queue() { u8 18 0; }
 ask_honest() { u8 19 0; }
-lookup=1 read=2 release=3 fill_begin=4 fill_data=5 fill_end=6 fill_abort=7 update=8 remove=9 lease_flag=1
+lookup=1 read=2 release=3 fill_begin=4 fill_data=5 fill_end=6 fill_abort=7 update=8 remove=9 follow=10 unfollow=11
+lease_flag=1
+following=132 # added to lookup: a multiple of the number of operations that is at least 128, for the flag FOLLOW
 first_lease=8
 store() { # PLACE KEY LENGTH: looked up for its lease, then filled in one go
     request_made "$1" $lookup $lease_flag 0 "$2" 0
@@ -339,6 +341,64 @@ pin() { # PLACE KEY
     request_made 0 $fill_data 0 1 3 99 $first_lease 0
     request_made 0 $fill_abort 0 0 3 0 $first_lease
 } | seed cache/lease-taken-over
+{
+    for peer in 0 1 2; do appear $peer; done
+    request_made 0 $lookup $lease_flag 0 2 0
+    collect 0
+    for peer in 1 2; do
+        request_made $peer $((lookup + following)) $lease_flag 0 2 0
+        collect $peer
+        request_made $peer $follow 0 0 2 0 $first_lease 1
+    done
+    request_made 0 $fill_begin 0 0 2 900 $first_lease 1
+    turn 0
+    for peer in 1 2; do
+        collect $peer
+        request_made $peer $read 1 1 2 4096 0 5
+        request_made $peer $follow 0 0 2 0 $first_lease 13 # 1024 bytes known
+    done
+    request_made 0 $fill_data 0 1 2 900 $first_lease 0
+    turn 0
+    for peer in 1 2; do
+        collect $peer
+        request_made $peer $read 0 1 2 4096 0 5
+        request_made $peer $follow 0 0 2 0 $first_lease 21 # 2048
+    done
+    die 0 0
+    turn 0
+    collect 1
+    u8 6 1 $((fill_data - 1)) 0 1 2 $first_lease 3 3 0 # at 1800
+    u16 900
+    u16 900
+    turn 0
+    collect 2
+    request_made 2 $follow 0 0 2 0 $first_lease 29 # 3072
+    u8 6 1 $((fill_end - 1)) 0 1 2 $first_lease 3 3 0 # 2700
+    u16 900
+    u16 1800
+    turn 0
+    collect 2
+    request_made 2 $unfollow 0 0 2 0 $first_lease 5
+    ask_honest
+} | seed cache/followed-and-promoted
+{
+    for peer in 0 1; do appear $peer; done
+    request_made 0 $lookup $lease_flag 0 3 0
+    collect 0
+    request_made 1 $((lookup + following)) $lease_flag 0 3 0
+    collect 1
+    request_made 0 $fill_begin 0 0 3 500 $first_lease 1
+    request_made 1 $follow 0 0 3 0 $first_lease 1
+    collect 1
+    request_made 0 $remove 0 1 3 0
+    request_made 1 $((lookup + following)) $lease_flag 1 3 0
+    for step in 4 4 4 6; do pass_time 0 $step; done
+    request_made 0 $fill_abort 1 0 3 0 $first_lease
+    turn 0
+    collect 1
+    request_made 1 $follow 0 0 3 0 $first_lease 1
+    ask_honest
+} | seed cache/followed-removed-discarded
 {
     appear 0
     store 0 1 100

@@ -22,7 +22,7 @@ struct asked {
     enum larder_event_kind kind;
     struct larder_segment *segment;
     void *user;
-    uint64_t handle, lease, offset, object_size;
+    uint64_t handle, lease, offset, object_size, follow;
     uint32_t key_length, meta_length, length;
 };
 
@@ -35,7 +35,7 @@ static struct asked asked[OPS_MAX]; /* under way, oldest first */
 static unsigned asked_count;
 static struct larder_event answers[OPS_MAX];
 static unsigned answer_count, answer_at;
-static uint64_t released, aborted;
+static uint64_t released, aborted, discarded, unfollowed;
 
 int larder_client_create(struct larder_client **client, const struct larder_options *options, char *problem,
                          size_t problem_size)
@@ -196,6 +196,33 @@ void larder_fill_abort(struct larder_client *client, uint64_t lease)
 {
     (void)client;
     aborted = lease;
+}
+
+void larder_fill_discard(struct larder_client *client, uint64_t lease)
+{
+    (void)client;
+    discarded = lease;
+}
+
+int larder_read_meta(struct larder_client *client, uint64_t handle, struct larder_segment **segment,
+                     uint32_t length, void *user)
+{
+    (void)client;
+    return take((struct asked){.kind = LARDER_EVENT_READ, .handle = handle, .length = length, .user = user},
+                segment);
+}
+
+int larder_follow(struct larder_client *client, uint64_t follow, uint64_t known, void *user)
+{
+    (void)client;
+    return take((struct asked){.kind = LARDER_EVENT_FOLLOW, .follow = follow, .offset = known, .user = user},
+                NULL);
+}
+
+void larder_unfollow(struct larder_client *client, uint64_t follow)
+{
+    (void)client;
+    unfollowed = follow;
 }
 
 int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
@@ -380,6 +407,60 @@ START_TEST(late_answers_are_given_back)
     ck_assert_int_eq(told, 0);
     ck_assert_uint_eq(released, 7);
     ck_assert_uint_eq(aborted, 8);
+    end();
+}
+END_TEST
+
+/* `_i`: a lookup, which also gave a follow handle; or a follow, whose handle is the owner's. */
+START_TEST(late_answers_about_a_fill_are_given_back)
+{
+    struct larder_event *event;
+    uint64_t lease = 11;
+
+    begin(fill_writer_stalled);
+    if (_i == 0)
+        ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, LARDER_LOOKUP_FOLLOW, count_answer, NULL), 0);
+    else
+        ck_assert_int_eq(cache_link_follow(&cache, &ops, 9, 5, count_answer, NULL), 0);
+    ck_assert_uint_eq(asked[0].follow, _i == 0 ? 0 : 9);
+    ck_assert_uint_eq(asked[0].offset, _i == 0 ? 0 : 5);
+    cache_ops_sever(&ops);
+    event = answer(0, LARDER_OK);
+    event->handle = 7;
+    event->lease = 8;
+    event->follow = 9;
+    deliver();
+    ck_assert_int_eq(told, 0);
+    ck_assert_uint_eq(released, 7);
+    ck_assert_uint_eq(aborted, 8);
+    ck_assert_uint_eq(unfollowed, _i == 0 ? 9 : 0);
+    cache_link_discard(&cache, &lease);
+    ck_assert_uint_eq(discarded, 11);
+    ck_assert_uint_eq(lease, 0);
+    end();
+}
+END_TEST
+
+/* It may last, and the cache is well all the same. */
+START_TEST(follow_owes_no_answer)
+{
+    begin(fill_writer_stalled);
+    ck_assert_int_eq(cache_link_follow(&cache, &ops, 9, 5, count_answer, NULL), 0);
+    ck_assert_uint_eq(cache.outstanding, 0);
+    ck_assert_int_eq(cache_link_read_meta(&cache, &ops, 7, 10, count_answer, NULL), 0);
+    cache_link_timed_out(&cache, loop.now_ms);
+    ck_assert(!cache_link_usable(&cache));
+    answer(1, LARDER_LOST);
+    deliver();
+    ck_assert(cache_link_usable(&cache));
+    answer(0, LARDER_MISS);
+    deliver();
+    ck_assert_uint_eq(cache.outstanding, 0);
+    ck_assert_int_eq(told, 2);
+    refuse_with = -EAGAIN;
+    ck_assert_int_eq(cache_link_follow(&cache, &ops, 9, 5, count_answer, NULL), -EAGAIN);
+    ck_assert_int_eq(cache_link_read_meta(&cache, &ops, 7, 10, count_answer, NULL), -EAGAIN);
+    ck_assert_uint_eq(cache.outstanding, 0);
     end();
 }
 END_TEST
@@ -1121,6 +1202,8 @@ static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, answers_find_their_owner);
     tcase_add_test(tcase, late_answers_are_given_back);
+    tcase_add_loop_test(tcase, late_answers_about_a_fill_are_given_back, 0, 2);
+    tcase_add_test(tcase, follow_owes_no_answer);
     tcase_add_test(tcase, failed_operations_leave_nothing);
     tcase_add_test(tcase, waiters_are_served_in_order);
     tcase_add_test(tcase, a_silent_cache_is_left_alone_until_it_answers);

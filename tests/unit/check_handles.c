@@ -123,6 +123,27 @@ START_TEST(take_any_empties)
 }
 END_TEST
 
+START_TEST(notes_belong_to_one_use_of_a_place)
+{
+    struct handles handles = make(2);
+
+    ck_assert_uint_eq(handles_any(&handles), 0);
+    ck_assert_ptr_null(handles_note(&handles, 0));
+    uint64_t first = handles_put(&handles, &items[0]), second = handles_put(&handles, &items[1]);
+    ck_assert_uint_eq(*handles_note(&handles, first), 0);
+    *handles_note(&handles, first) = 5;
+    *handles_note(&handles, second) = 6;
+    ck_assert_uint_eq(*handles_note(&handles, first), 5);
+    ck_assert_ptr_eq(handles_take(&handles, first), &items[0]);
+    ck_assert_ptr_null(handles_note(&handles, first));
+    ck_assert_uint_eq(handles_any(&handles), second);
+    uint64_t next = handles_put(&handles, &items[0]);
+    ck_assert_uint_eq(*handles_note(&handles, next), 0);
+    ck_assert_uint_eq(*handles_note(&handles, second), 6);
+    handles_destroy(&handles);
+}
+END_TEST
+
 START_TEST(random_operations_agree_with_the_model)
 {
     enum { PLACES = 16 };
@@ -160,6 +181,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, guessed_handles_are_refused);
     tcase_add_test(tcase, generation_wraps_around);
     tcase_add_test(tcase, take_any_empties);
+    tcase_add_test(tcase, notes_belong_to_one_use_of_a_place);
     tcase_add_test(tcase, random_operations_agree_with_the_model);
 }
 

@@ -606,6 +606,37 @@ START_TEST(expired_object_lives_until_its_last_reader_goes)
 }
 END_TEST
 
+/* Pinned twice while it grows: it is counted once, evicted by nothing and replaced as ever. */
+START_TEST(pinned_while_it_grows)
+{
+    struct object *object, *again;
+
+    begin();
+    ck_assert_int_eq(store_fill_begin(&here.store, &object, key_of(here.news, "a"), (const uint8_t *)"m", 1,
+                                      600, NEVER, NEVER),
+                     STORE_OK);
+    store_pin(&here.store, object); /* nothing there yet */
+    fill_pattern(here.bytes, 1, 0, 600);
+    ck_assert_int_eq(store_fill_append(&here.store, object, here.bytes, 600), STORE_OK);
+    again = object;
+    store_pin(&here.store, again);
+    ck_assert_uint_eq(here.store.held, 600);
+    ck_assert_uint_eq(here.store.pins, 2);
+    store_unpin(&here.store, &again);
+    again = object;
+    ck_assert_int_eq(store_fill_commit(&here.store, &object), STORE_OK);
+    ck_assert_uint_eq(here.store.held, 600);
+    ck_assert_uint_eq(here.store.evictable, 0);
+    put(here.news, "a", 2, 50, NEVER);
+    object_read(again, 0, here.out, 600);
+    ck_assert(is_pattern(here.out, 1, 0, 600));
+    store_unpin(&here.store, &again);
+    ck_assert_uint_eq(here.store.held, 0);
+    check_object(find(here.news, "a", 0), 2, 50);
+    end();
+}
+END_TEST
+
 START_TEST(update_renews_metadata_and_times)
 {
     uint32_t length;
@@ -1022,6 +1053,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, expiry_takes_the_earliest_within_its_bound);
     tcase_add_test(tcase, extreme_times_are_just_times);
     tcase_add_test(tcase, expired_object_lives_until_its_last_reader_goes);
+    tcase_add_test(tcase, pinned_while_it_grows);
     tcase_add_test(tcase, update_renews_metadata_and_times);
     tcase_add_loop_test(tcase, update_does_not_evict_its_own_object, 0, 2);
     tcase_add_test(tcase, charge_is_what_the_process_pays);
