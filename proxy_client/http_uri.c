@@ -191,14 +191,20 @@ static bool find_origin(const struct http_place *place, const struct uri *base, 
                        place->scheme, place->host);
 }
 
+/* RFC 9112 section 3.2.1, which has no fragment */
+static bool is_origin_form(struct http_span target)
+{
+    return target.length > 0 && target.at[0] == '/' && is_visible(target) &&
+           !memchr(target.at, '#', target.length);
+}
+
 int http_uri_target(const struct http_place *place, struct http_span reference, char *out, size_t size)
 {
     struct http_text text = http_text_into(out, size);
     struct uri base, target = {0}, uri;
     bool is_clients;
 
-    if (place->target.length == 0 || place->target.at[0] != '/' || !is_visible(place->target) ||
-        !uri_split(&base, place->base) || !uri_split(&uri, reference) ||
+    if (!is_origin_form(place->target) || !uri_split(&base, place->base) || !uri_split(&uri, reference) ||
         !find_origin(place, &base, &uri, &is_clients))
         return -1;
     /* Not uri_split(): a target may start with two slashes, which are no authority. */

@@ -122,6 +122,7 @@ static const struct {
     {"age-date-empty", "Date:\n", NOW, NOW, 0},
     {"age-date-list", "Date: " BEFORE ", " BEFORE "\n", NOW, NOW, 0},
     {"age-date-several", "Date: " MINUTE "\nDate: " BEFORE "\n", NOW, NOW, 60},
+    {"age-date-several-earliest-first", "Date: " BEFORE "\nDate: " MINUTE "\n", NOW, NOW, 60},
     {"age-date-several-one-bad", "Date: x\nDate: " BEFORE "\n", NOW, NOW, 60},
     {"age-date-huge", LAST_SECOND, NOW, NOW, 0},
     {"age-date-ancient", FIRST_SECOND, NOW, NOW, MAX},

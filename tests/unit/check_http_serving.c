@@ -79,6 +79,7 @@ static const struct {
     {"immutable-reload", CC "max-age=0\n", {10, 60, "i", 0, 0}, FRESH},
     {"immutable-max-age", CC "max-age=5\n", {10, 60, "i", 0, 0}, FRESH},
     {"immutable-stale", CC "max-age=0\n", {60, 60, "i", 0, 0}, VALIDATE},
+    {"immutable-stale-max-stale", CC "max-age=5, max-stale\n", {65, 60, "i", 0, 0}, VALIDATE},
     {"immutable-no-cache", CC "no-cache\n", {10, 60, "i", 0, 0}, VALIDATE},
     {"immutable-pragma", "Pragma: no-cache\n", {10, 60, "i", 0, 0}, VALIDATE},
     {"immutable-in-request", CC "max-age=0, immutable\n", {10, 60, "", 0, 0}, VALIDATE},

@@ -104,6 +104,8 @@ START_TEST(odd_places_are_survived)
     ck_assert_int_eq(http_uri_target(&place, span("http://[::1]/z"), out, sizeof out), 2);
     ck_assert_int_eq(http_uri_target(&place, span("http:///z"), out, sizeof out), -1);
     ck_assert_int_eq(http_uri_target(&place, span("w"), out, sizeof out), 3); /* "//w" */
+    place.target = span("/a#b");
+    ck_assert_int_eq(http_uri_target(&place, span("/z"), out, sizeof out), -1);
     place.target = span("*");
     ck_assert_int_eq(http_uri_target(&place, span("/z"), out, sizeof out), -1);
     place.target = (struct http_span){NULL, 0};
