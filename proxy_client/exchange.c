@@ -43,6 +43,11 @@ struct http_request exchange_http_request(const struct exchange *exchange)
                                  exchange->request.fields};
 }
 
+struct http_rules exchange_rules(const struct exchange *exchange)
+{
+    return (struct http_rules){.targets = &exchange->home->targets, .unknown_statuses = true};
+}
+
 static struct exchange *exchange_take(struct exchange_home *home)
 {
     struct exchange *exchange = home->free_exchanges;
@@ -263,7 +268,7 @@ static bool retry(struct cache_wait *wait)
 /* Found, but it may not be used as it is: ask again, for what it takes to validate or replace it. */
 static void look_up_to_validate(struct exchange *exchange)
 {
-    exchange->lookup_flags = LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE;
+    exchange->lookup_flags |= LARDER_LOOKUP_REVALIDATE;
     look_up(exchange);
 }
 
@@ -275,7 +280,7 @@ static void forget_stored(struct exchange *exchange)
 /* A hit comes without lease and perhaps without a pin. */
 static bool may_ask_again(const struct exchange *exchange, const struct larder_event *event)
 {
-    return exchange->is_get && event->status == LARDER_HIT && !exchange->directives.only_if_cached &&
+    return event->status == LARDER_HIT && !exchange->directives.only_if_cached &&
            !(exchange->lookup_flags & LARDER_LOOKUP_REVALIDATE);
 }
 
@@ -283,7 +288,7 @@ static void found_unusable(struct exchange *exchange, const struct larder_event 
 {
     log_warn("stored metadata is not valid", "meta_length=%u", event->meta_length);
     forget_stored(exchange);
-    if (may_ask_again(exchange, event))
+    if (exchange->is_get && may_ask_again(exchange, event))
         look_up_to_validate(exchange); /* brings the lease to replace it */
     else
         go_forward(exchange, HTTP_FWD_MISS, "bad-metadata");
@@ -304,7 +309,7 @@ static void found_stale(struct exchange *exchange, struct larder_event *event)
     if (may_ask_again(exchange, event)) {
         forget_stored(exchange);
         look_up_to_validate(exchange);
-    } else if (exchange->is_get && exchange->handle && !exchange->directives.only_if_cached) {
+    } else if (exchange->handle && !exchange->directives.only_if_cached) {
         exchange->cache_status = (struct http_cache_status){.fwd = fwd};
         stored_keep(exchange, event);
         fetch_start(exchange, EXCHANGE_VALIDATE);
@@ -347,7 +352,7 @@ static void decide(struct exchange *exchange)
     const char *reason;
 
     exchange->verdict = http_request_verdict(&request, &reason);
-    http_cache_control_parse(&exchange->directives, request.fields);
+    http_request_control_parse(&exchange->directives, request.fields);
     if (exchange->verdict == HTTP_REQUEST_BYPASS || exchange->verdict == HTTP_REQUEST_UNSAFE) {
         go_forward(exchange, exchange->is_get || exchange->is_head ? HTTP_FWD_BYPASS : HTTP_FWD_METHOD,
                    reason);
@@ -422,11 +427,17 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     home->link = link;
     home->origin = origin;
     home->key_prefix = make_key_prefix(origin);
+    INVARIANT(http_targets_parse(&home->targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT)));
     loop_add_deadlines(loop, &home->answers, cache_timeout_ms, deadline_passed);
     loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
     loop_add_deadlines(loop, &home->read_stalls, STALL_FACTOR * cache_timeout_ms, body_reader_stalled);
     *out = home;
     return 0;
+}
+
+void exchange_home_set_targets(struct exchange_home *home, const struct http_targets *targets)
+{
+    home->targets = *targets;
 }
 
 void exchange_home_destroy(struct exchange_home **home)

@@ -21,6 +21,7 @@
 #include "cache_link.h"
 #include "http_cache_status.h"
 #include "http_message.h"
+#include "http_targeted.h"
 #include "origin.h"
 
 struct exchange;
@@ -71,6 +72,9 @@ struct exchange_home; /* what all exchanges of a proxy share */
 /* A fill or a read may wait for ten times `cache_timeout_ms` to get on. */
 int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, struct cache_link *link,
                          struct origin *origin, unsigned cache_timeout_ms);
+/* The targeted fields that this cache obeys (RFC 9213), instead of HTTP_TARGETS_DEFAULT; their names stay the
+ * caller's. */
+void exchange_home_set_targets(struct exchange_home *home, const struct http_targets *targets);
 void exchange_home_destroy(struct exchange_home **home); /* ends what still goes on */
 /* How many there are, those included that only finish a fill. */
 unsigned exchange_count(const struct exchange_home *home);

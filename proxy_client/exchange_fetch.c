@@ -78,10 +78,11 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
 {
     struct http_request request = exchange_http_request(exchange);
     struct http_response response = {head->status, &head->fields};
+    struct http_rules rules = exchange_rules(exchange);
 
     if (!exchange->lease)
         return false;
-    *storing = http_storing(&request, &response, exchange->request_time, exchange_now_s(exchange));
+    *storing = http_storing(&rules, &request, &response, exchange->request_time, exchange_now_s(exchange));
     if (!storing->store && !exchange->cache_status.detail)
         exchange->cache_status.detail = storing->reason;
     return storing->store;
@@ -107,7 +108,8 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
 
 static bool client_has_it(const struct exchange *exchange, const struct origin_head *head)
 {
-    return exchange->is_get && head->status == 200 && fields_have_conditions(exchange->request.fields) &&
+    return (exchange->is_get || exchange->is_head) && head->status == 200 &&
+           fields_have_conditions(exchange->request.fields) &&
            http_not_modified(exchange->request.fields, &head->fields, exchange_now_s(exchange));
 }
 
@@ -157,17 +159,37 @@ static void pass_head(struct exchange *exchange)
     bool filling = fill_writer_active(&exchange->fill);
 
     exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
-    if (filling && client_has_it(exchange, head))
+    if ((filling || exchange->is_head) && client_has_it(exchange, head))
         give_not_modified(exchange);
     else if (!filling || !head->length_known || head->length > 0)
         give_fetched_head(exchange);
     /* else the head is the end of the response, and held back until the commit */
 }
 
+/* RFC 9111 section 4.3.5 */
+static void apply_head(struct exchange *exchange)
+{
+    struct cache_key key = exchange_key(exchange);
+
+    switch (stored_head_effect(exchange)) {
+    case HTTP_HEAD_FRESHENS:
+        stored_update(exchange);
+        break;
+    case HTTP_HEAD_INVALIDATES:
+        cache_link_remove_later(exchange->home->link, &key);
+        break;
+    case HTTP_HEAD_NOTHING:
+        break;
+    }
+}
+
 static void pass_on(struct exchange *exchange)
 {
-    if (exchange->state == EXCHANGE_VALIDATE) /* something new in the place of what is stored */
+    if (exchange->state == EXCHANGE_VALIDATE) { /* something new in the place of what is stored */
+        if (exchange->is_head)
+            apply_head(exchange);
         cache_link_release(exchange->home->link, &exchange->handle);
+    }
     exchange->state = EXCHANGE_FETCH;
     begin_fill(exchange, origin_response(exchange->fetch));
     cache_link_give_up(exchange->home->link, &exchange->lease);
@@ -179,8 +201,9 @@ static void pass_on(struct exchange *exchange)
     exchange_await_answer(exchange);
 }
 
-/* RFC 9111 section 4.4: a non-error response to an unsafe method invalidates what is stored for its target.
- */
+/* RFC 9111 section 4.4: a non-error response to an unsafe method invalidates what is stored for its target,
+ * and for others that it names. Their removal is not waited for: it was asked for before that of the target,
+ * so it is over when the latter is, unless segments are scarce. */
 
 static void release_hold(struct exchange *exchange)
 {
@@ -249,9 +272,37 @@ void fetch_leave_invalidation(struct exchange *exchange)
         cache_link_remove_later(exchange->home->link, &key);
 }
 
-static bool must_invalidate(const struct exchange *exchange, int status)
+/* Removes the others; true if the target is to be removed as well. */
+static bool must_invalidate(struct exchange *exchange, const struct origin_head *head)
 {
-    return exchange->verdict == HTTP_REQUEST_UNSAFE && status < 400;
+    struct exchange_home *home = exchange->home;
+    const struct exchange_request *request = &exchange->request;
+    struct http_place place = {origin_base(home->origin), request->target, request->scheme, request->host};
+    struct http_response response = {head->status, &head->fields};
+    struct http_invalidation found =
+        http_invalidation(exchange->verdict, &place, &response, home->lines, sizeof home->lines);
+
+    for (uint32_t i = 0; i < found.count; i++) {
+        struct cache_key key = {home->key_prefix, found.others[i]};
+
+        cache_link_remove_later(home->link, &key);
+    }
+    return found.target;
+}
+
+/* RFC 5861 section 4, RFC 9111 section 4.3.3 */
+static bool may_take_stored_instead(const struct exchange *exchange, int status)
+{
+    return exchange->state == EXCHANGE_VALIDATE && http_status_is_trouble(status) &&
+           stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_STATUS);
+}
+
+static void serve_stored_instead(struct exchange *exchange, const char *detail)
+{
+    origin_close(&exchange->fetch);
+    cache_link_give_up(exchange->home->link, &exchange->lease);
+    exchange->cache_status.detail = detail;
+    stored_serve_kept(exchange);
 }
 
 static void continue_stored(struct exchange *exchange, const struct origin_head *head)
@@ -265,12 +316,16 @@ static void on_head(void *owner)
     struct exchange *exchange = owner;
     const struct origin_head *head = origin_response(exchange->fetch);
 
-    if (exchange->state == EXCHANGE_CONTINUE)
+    if (exchange->state == EXCHANGE_CONTINUE) {
         continue_stored(exchange, head);
-    else if (exchange->state == EXCHANGE_VALIDATE && head->status == 304)
+    } else if (exchange->state == EXCHANGE_VALIDATE && head->status == 304) {
         exchange->validated = true;
-    else if (!must_invalidate(exchange, head->status) || !hold_for_invalidation(exchange))
+    } else if (may_take_stored_instead(exchange, head->status)) {
+        exchange->cache_status.fwd_status = head->status;
+        serve_stored_instead(exchange, "stale-if-error");
+    } else if (!must_invalidate(exchange, head) || !hold_for_invalidation(exchange)) {
         pass_on(exchange);
+    }
 }
 
 /* The body. */
@@ -437,7 +492,8 @@ static void fail_before_head(struct exchange *exchange, enum origin_result resul
         fail_for_origin(exchange, 502, "malformed-response");
         break;
     default:
-        fail_for_origin(exchange, 502, "origin-unreachable");
+        /* RFC 9111 section 5.2.2.2: 504 where something is stored that may not be served unvalidated. */
+        fail_for_origin(exchange, exchange->state == EXCHANGE_VALIDATE ? 504 : 502, "origin-unreachable");
     }
 }
 
@@ -448,11 +504,9 @@ static void failed(struct exchange *exchange, enum origin_result result)
         exchange_end(exchange);
     } else if (exchange->head_given) {
         exchange_break(exchange); /* the client must see that it is not whole */
-    } else if (result != ORIGIN_REFUSED && stored_may_be_served_disconnected(exchange)) {
-        origin_close(&exchange->fetch);
-        cache_link_give_up(exchange->home->link, &exchange->lease);
-        exchange->cache_status.detail = "origin-unreachable";
-        stored_serve_kept(exchange);
+    } else if (result != ORIGIN_REFUSED &&
+               stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_DISCONNECTED)) {
+        serve_stored_instead(exchange, "origin-unreachable");
     } else {
         fail_before_head(exchange, result);
     }

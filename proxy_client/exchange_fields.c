@@ -85,38 +85,19 @@ static const struct http_field *stored_field(struct exchange *exchange, const ch
 static bool add_validators(struct exchange *exchange)
 {
     struct http_fields *fields = &exchange->home->fields;
-    const struct http_field *etag, *modified;
+    struct http_validators validators;
 
     if (!http_fields_parse(&exchange->home->more_fields, exchange->meta.fields))
         return false;
-    etag = stored_field(exchange, "etag");
-    modified = stored_field(exchange, "last-modified");
-    return (!etag || add(fields, HTTP_SPAN("If-None-Match"), etag->value)) &&
-           (!modified || add(fields, HTTP_SPAN("If-Modified-Since"), modified->value));
+    validators = http_validators(&exchange->home->more_fields);
+    return add(fields, HTTP_SPAN("If-None-Match"), validators.none_match) &&
+           add(fields, HTTP_SPAN("If-Modified-Since"), validators.modified_since);
 }
 
-/* A validator that proves the very same bytes: a strong ETag, or a Last-Modified that lies at least a second
- * before the response's Date (RFC 9110 section 8.8.2.2). */
 static bool strong_validator(struct exchange *exchange, struct http_span *validator)
 {
-    const struct http_field *etag, *modified, *date;
-    int64_t modified_at, made_at;
-    int64_t now = exchange_now_s(exchange);
-
-    if (!http_fields_parse(&exchange->home->more_fields, exchange->meta.fields))
-        return false;
-    etag = stored_field(exchange, "etag");
-    modified = stored_field(exchange, "last-modified");
-    date = stored_field(exchange, "date");
-    if (etag) {
-        *validator = etag->value;
-        return etag->value.length > 0 && etag->value.at[0] == '"';
-    }
-    if (!modified || !date || !http_date_parse(modified->value, now, &modified_at) ||
-        !http_date_parse(date->value, now, &made_at))
-        return false;
-    *validator = modified->value;
-    return made_at - modified_at >= 1;
+    return http_fields_parse(&exchange->home->more_fields, exchange->meta.fields) &&
+           http_strong_validator(&exchange->home->more_fields, exchange_now_s(exchange), validator);
 }
 
 static bool add_continuation(struct exchange *exchange, struct http_text *text)

@@ -75,6 +75,7 @@ struct exchange_home {
     struct cache_link *link;
     struct origin *origin;
     struct http_span key_prefix; /* "GET http://host:port/base" */
+    struct http_targets targets;
     struct deadline_list answers, fill_stalls, read_stalls;
     struct exchange *first;
     struct exchange *free_exchanges;
@@ -95,6 +96,7 @@ void exchange_await_answer(struct exchange *exchange);
 struct cache_key exchange_key(const struct exchange *exchange);
 int64_t exchange_now_s(const struct exchange *exchange);
 struct http_request exchange_http_request(const struct exchange *exchange);
+struct http_rules exchange_rules(const struct exchange *exchange);
 
 /* exchange_stored.c */
 /* Reads the metadata; false: it is no good. */
@@ -105,9 +107,12 @@ void stored_serve(struct exchange *exchange,
 void stored_keep(struct exchange *exchange,
                  const struct larder_event *event); /* metadata outlives the segment */
 void stored_serve_kept(struct exchange *exchange);  /* by reads through the handle */
-/* The origin said "not modified": false if it cannot have meant what is stored. */
+/* The origin said "not modified", or answered HEAD with what is stored: updates it. False if that cannot have
+ * been meant. */
 bool stored_update(struct exchange *exchange);
-bool stored_may_be_served_disconnected(const struct exchange *exchange);
+bool stored_may_be_served_in_trouble(const struct exchange *exchange, enum http_trouble trouble);
+/* What the response to HEAD that has arrived says about what is stored. */
+enum http_head_effect stored_head_effect(struct exchange *exchange);
 /* Metadata for a response that is stored, in home->meta; its length or -1. */
 int stored_encode(struct exchange *exchange, int status, const struct http_fields *fields,
                   const struct http_storing *storing);

@@ -37,21 +37,37 @@ bool stored_decode(struct exchange *exchange, const struct larder_event *event)
     return http_meta_decode(&exchange->meta, segment->data, event->meta_length);
 }
 
-bool stored_may_be_served(const struct exchange *exchange)
+static struct http_stored stored_facts(const struct exchange *exchange)
 {
     const struct http_meta_head *head = &exchange->meta.head;
 
-    return exchange->verdict == HTTP_REQUEST_LOOKUP && !(head->flags & HTTP_META_MUST_VALIDATE) &&
-           http_may_serve(&exchange->directives, age_now(exchange), head->lifetime,
-                          head->flags & HTTP_META_STRICT);
+    return (struct http_stored){.age = age_now(exchange),
+                                .lifetime = head->lifetime,
+                                .stale_while_revalidate = head->stale_while_revalidate,
+                                .stale_if_error = head->stale_if_error,
+                                .must_validate = head->flags & HTTP_META_MUST_VALIDATE,
+                                .strict = head->flags & HTTP_META_STRICT,
+                                .immutable = head->flags & HTTP_META_IMMUTABLE};
 }
 
-/* RFC 9111 section 4.2.4: a cache that cannot reach the origin may serve stale, unless a directive forbids
- * it. */
-bool stored_may_be_served_disconnected(const struct exchange *exchange)
+/* What could be served while it is refreshed in the background (REFRESH) is validated like all that is stale:
+ * nothing refreshes it otherwise. */
+bool stored_may_be_served(const struct exchange *exchange)
 {
-    return exchange->handle && exchange->verdict == HTTP_REQUEST_LOOKUP &&
-           !(exchange->meta.head.flags & (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT));
+    struct http_stored stored = stored_facts(exchange);
+    enum http_serving serving = http_serving(&exchange->directives, &stored);
+
+    return serving == HTTP_SERVING_FRESH || serving == HTTP_SERVING_STALE;
+}
+
+bool stored_may_be_served_in_trouble(const struct exchange *exchange, enum http_trouble trouble)
+{
+    struct http_stored stored;
+
+    if (!exchange->handle)
+        return false;
+    stored = stored_facts(exchange);
+    return http_may_serve_in_trouble(&exchange->directives, &stored, trouble);
 }
 
 void stored_keep(struct exchange *exchange, const struct larder_event *event)
@@ -170,7 +186,8 @@ static uint16_t flags_of(const struct http_storing *storing)
     return (uint16_t)((storing->must_validate ? HTTP_META_MUST_VALIDATE : 0) |
                       (storing->strict ? HTTP_META_STRICT : 0) |
                       (storing->heuristic ? HTTP_META_HEURISTIC : 0) |
-                      (storing->no_transform ? HTTP_META_NO_TRANSFORM : 0));
+                      (storing->no_transform ? HTTP_META_NO_TRANSFORM : 0) |
+                      (storing->immutable ? HTTP_META_IMMUTABLE : 0));
 }
 
 int stored_encode(struct exchange *exchange, int status, const struct http_fields *fields,
@@ -180,8 +197,14 @@ int stored_encode(struct exchange *exchange, int status, const struct http_field
                                   .flags = flags_of(storing),
                                   .response_time = exchange_now_s(exchange),
                                   .initial_age = storing->initial_age,
-                                  .lifetime = storing->lifetime};
+                                  .lifetime = storing->lifetime,
+                                  .stale_while_revalidate = storing->stale_while_revalidate,
+                                  .stale_if_error = storing->stale_if_error};
 
+    if (storing->withheld.count > 0) {
+        http_storing_fields(&exchange->home->more_fields, fields, storing);
+        fields = &exchange->home->more_fields;
+    }
     return http_meta_encode(&head, fields, exchange->home->meta, sizeof exchange->home->meta);
 }
 
@@ -209,6 +232,13 @@ static void send_update(struct exchange *exchange, int meta_length, const struct
     if (cache_link_update(link, &update, &segment) == 0)
         exchange->lease = 0;
     cache_link_return(link, &segment);
+}
+
+static void remove_stored(const struct exchange *exchange)
+{
+    struct cache_key key = exchange_key(exchange);
+
+    cache_link_remove_later(exchange->home->link, &key);
 }
 
 static void adopt_meta(struct exchange *exchange, int meta_length)
@@ -242,10 +272,23 @@ static bool make_updated_fields(struct exchange *exchange, const struct http_fie
     return length >= 0 && http_fields_parse(&home->fields, (struct http_span){home->lines, (uint32_t)length});
 }
 
+enum http_head_effect stored_head_effect(struct exchange *exchange)
+{
+    const struct origin_head *head = origin_response(exchange->fetch);
+    const struct http_response response = {head->status, &head->fields};
+
+    if (!http_fields_parse(&exchange->home->fields, exchange->meta.fields))
+        return HTTP_HEAD_NOTHING;
+    return http_head_effect(exchange->meta.head.status, &exchange->home->fields, exchange->object_size,
+                            &response);
+}
+
 bool stored_update(struct exchange *exchange)
 {
     struct exchange_home *home = exchange->home;
-    struct http_request request = exchange_http_request(exchange);
+    struct http_rules rules = exchange_rules(exchange);
+    /* What is stored is a response to GET, whatever has confirmed it. */
+    struct http_request request = {HTTP_SPAN("GET"), exchange->request.target, exchange->request.fields};
     struct http_response stored = {exchange->meta.head.status, &home->fields};
     struct http_storing storing;
     char date[HTTP_DATE_BYTES + 1];
@@ -255,13 +298,15 @@ bool stored_update(struct exchange *exchange)
     add_missing_date(&home->more_fields, exchange_now_s(exchange), date);
     if (!make_updated_fields(exchange, &home->more_fields))
         return false;
-    storing = http_storing_updated(&request, &stored, &home->more_fields, exchange->request_time,
+    storing = http_storing_updated(&rules, &request, &stored, &home->more_fields, exchange->request_time,
                                    exchange_now_s(exchange));
     length = stored_encode(exchange, stored.status, &home->fields, &storing);
     if (length < 0)
         return false;
     if (storing.store)
         send_update(exchange, length, &storing);
+    else if (storing.forbidden)
+        remove_stored(exchange);
     cache_link_give_up(home->link, &exchange->lease);
     adopt_meta(exchange, length);
     return true;

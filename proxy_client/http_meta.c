@@ -7,13 +7,14 @@
 #define SECONDS_MAX ((int64_t)1 << 31)      /* RFC 9111 section 1.2.2 */
 #define TIME_MAX    ((int64_t)253402300799) /* 9999-12-31 23:59:59, the last that a Date can say */
 #define KNOWN_FLAGS                                                                                          \
-    (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT | HTTP_META_HEURISTIC | HTTP_META_NO_TRANSFORM)
+    (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT | HTTP_META_HEURISTIC | HTTP_META_NO_TRANSFORM |             \
+     HTTP_META_IMMUTABLE)
 #define HEAD_BYTES sizeof(struct http_meta_head)
 #define FIELDS_MAX (HTTP_META_MAX - HEAD_BYTES)
 
-_Static_assert(sizeof(struct http_meta_head) == 40, "no padding: every byte of the head is written");
+_Static_assert(sizeof(struct http_meta_head) == 56, "no padding: every byte of the head is written");
 _Static_assert(offsetof(struct http_meta_head, response_time) == 8, "a new layout gets a new magic");
-_Static_assert(offsetof(struct http_meta_head, fields_length) == 32, "a new layout gets a new magic");
+_Static_assert(offsetof(struct http_meta_head, fields_length) == 48, "a new layout gets a new magic");
 
 static bool in_range(int64_t number, int64_t low, int64_t high)
 {
@@ -24,7 +25,9 @@ static bool head_is_sound(const struct http_meta_head *head)
 {
     return in_range(head->status, 200, 599) && (head->flags & ~KNOWN_FLAGS) == 0 &&
            in_range(head->response_time, 0, TIME_MAX) && in_range(head->initial_age, 0, SECONDS_MAX) &&
-           in_range(head->lifetime, 0, SECONDS_MAX) && head->reserved == 0;
+           in_range(head->lifetime, 0, SECONDS_MAX) &&
+           in_range(head->stale_while_revalidate, -1, SECONDS_MAX) &&
+           in_range(head->stale_if_error, -1, SECONDS_MAX) && head->reserved == 0;
 }
 
 /* A stored Content-Length or Transfer-Encoding would let whoever wrote the blob decide where the response

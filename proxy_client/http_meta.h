@@ -10,14 +10,15 @@
 
 #include "http_message.h"
 
-#define HTTP_META_MAGIC 0x3154454du /* "MET1"; a new layout gets a new number */
+#define HTTP_META_MAGIC 0x3254454du /* "MET2"; a new layout gets a new number */
 #define HTTP_META_MAX   (48u * 1024)
 
 enum {
     HTTP_META_MUST_VALIDATE = 1,
     HTTP_META_STRICT = 2,
     HTTP_META_HEURISTIC = 4,
-    HTTP_META_NO_TRANSFORM = 8
+    HTTP_META_NO_TRANSFORM = 8,
+    HTTP_META_IMMUTABLE = 16
 };
 
 struct http_meta_head {
@@ -27,6 +28,7 @@ struct http_meta_head {
     int64_t response_time; /* seconds since the epoch, when the head arrived; the year 9999 at most */
     int64_t initial_age;   /* seconds, 0..2^31 */
     int64_t lifetime;      /* seconds, 0..2^31 */
+    int64_t stale_while_revalidate, stale_if_error; /* seconds, 0..2^31; -1: none */
     uint32_t fields_length;
     uint32_t reserved; /* 0 */
 };

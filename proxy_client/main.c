@@ -198,6 +198,15 @@ static void announce(const struct proxy *proxy, const struct proxy_conf *conf)
     fflush(stdout);
 }
 
+static void set_up_targets(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    struct http_span list = {conf->targeted_fields, (uint32_t)strlen(conf->targeted_fields)};
+    struct http_targets targets;
+
+    if (http_targets_parse(&targets, list)) /* as proxy_conf_parse() has checked */
+        exchange_home_set_targets(proxy->exchanges, &targets);
+}
+
 static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struct privileges_user *user)
 {
     int status;
@@ -216,6 +225,7 @@ static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struc
     if ((status = exchange_home_create(&proxy->exchanges, &proxy->loop, &proxy->link, proxy->origin,
                                        (unsigned)conf->cache_timeout_ms)) != 0)
         goto err_origin;
+    set_up_targets(proxy, conf);
     if ((status = set_up_log(proxy, conf)) != 0)
         goto err_exchanges;
     set_up_fronts(proxy, conf);

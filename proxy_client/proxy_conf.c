@@ -38,6 +38,8 @@ static const struct option_row rows[] = {
      LARDER_MIN_SEGMENT_BYTES, LARDER_MAX_SEGMENT_BYTES},
     {"access-log", "FILE|-", "one line a request; - is standard output", OPTION_TEXT, FIELD(access_log), 0,
      0},
+    {"targeted-fields", "LIST", "obeyed before Cache-Control, first first (" HTTP_TARGETS_DEFAULT ")",
+     OPTION_TEXT, FIELD(targeted_fields), 0, 0},
     {"user", "NAME[:GROUP]", "started as root: bind the addresses, then become this user", OPTION_TEXT,
      FIELD(user), 0, 0},
     {"log-level", "LEVEL", "error, warn, info or debug (info)", OPTION_TEXT, FIELD(log_level), 0, 0},
@@ -132,6 +134,7 @@ static bool is_name(const char *text, const char *also, size_t longest)
 static enum proxy_conf_result check(struct proxy_conf *conf, char *problem)
 {
     struct origin_url url;
+    struct http_targets targets;
     char size[SIZE_TEXT_BYTES];
 
     conf->has_http = conf->http.size > 0;
@@ -143,6 +146,9 @@ static enum proxy_conf_result check(struct proxy_conf *conf, char *problem)
     if (conf->segment_bytes % 64 != 0)
         return bad(problem, "segment-size", size_format(conf->segment_bytes, size),
                    "is not a multiple of 64");
+    if (!http_targets_parse(
+            &targets, (struct http_span){conf->targeted_fields, (uint32_t)strlen(conf->targeted_fields)}))
+        return bad(problem, "targeted-fields", conf->targeted_fields, "is not a list of up to 8 field names");
     if (!log_set_level(conf->log_level))
         return bad(problem, "log-level", conf->log_level, "is none of error, warn, info, debug");
     if (conf->has_http && conf->origin)
@@ -201,6 +207,7 @@ enum proxy_conf_result proxy_conf_parse(struct proxy_conf *conf, int argc, char 
     *conf = (struct proxy_conf){.instance = "default",
                                 .tenant = "default",
                                 .log_level = "info",
+                                .targeted_fields = HTTP_TARGETS_DEFAULT,
                                 .max_request_body = 1024ull * 1024 * 1024,
                                 .cache_timeout_ms = EXCHANGE_CACHE_TIMEOUT_MS,
                                 .origin_timeout_s = 30,

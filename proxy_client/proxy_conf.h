@@ -10,6 +10,7 @@
 
 struct proxy_conf {
     const char *instance, *tenant, *origin, *origin_ca, *access_log, *log_level, *user;
+    const char *targeted_fields; /* as http_targets_parse() takes them */
     struct listen_address http, getfile;
     bool has_http, has_getfile;
     uint64_t segments, segment_bytes; /* 0: the library's default */

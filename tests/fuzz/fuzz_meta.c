@@ -49,6 +49,8 @@ static void encode_again(const struct http_meta *meta, const struct http_fields 
     REQUIRE(again.head.status == meta->head.status && again.head.flags == meta->head.flags);
     REQUIRE(again.head.response_time == meta->head.response_time);
     REQUIRE(again.head.lifetime == meta->head.lifetime && again.head.initial_age == meta->head.initial_age);
+    REQUIRE(again.head.stale_while_revalidate == meta->head.stale_while_revalidate);
+    REQUIRE(again.head.stale_if_error == meta->head.stale_if_error);
     REQUIRE(http_fields_parse(&again_fields, again.fields));
     REQUIRE(again_fields.count == fields->count + (dated ? 0 : 1));
     for (uint32_t i = 0; i < fields->count; i++) {

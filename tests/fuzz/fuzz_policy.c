@@ -1,5 +1,5 @@
 /* What the proxy decides about requests and responses, given any fields and times: http_date, http_message,
- * http_policy, http_cache_status.
+ * the modules of http_policy.h, http_cache_status.
  *
  * The input: struct numbers, then lines. An empty line parts the request's fields from the response's, and
  * those from the fields of a 304; a line without a colon is a field with an empty value. Names and values may
@@ -9,6 +9,7 @@
 #include "http_cache_status.h"
 #include "http_date.h"
 #include "http_policy.h"
+#include "http_sf.h"
 
 #define DATE_FIRST (-(int64_t)62167219200) /* 0000-01-01 */
 #define DATE_LAST  ((int64_t)253402300799) /* 9999-12-31 */
@@ -97,6 +98,44 @@ static void check_numbers(struct http_span value)
         REQUIRE(value.length > 0);
 }
 
+static void check_structured(struct http_span value)
+{
+    struct http_span rest = value;
+    struct http_sf_member member;
+    struct http_sf_item item;
+    const char *end = value.at + value.length;
+    uint32_t members, count = 0;
+
+    while (http_sf_dictionary_next(&rest, &member) == HTTP_SF_MEMBER) {
+        REQUIRE(member.key.length > 0 && member.key.at >= value.at && member.key.at < end);
+        REQUIRE(member.value.type <= HTTP_SF_INNER && rest.length < value.length);
+        count++;
+    }
+    if (http_sf_is_dictionary(value, &members))
+        REQUIRE(members == count);
+    rest = value;
+    while (http_sf_list_next(&rest, &item) == HTTP_SF_MEMBER)
+        REQUIRE(item.text.at >= value.at && item.text.at + item.text.length <= end);
+    if (http_sf_item(value, &item))
+        REQUIRE(item.text.at >= value.at && item.text.at + item.text.length <= end);
+}
+
+/* What is written is a target, and stays one. */
+static void check_uri(struct http_span reference, struct http_span target)
+{
+    static char out[HTTP_TARGET_MAX], again[HTTP_TARGET_MAX];
+    struct http_place place = {HTTP_SPAN("http://o:80/b"), target, HTTP_SPAN("http"), HTTP_SPAN("h")};
+    int length = http_uri_target(&place, reference, out, sizeof out);
+
+    if (length < 0)
+        return;
+    REQUIRE(length > 0 && out[0] == '/');
+    for (int i = 0; i < length; i++)
+        REQUIRE(out[i] > ' ' && out[i] <= '~' && out[i] != '#');
+    place.target = (struct http_span){out, (uint32_t)length};
+    REQUIRE(http_uri_target(&place, (struct http_span){NULL, 0}, again, sizeof again) == length);
+}
+
 static void check_values(const struct http_fields *fields, int64_t now)
 {
     uint64_t length;
@@ -107,6 +146,9 @@ static void check_values(const struct http_fields *fields, int64_t now)
         check_date(field->value, now);
         check_list(field->value);
         check_numbers(field->value);
+        check_structured(field->value);
+        check_uri(field->value, HTTP_SPAN("/a/b?c"));
+        check_uri(HTTP_SPAN("../x"), field->value);
         REQUIRE(http_span_equal(http_span_trim(field->value), field->value));
         if (http_field_is_hop_by_hop(fields, field) && http_name_is(field, "cache-control"))
             REQUIRE(false);
@@ -123,17 +165,68 @@ static bool is_duration(int64_t seconds)
     return seconds >= -1 && seconds <= HTTP_SECONDS_MAX;
 }
 
+static void check_directives(const struct http_cache_control *control)
+{
+    REQUIRE(is_duration(control->max_age) && is_duration(control->s_maxage));
+    REQUIRE(is_duration(control->min_fresh) && is_duration(control->max_stale));
+    REQUIRE(is_duration(control->stale_while_revalidate) && is_duration(control->stale_if_error));
+    REQUIRE(control->withheld.count <= HTTP_WITHHELD_MAX);
+    REQUIRE(!http_withheld_has(&control->withheld, HTTP_SPAN("vary")));
+    REQUIRE((control->withheld.count > 0) == (control->no_cache_fields || control->private_fields));
+}
+
+static void check_serving(const struct http_cache_control *request, const struct numbers *numbers)
+{
+    struct http_stored stored = {.age = numbers->age,
+                                 .lifetime = numbers->lifetime,
+                                 .stale_while_revalidate = numbers->delay & INT32_MAX,
+                                 .stale_if_error = numbers->delay,
+                                 .immutable = numbers->flags & 1,
+                                 .must_validate = numbers->flags & 2};
+    bool fresh = numbers->age < numbers->lifetime;
+
+    enum http_serving serving = http_serving(request, &stored);
+    if (request->no_cache || stored.must_validate)
+        REQUIRE(serving == HTTP_SERVING_VALIDATE);
+    REQUIRE(fresh ? serving != HTTP_SERVING_STALE && serving != HTTP_SERVING_REFRESH
+                  : serving != HTTP_SERVING_FRESH);
+    stored.strict = true;
+    serving = http_serving(request, &stored);
+    REQUIRE(serving == HTTP_SERVING_VALIDATE || (fresh && serving == HTTP_SERVING_FRESH));
+    REQUIRE(!http_may_serve_in_trouble(request, &stored, HTTP_TROUBLE_DISCONNECTED));
+}
+
 static void check_cache_control(const struct http_fields *fields, const struct numbers *numbers)
 {
     struct http_cache_control control;
+    struct http_targets targets;
 
     http_cache_control_parse(&control, fields);
-    REQUIRE(is_duration(control.max_age) && is_duration(control.s_maxage) && is_duration(control.min_fresh));
-    REQUIRE(is_duration(control.max_stale) && is_duration(control.stale_while_revalidate));
-    REQUIRE(is_duration(control.stale_if_error));
-    bool fresh = numbers->age < numbers->lifetime;
-    if (http_may_serve(&control, numbers->age, numbers->lifetime, true))
-        REQUIRE(fresh);
+    check_directives(&control);
+    http_request_control_parse(&control, fields);
+    check_serving(&control, numbers);
+    REQUIRE(http_targets_parse(&targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT)));
+    http_response_control_parse(&control, fields, &targets);
+    check_directives(&control);
+    if (fields->count > 0 && http_targets_parse(&targets, fields->items[0].value)) {
+        http_response_control_parse(&control, fields, &targets);
+        check_directives(&control);
+    }
+}
+
+static void check_invalidation(const struct http_fields *answered, const struct numbers *numbers)
+{
+    char buffer[256];
+    struct http_place place = {HTTP_SPAN("http://o:80"), HTTP_SPAN("/a"), HTTP_SPAN("http"), HTTP_SPAN("h")};
+    struct http_response response = {numbers->status, answered};
+    enum http_request_verdict verdict = (enum http_request_verdict)(numbers->flags & 3);
+    struct http_invalidation found = http_invalidation(verdict, &place, &response, buffer, sizeof buffer);
+
+    REQUIRE(found.count <= HTTP_INVALIDATION_MAX);
+    if (verdict != HTTP_REQUEST_UNSAFE || numbers->status >= 400)
+        REQUIRE(!found.target && found.count == 0);
+    for (uint32_t i = 0; i < found.count; i++)
+        REQUIRE(found.others[i].length > 0 && found.others[i].at[0] == '/');
 }
 
 static void check_storing(const struct http_storing *storing)
@@ -145,6 +238,9 @@ static void check_storing(const struct http_storing *storing)
     REQUIRE(storing->initial_age >= 0 && storing->initial_age <= HTTP_SECONDS_MAX);
     REQUIRE(storing->keep >= 0 && storing->keep <= HTTP_SECONDS_MAX + 86400);
     REQUIRE(storing->strict || !storing->must_validate);
+    REQUIRE(is_duration(storing->stale_while_revalidate) && is_duration(storing->stale_if_error));
+    REQUIRE(!storing->strict || (storing->stale_while_revalidate < 0 && storing->stale_if_error < 0));
+    REQUIRE(storing->lifetime + storing->keep > storing->initial_age && !storing->forbidden);
 }
 
 /* What is written must read back as lines, with nothing in them that frames a message. */
@@ -193,12 +289,21 @@ static void decide(const struct numbers *numbers, const struct http_fields *aske
 
     http_request_verdict(&request, &reason);
     REQUIRE(reason && reason[0] != '\0');
-    struct http_storing storing = http_storing(&request, &response, before, now);
+    struct http_targets targets;
+    struct http_place place = {HTTP_SPAN("http://o:80"), request.target, HTTP_SPAN("http"), HTTP_SPAN("h")};
+    struct http_rules rules = {
+        .targets = &targets, .place = &place, .unknown_statuses = true, .parts = numbers->flags & 1};
+    REQUIRE(http_targets_parse(&targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT)));
+    struct http_storing storing = http_storing(&rules, &request, &response, before, now);
     check_storing(&storing);
     check_status(numbers, &storing);
-    storing = http_storing_updated(&request, &response, update, before, now);
+    http_may_store_incomplete(&storing, &request, &response, now);
+    storing = http_storing_updated(&rules, &request, &response, update, before, now);
     check_storing(&storing);
     http_not_modified(asked, answered, now);
+    http_precondition(&request, answered, now);
+    http_head_effect(200, answered, 5, &(struct http_response){numbers->status, update});
+    check_invalidation(answered, numbers);
     check_update(answered, update);
     check_values(asked, now);
     check_values(answered, now);

@@ -94,12 +94,14 @@ printf 'larder.fuzz.0123456789abcdef' | seed wire/name
 # ---- meta: struct http_meta_head, then lines ----
 
 meta_head() { # meta_head FIELDS_LENGTH STATUS FLAGS
-    printf MET1
+    printf MET2
     u16 "$2"
     u16 "$3"
     u64 1800000000
     u64 5
     u64 3600
+    u64 30
+    u64 600
     u32 "$1"
     u32 0
 }
@@ -149,6 +151,17 @@ numbers() { # numbers METHOD FLAGS STATUS AGE LIFETIME
     printf 'Cache-Control: public, must-revalidate, proxy-revalidate, immutable, must-understand, no-store\n'
     printf 'Expires: 0\nDate: Sun Nov  6 08:49:37 1994\nAge: 2147483649\n'
 } | seed policy/unsafe
+{
+    numbers 0 2 200 65 60
+    printf 'Cache-Control: stale-if-error=5, max-age=9\n\n'
+    printf 'CDN-Cache-Control: max-age=60;p=1, private="set-cookie", stale-while-revalidate=9, immutable\n'
+    printf 'CDN-Cache-Control: a=(1 2.5 "x\\"";q), b=:aGk=:, c=?0, d=@-1, e=%%"%%c3%%bc"\nCache-Control: no-store\n'
+    printf 'Set-Cookie: a=b\nVary:\n\nETag: "b"\nCDN-Cache-Control: no-store,\n'
+} | seed policy/targeted
+{
+    numbers 2 3 201 0 0
+    printf 'Host: h\n\nLocation: http://h/a/./../c?d#e\nContent-Location: //o:80/b/f\nCache-Control: max-age=5\n'
+} | seed policy/created
 
 # ---- request: where to cut, then what a client sends ----
 

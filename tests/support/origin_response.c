@@ -422,6 +422,8 @@ static bool control_page(struct plan *plan, struct bytes *text, bool *released)
         stats_reset();
     else if (strcmp(page, "version") == 0)
         origin_version = (uint64_t)plan->script.n;
+    else if (strcmp(page, "fail") == 0 && plan->script.n < 1000)
+        origin_failure = (int)plan->script.n;
     else if (strcmp(page, "release") == 0 && plan->script.name && (gate = gate_find(plan->script.name)))
         gate_open(gate);
     else
@@ -503,12 +505,17 @@ void response_build(struct origin_response *response, const struct origin_reques
     response->counted = !control;
     if (!control)
         count(request);
-    if (control)
+    if (control) {
         control_response(&plan, response, released);
-    else if (plan.script.drop || plan.script.garbage)
+    } else if (origin_failure) {
+        script_clear(&plan.script);
+        text_response(&plan, response, origin_failure, "it was told to fail\n");
+        return;
+    } else if (plan.script.drop || plan.script.garbage) {
         no_http_response(&plan, response);
-    else
+    } else {
         content_response(&plan, response);
+    }
     script_clear(&plan.script);
 }
 

@@ -23,6 +23,7 @@ struct gate {
 
 struct origin_counters origin_counters;
 uint64_t origin_version;
+int origin_failure;
 static struct path_count *paths;
 static struct gate *gates;
 
@@ -62,6 +63,7 @@ void stats_reset(void)
 {
     origin_counters = (struct origin_counters){0};
     origin_version = 0;
+    origin_failure = 0;
     while (paths)
         forget_path(paths);
     for (struct gate *gate = gates, *next; gate; gate = next) {
