@@ -37,10 +37,12 @@ struct cache_key exchange_key(const struct exchange *exchange)
     return (struct cache_key){exchange->home->key_prefix, exchange->request.target};
 }
 
-struct http_request exchange_http_request(const struct exchange *exchange)
+struct http_request exchange_http_request(struct exchange *exchange)
 {
-    return (struct http_request){exchange->request.method, exchange->request.target,
-                                 exchange->request.fields};
+    const struct http_fields *fields =
+        exchange->has_range ? ranges_left_out(exchange) : exchange->request.fields;
+
+    return (struct http_request){exchange->request.method, exchange->request.target, fields};
 }
 
 static struct exchange *exchange_take(struct exchange_home *home)
@@ -98,6 +100,7 @@ void exchange_end(struct exchange *exchange)
     free(exchange->blob);
     free(exchange->tail);
     exchange->blob = exchange->tail = NULL;
+    ranges_forget(exchange);
     loop_put_off(exchange->home->loop, &exchange->free_later);
 }
 
@@ -194,6 +197,8 @@ static void go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const
                       "not in the cache, and the request forbids to fetch it");
         return;
     }
+    if (exchange->has_range) /* a part is wanted, and only the whole can be stored */
+        cache_link_give_up(exchange->home->link, &exchange->lease);
     fetch_start(exchange, EXCHANGE_FETCH);
 }
 
@@ -220,7 +225,7 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
         found(exchange, event);
         break;
     case LARDER_MISS:
-        go_forward(exchange, HTTP_FWD_URI_MISS, NULL);
+        go_forward(exchange, HTTP_FWD_URI_MISS, exchange->has_range && exchange->is_get ? "range" : NULL);
         break;
     default:
         go_without_cache(exchange, event->status == LARDER_LOST ? "no-cache-server" : "cache-refused");
@@ -374,6 +379,8 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
     exchange->request = *request;
     exchange->is_get = http_span_equal(request->method, HTTP_SPAN("GET"));
     exchange->is_head = http_span_equal(request->method, HTTP_SPAN("HEAD"));
+    exchange->has_range =
+        (exchange->is_get || exchange->is_head) && http_field_find(request->fields, "range", NULL);
     exchange->wait.retry = retry;
     body_reader_setup(&exchange->reader, home->link, &home->read_stalls, &stored_reader_calls, exchange);
     fill_writer_setup(&exchange->fill, home->link, &home->fill_stalls, fetch_fill_changed, exchange);

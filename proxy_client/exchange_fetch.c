@@ -256,6 +256,7 @@ static bool must_invalidate(const struct exchange *exchange, int status)
 
 static void continue_stored(struct exchange *exchange, const struct origin_head *head)
 {
+    exchange->sends_on = head->status == 200 && exchange->end < exchange->object_size;
     if (!fields_continue(exchange, head, &exchange->skip))
         exchange_break(exchange);
 }
@@ -275,13 +276,6 @@ static void on_head(void *owner)
 
 /* The body. */
 
-/* What is stored has a length that the client was told; an origin that sends more than its rest lies. */
-static bool is_too_much(const struct exchange *exchange, size_t size)
-{
-    return exchange->state == EXCHANGE_CONTINUE && size > exchange->skip &&
-           size - exchange->skip > exchange->object_size - exchange->given;
-}
-
 static void give_body(struct exchange *exchange, const char *data, size_t size)
 {
     if (exchange->skip >= size) {
@@ -291,8 +285,24 @@ static void give_body(struct exchange *exchange, const char *data, size_t size)
     data += exchange->skip;
     size -= (size_t)exchange->skip;
     exchange->skip = 0;
-    exchange->given += size;
+    exchange->position += size;
     exchange->sink->body(exchange->owner, data, size);
+}
+
+/* What is stored has a length that the client was told; an origin that sends more than its rest lies, unless
+ * it was to send a piece and sends the whole. */
+static void give_continuation(struct exchange *exchange, const char *data, size_t size)
+{
+    uint64_t wanted = exchange->skip + (exchange->end - exchange->position);
+
+    if (size <= wanted) {
+        give_body(exchange, data, size);
+    } else if (exchange->sends_on && !exchange->parts) {
+        give_body(exchange, data, (size_t)wanted);
+        exchange_finish(exchange);
+    } else {
+        exchange_break(exchange);
+    }
 }
 
 static void keep_tail(struct exchange *exchange, const char *data, size_t size)
@@ -324,8 +334,8 @@ static bool on_body(void *owner, const char *data, size_t size)
 
     if (takes_no_more(exchange))
         return false;
-    if (is_too_much(exchange, size)) {
-        exchange_break(exchange);
+    if (exchange->state == EXCHANGE_CONTINUE) {
+        give_continuation(exchange, data, size);
         return true;
     }
     if (exchange->sink && exchange->head_given && fill_writer_active(&exchange->fill) &&
@@ -476,10 +486,12 @@ static void validated(struct exchange *exchange)
 static void continued(struct exchange *exchange)
 {
     origin_close(&exchange->fetch);
-    if (exchange->given == exchange->object_size)
-        exchange_finish(exchange);
-    else
+    if (exchange->position < exchange->end)
         exchange_break(exchange);
+    else if (ranges_next(exchange))
+        fetch_start(exchange, EXCHANGE_CONTINUE);
+    else
+        exchange_finish(exchange);
 }
 
 static void on_ended(void *owner, enum origin_result result)

@@ -1,6 +1,7 @@
 /* exchange_internal.h: what the files of the exchange share: exchange.c (life, look-up, decisions),
  * exchange_stored.c (responses out of the cache), exchange_fetch.c (responses from the origin),
- * exchange_fields.c (the fields that go to the origin and to the client). Nobody else includes this. */
+ * exchange_ranges.c (parts of them), exchange_fields.c (the fields that go to the origin and to the client).
+ * Nobody else includes this. */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -9,6 +10,7 @@
 #include "fill_writer.h"
 #include "http_meta.h"
 #include "http_policy.h"
+#include "http_range.h"
 
 enum exchange_state {
     EXCHANGE_LOOKUP,   /* waits for a segment, or for the cache's answer */
@@ -37,7 +39,7 @@ struct exchange {
     enum http_request_verdict verdict;
     struct http_cache_control directives;
     struct http_cache_status cache_status;
-    bool is_get, is_head;
+    bool is_get, is_head, has_range; /* Range counts with GET alone */
     bool head_given;
 
     /* the cache */
@@ -50,6 +52,8 @@ struct exchange {
     char *blob; /* metadata of what is stored, where it outlives its segment */
     struct http_meta meta;
     uint64_t object_size;
+    uint64_t position, end; /* what of the stored body goes to the client next, and where that piece ends */
+    struct exchange_parts *parts; /* of a multipart response; else NULL */
     struct body_reader reader;
 
     /* the origin */
@@ -62,8 +66,8 @@ struct exchange {
     int64_t request_time;
     struct fill_writer fill;
     uint64_t received; /* body bytes from the origin */
-    uint64_t given;    /* body bytes to the client */
     uint64_t skip;     /* of what the origin sends: the client has it already */
+    bool sends_on;     /* the origin does, behind the end of the piece that is wanted */
     char *tail;        /* the last bytes, while committing */
     size_t tail_size;
 };
@@ -80,7 +84,7 @@ struct exchange_home {
     struct exchange *free_exchanges;
     unsigned count;
     /* Valid within one call only; each is used by one function at a time. */
-    struct http_fields fields, more_fields;
+    struct http_fields fields, more_fields, asked_fields;
     char lines[EXCHANGE_SCRATCH];
     char meta[HTTP_META_MAX];
 };
@@ -94,7 +98,8 @@ void exchange_fail(struct exchange *exchange, int status, const char *detail, co
 void exchange_await_answer(struct exchange *exchange);
 struct cache_key exchange_key(const struct exchange *exchange);
 int64_t exchange_now_s(const struct exchange *exchange);
-struct http_request exchange_http_request(const struct exchange *exchange);
+/* The request as the policy sees it: for the whole of what it names. */
+struct http_request exchange_http_request(struct exchange *exchange);
 
 /* exchange_stored.c */
 /* Reads the metadata; false: it is no good. */
@@ -114,6 +119,16 @@ int stored_encode(struct exchange *exchange, int status, const struct http_field
 void stored_times(const struct exchange *exchange, const struct http_storing *storing, int64_t *fresh_until,
                   int64_t *keep_until); /* milliseconds */
 extern const struct body_reader_calls stored_reader_calls;
+
+/* exchange_ranges.c */
+/* The request's fields but Range and If-Range, in home->asked_fields. */
+const struct http_fields *ranges_left_out(struct exchange *exchange);
+/* `head` is that of a whole stored response to be sent from position 0 to its end: if a part of it is asked
+ * for, that of a 206 or 416, and position and end are those of the first piece. */
+void ranges_apply(struct exchange *exchange, struct exchange_head *head);
+/* The piece has been given: is there another? Gives what stands between them. */
+bool ranges_next(struct exchange *exchange);
+void ranges_forget(struct exchange *exchange);
 
 /* exchange_fetch.c */
 void fetch_start(struct exchange *exchange, enum exchange_state state);
@@ -140,6 +155,7 @@ bool fields_to_client(struct exchange *exchange, const struct http_fields *field
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
                             struct http_span *lines);
 bool fields_have_conditions(const struct http_fields *request);
+bool fields_describes_content(const struct http_field *field); /* Content-..., but Content-Location */
 /* Does this response to a request with Range and If-Range continue what is stored? Sets how many of its first
  * bytes to skip. */
 bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);
