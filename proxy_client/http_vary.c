@@ -149,10 +149,10 @@ struct elements {
 };
 
 enum list_kind {
-    LIST_NONE,  /* no list of that kind: bytes */
-    LIST_PLAIN, /* the only parameter is the weight */
-    LIST_ORDERED /* the same, and order may have a meaning among equal weights */,
-    LIST_MEDIA /* other parameters may stand before the weight */
+    LIST_NONE,    /* no list of that kind: bytes */
+    LIST_PLAIN,   /* the only parameter is the weight */
+    LIST_ORDERED, /* the same, and order may have a meaning among equal weights */
+    LIST_MEDIA,   /* other parameters may stand before the weight */
 };
 
 static enum list_kind kind_of(struct http_span name)
@@ -405,6 +405,17 @@ int http_vary_key(const struct http_vary_spec *spec, const struct http_fields *r
     while (http_list_next(&rest, &name))
         add_line(&text, request, name);
     return text.failed ? -1 : (int)text.length;
+}
+
+bool http_vary_may_be_shown(const struct http_vary_spec *spec)
+{
+    struct http_span rest = text_of(spec), name;
+
+    while (http_list_next(&rest, &name)) {
+        if (kind_of(name) == LIST_NONE)
+            return false;
+    }
+    return true;
 }
 
 /* ---- the index ---- */

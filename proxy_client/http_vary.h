@@ -44,6 +44,10 @@ bool http_vary_spec_parse(struct http_span text, struct http_vary_spec *out);
 int http_vary_key(const struct http_vary_spec *spec, const struct http_fields *request, char *out,
                   size_t size);
 
+/* Is all that the spec names one of the four lists above? The values of others may be secrets, such as
+ * Cookie, which a page's scripts must not get to see in the response. */
+bool http_vary_may_be_shown(const struct http_vary_spec *spec);
+
 #define HTTP_VARY_GENERATION 32 /* lower-case hexadecimal digits */
 struct http_vary_index {
     char generation[HTTP_VARY_GENERATION];

@@ -230,6 +230,23 @@ START_TEST(long_lists_are_bytes)
 }
 END_TEST
 
+static const struct {
+    const char *spec;
+    bool shown;
+} shown[] = {
+    {"accept-encoding", true}, {"accept,accept-charset,accept-encoding,accept-language", true},
+    {"cookie", false},         {"accept,cookie", false},
+    {"authorization", false},  {"accept-x", false},
+};
+
+START_TEST(secrets_are_not_shown)
+{
+    struct http_vary_spec spec = spec_of(shown[_i].spec);
+
+    ck_assert_int_eq(http_vary_may_be_shown(&spec), shown[_i].shown);
+}
+END_TEST
+
 /* ---- the index ---- */
 
 static struct http_vary_index index_of(const char *const *texts, uint32_t count)
@@ -353,6 +370,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, key_is_made, keys);
     tcase_add_test(tcase, key_is_bounded);
     tcase_add_test(tcase, long_lists_are_bytes);
+    ADD_ROWS(tcase, secrets_are_not_shown, shown);
     tcase_add_test(tcase, latest_comes_first);
     tcase_add_test(tcase, latest_may_be_put_again);
     tcase_add_test(tcase, index_reads_back);
