@@ -4,6 +4,7 @@
  *                      ├─ to CONTINUE ─────> body ──> end
  *                      └─> (hold, until what an unsafe method invalidates is gone from the cache)
  *                          pass on, perhaps begin to fill
+ *                          (hold, until there is a lease for its variant)
  *                          (hold, until the cache says whether it takes a large object)
  *                          give the head ──> body ──> end ──> commit ──> finished
  *
@@ -164,11 +165,8 @@ static void pass_head(struct exchange *exchange)
     /* else the head is the end of the response, and held back until the commit */
 }
 
-static void pass_on(struct exchange *exchange)
+static void fill_and_pass(struct exchange *exchange)
 {
-    if (exchange->state == EXCHANGE_VALIDATE) /* something new in the place of what is stored */
-        cache_link_release(exchange->home->link, &exchange->handle);
-    exchange->state = EXCHANGE_FETCH;
     begin_fill(exchange, origin_response(exchange->fetch));
     cache_link_give_up(exchange->home->link, &exchange->lease);
     if (!fill_writer_awaits_acceptance(&exchange->fill)) {
@@ -176,6 +174,22 @@ static void pass_on(struct exchange *exchange)
         return;
     }
     exchange->hold = EXCHANGE_HOLD_ACCEPTANCE;
+    exchange_await_answer(exchange);
+}
+
+static void pass_on(struct exchange *exchange)
+{
+    const struct origin_head *head = origin_response(exchange->fetch);
+    struct http_storing storing;
+
+    if (exchange->state == EXCHANGE_VALIDATE) /* something new in the place of what is stored */
+        cache_link_release(exchange->home->link, &exchange->handle);
+    exchange->state = EXCHANGE_FETCH;
+    if (!worth_filling(exchange, head, &storing) || !variants_find_place(exchange, &head->fields)) {
+        fill_and_pass(exchange);
+        return;
+    }
+    exchange->hold = EXCHANGE_HOLD_PLACE;
     exchange_await_answer(exchange);
 }
 
@@ -191,6 +205,8 @@ static void release_hold(struct exchange *exchange)
     cache_link_unwait(exchange->home->link, &exchange->wait);
     if (hold == EXCHANGE_HOLD_INVALIDATION)
         pass_on(exchange);
+    else if (hold == EXCHANGE_HOLD_PLACE)
+        fill_and_pass(exchange);
     else
         pass_head(exchange);
     if (exchange->state != EXCHANGE_FETCH || exchange->hold)
@@ -229,13 +245,23 @@ static bool hold_for_invalidation(struct exchange *exchange)
     return true;
 }
 
-bool fetch_retry_invalidation(struct exchange *exchange)
+void fetch_placed(struct exchange *exchange)
+{
+    release_hold(exchange);
+}
+
+static bool retry_invalidation(struct exchange *exchange)
 {
     int error = invalidate(exchange);
 
     if (error && error != -EAGAIN)
         release_hold(exchange);
     return error != -EAGAIN;
+}
+
+bool fetch_retry(struct exchange *exchange)
+{
+    return exchange->hold == EXCHANGE_HOLD_PLACE ? variants_retry(exchange) : retry_invalidation(exchange);
 }
 
 void fetch_leave_invalidation(struct exchange *exchange)
@@ -404,7 +430,8 @@ void fetch_fill_changed(void *owner)
 void fetch_deadline_passed(struct exchange *exchange)
 {
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
-    unsigned asked = invalidating ? exchange->ops.count : exchange->fill.ops.count;
+    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE;
+    unsigned asked = invalidating || placing ? exchange->ops.count : exchange->fill.ops.count;
 
     if (asked > 0)
         cache_link_timed_out(exchange->home->link, exchange->asked_ms);
@@ -412,6 +439,8 @@ void fetch_deadline_passed(struct exchange *exchange)
         complete(exchange); /* the fill goes on by itself */
         return;
     }
+    if (placing)
+        variants_give_up_place(exchange);
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");

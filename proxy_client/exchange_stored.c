@@ -288,7 +288,7 @@ bool stored_update(struct exchange *exchange)
     length = stored_encode(exchange, stored.status, &home->fields, &storing);
     if (length < 0)
         return false;
-    if (storing.store)
+    if (storing.store && variants_fit(exchange, &home->fields))
         send_update(exchange, length, &storing);
     cache_link_give_up(home->link, &exchange->lease);
     adopt_meta(exchange, length);

@@ -61,12 +61,12 @@ static const struct {
     bool sound;
 } heads[] = {
     {{.status = 200}, true},
-    {{.status = 599, .flags = 15, .response_time = TIME_MAX, .initial_age = LONGEST, .lifetime = LONGEST},
+    {{.status = 599, .flags = 31, .response_time = TIME_MAX, .initial_age = LONGEST, .lifetime = LONGEST},
      true},
     {{.status = 199}, false},
     {{.status = 600}, false},
     {{.status = 0}, false},
-    {{.status = 200, .flags = 16}, false},
+    {{.status = 200, .flags = 32}, false},
     {{.status = 200, .response_time = -1}, false},
     {{.status = 200, .response_time = TIME_MAX + 1}, false},
     {{.status = 200, .initial_age = -1}, false},
