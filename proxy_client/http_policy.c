@@ -347,17 +347,6 @@ static bool status_is_understood(int status)
            status == 422 || status == 426 || (status >= 500 && status <= 505);
 }
 
-static bool has_element(const struct http_fields *fields, const char *name)
-{
-    for (const struct http_field *field = NULL; (field = http_field_find(fields, name, field));) {
-        struct http_span rest = field->value, element;
-
-        if (http_list_next(&rest, &element))
-            return true;
-    }
-    return false;
-}
-
 static bool date_of(const struct http_fields *fields, const char *name, int64_t now, int64_t *out)
 {
     const struct http_field *field = http_field_find(fields, name, NULL);
@@ -471,8 +460,7 @@ static const char *refused_by_fields(const struct http_request *request, const s
         return "private";
     if (!authorization_allows(request, cc))
         return "authorization";
-    /* One response per URI is kept, so none that depends on more. */
-    if (has_element(response->fields, "vary"))
+    if (http_list_has(response->fields, "vary", "*")) /* section 4.1: never matches */
         return "vary";
     return NULL;
 }
