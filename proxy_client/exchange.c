@@ -34,13 +34,15 @@ int64_t exchange_now_s(const struct exchange *exchange)
 
 struct cache_key exchange_key(const struct exchange *exchange)
 {
-    return (struct cache_key){exchange->home->key_prefix, exchange->request.target};
+    return (struct cache_key){exchange->home->key_prefix, variants_key_rest(exchange)};
 }
 
-struct http_request exchange_http_request(const struct exchange *exchange)
+struct http_request exchange_http_request(struct exchange *exchange)
 {
-    return (struct http_request){exchange->request.method, exchange->request.target,
-                                 exchange->request.fields};
+    const struct http_fields *fields =
+        exchange->has_range ? ranges_left_out(exchange) : exchange->request.fields;
+
+    return (struct http_request){exchange->request.method, exchange->request.target, fields};
 }
 
 struct http_rules exchange_rules(const struct exchange *exchange)
@@ -103,6 +105,8 @@ void exchange_end(struct exchange *exchange)
     free(exchange->blob);
     free(exchange->tail);
     exchange->blob = exchange->tail = NULL;
+    ranges_forget(exchange);
+    variants_forget(exchange);
     loop_put_off(exchange->home->loop, &exchange->free_later);
 }
 
@@ -151,9 +155,12 @@ void exchange_abandon(struct exchange **exchange)
 
 void exchange_give_head(struct exchange *exchange, const struct exchange_head *head)
 {
+    struct exchange_head shown = *head;
+
     INVARIANT(!exchange->head_given);
     exchange->head_given = true;
-    exchange->sink->head(exchange->owner, head);
+    shown.cache_status.key = variants_key_shown(exchange);
+    exchange->sink->head(exchange->owner, &shown);
 }
 
 /* A response of our own. */
@@ -199,6 +206,8 @@ static void go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const
                       "not in the cache, and the request forbids to fetch it");
         return;
     }
+    if (exchange->has_range) /* a part is wanted, and only the whole can be stored */
+        cache_link_give_up(exchange->home->link, &exchange->lease);
     fetch_start(exchange, EXCHANGE_FETCH);
 }
 
@@ -216,6 +225,10 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
 
     (void)op;
     deadline_clear(&exchange->deadline);
+    if (variants_survey(exchange, event)) {
+        look_up(exchange);
+        return;
+    }
     exchange->lease = event->lease;
     exchange->handle = event->handle;
     event->lease = event->handle = 0;
@@ -225,7 +238,8 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
         found(exchange, event);
         break;
     case LARDER_MISS:
-        go_forward(exchange, HTTP_FWD_URI_MISS, NULL);
+        go_forward(exchange, exchange->variants ? HTTP_FWD_VARY_MISS : HTTP_FWD_URI_MISS,
+                   exchange->has_range && exchange->is_get ? "range" : NULL);
         break;
     default:
         go_without_cache(exchange, event->status == LARDER_LOST ? "no-cache-server" : "cache-refused");
@@ -241,7 +255,8 @@ static void look_up(struct exchange *exchange)
 {
     struct cache_key key = exchange_key(exchange);
     struct cache_link *link = exchange->home->link;
-    int error = cache_link_lookup(link, &exchange->ops, &key, exchange->lookup_flags, answered, exchange);
+    uint32_t flags = variants_lookup_flags(exchange);
+    int error = cache_link_lookup(link, &exchange->ops, &key, flags, answered, exchange);
 
     exchange->state = EXCHANGE_LOOKUP;
     if (!deadline_is_set(&exchange->deadline))
@@ -257,7 +272,7 @@ static bool retry(struct cache_wait *wait)
     struct exchange *exchange = (struct exchange *)(void *)((char *)wait - offsetof(struct exchange, wait));
 
     if (exchange->state != EXCHANGE_LOOKUP)
-        return fetch_retry_invalidation(exchange);
+        return fetch_retry(exchange);
     look_up(exchange);
     if (!cache_wait_waits(wait))
         return true;
@@ -320,10 +335,26 @@ static void found_stale(struct exchange *exchange, struct larder_event *event)
     }
 }
 
+static void found_index(struct exchange *exchange, const struct larder_event *event)
+{
+    switch (variants_open(exchange)) {
+    case VARIANTS_OPENED:
+        look_up(exchange);
+        break;
+    case VARIANTS_NO_KEY:
+        go_forward(exchange, HTTP_FWD_VARY_MISS, "vary");
+        break;
+    case VARIANTS_BAD:
+        found_unusable(exchange, event);
+    }
+}
+
 static void found(struct exchange *exchange, struct larder_event *event)
 {
     if (!stored_decode(exchange, event)) {
         found_unusable(exchange, event);
+    } else if (exchange->meta.head.flags & HTTP_META_INDEX) {
+        found_index(exchange, event);
     } else if (stored_may_be_served(exchange)) {
         cache_link_give_up(exchange->home->link, &exchange->lease);
         stored_serve(exchange, event);
@@ -379,6 +410,8 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
     exchange->request = *request;
     exchange->is_get = http_span_equal(request->method, HTTP_SPAN("GET"));
     exchange->is_head = http_span_equal(request->method, HTTP_SPAN("HEAD"));
+    exchange->has_range =
+        (exchange->is_get || exchange->is_head) && http_field_find(request->fields, "range", NULL);
     exchange->wait.retry = retry;
     body_reader_setup(&exchange->reader, home->link, &home->read_stalls, &stored_reader_calls, exchange);
     fill_writer_setup(&exchange->fill, home->link, &home->fill_stalls, fetch_fill_changed, exchange);

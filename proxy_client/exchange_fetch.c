@@ -4,6 +4,7 @@
  *                      ├─ to CONTINUE ─────> body ──> end
  *                      └─> (hold, until what an unsafe method invalidates is gone from the cache)
  *                          pass on, perhaps begin to fill
+ *                          (hold, until there is a lease for its variant)
  *                          (hold, until the cache says whether it takes a large object)
  *                          give the head ──> body ──> end ──> commit ──> finished
  *
@@ -183,14 +184,8 @@ static void apply_head(struct exchange *exchange)
     }
 }
 
-static void pass_on(struct exchange *exchange)
+static void fill_and_pass(struct exchange *exchange)
 {
-    if (exchange->state == EXCHANGE_VALIDATE) { /* something new in the place of what is stored */
-        if (exchange->is_head)
-            apply_head(exchange);
-        cache_link_release(exchange->home->link, &exchange->handle);
-    }
-    exchange->state = EXCHANGE_FETCH;
     begin_fill(exchange, origin_response(exchange->fetch));
     cache_link_give_up(exchange->home->link, &exchange->lease);
     if (!fill_writer_awaits_acceptance(&exchange->fill)) {
@@ -198,6 +193,25 @@ static void pass_on(struct exchange *exchange)
         return;
     }
     exchange->hold = EXCHANGE_HOLD_ACCEPTANCE;
+    exchange_await_answer(exchange);
+}
+
+static void pass_on(struct exchange *exchange)
+{
+    const struct origin_head *head = origin_response(exchange->fetch);
+    struct http_storing storing;
+
+    if (exchange->state == EXCHANGE_VALIDATE) { /* something new in the place of what is stored */
+        if (exchange->is_head)
+            apply_head(exchange);
+        cache_link_release(exchange->home->link, &exchange->handle);
+    }
+    exchange->state = EXCHANGE_FETCH;
+    if (!worth_filling(exchange, head, &storing) || !variants_find_place(exchange, &head->fields)) {
+        fill_and_pass(exchange);
+        return;
+    }
+    exchange->hold = EXCHANGE_HOLD_PLACE;
     exchange_await_answer(exchange);
 }
 
@@ -214,6 +228,8 @@ static void release_hold(struct exchange *exchange)
     cache_link_unwait(exchange->home->link, &exchange->wait);
     if (hold == EXCHANGE_HOLD_INVALIDATION)
         pass_on(exchange);
+    else if (hold == EXCHANGE_HOLD_PLACE)
+        fill_and_pass(exchange);
     else
         pass_head(exchange);
     if (exchange->state != EXCHANGE_FETCH || exchange->hold)
@@ -252,13 +268,23 @@ static bool hold_for_invalidation(struct exchange *exchange)
     return true;
 }
 
-bool fetch_retry_invalidation(struct exchange *exchange)
+void fetch_placed(struct exchange *exchange)
+{
+    release_hold(exchange);
+}
+
+static bool retry_invalidation(struct exchange *exchange)
 {
     int error = invalidate(exchange);
 
     if (error && error != -EAGAIN)
         release_hold(exchange);
     return error != -EAGAIN;
+}
+
+bool fetch_retry(struct exchange *exchange)
+{
+    return exchange->hold == EXCHANGE_HOLD_PLACE ? variants_retry(exchange) : retry_invalidation(exchange);
 }
 
 void fetch_leave_invalidation(struct exchange *exchange)
@@ -307,6 +333,7 @@ static void serve_stored_instead(struct exchange *exchange, const char *detail)
 
 static void continue_stored(struct exchange *exchange, const struct origin_head *head)
 {
+    exchange->sends_on = head->status == 200 && exchange->end < exchange->object_size;
     if (!fields_continue(exchange, head, &exchange->skip))
         exchange_break(exchange);
 }
@@ -330,13 +357,6 @@ static void on_head(void *owner)
 
 /* The body. */
 
-/* What is stored has a length that the client was told; an origin that sends more than its rest lies. */
-static bool is_too_much(const struct exchange *exchange, size_t size)
-{
-    return exchange->state == EXCHANGE_CONTINUE && size > exchange->skip &&
-           size - exchange->skip > exchange->object_size - exchange->given;
-}
-
 static void give_body(struct exchange *exchange, const char *data, size_t size)
 {
     if (exchange->skip >= size) {
@@ -346,8 +366,24 @@ static void give_body(struct exchange *exchange, const char *data, size_t size)
     data += exchange->skip;
     size -= (size_t)exchange->skip;
     exchange->skip = 0;
-    exchange->given += size;
+    exchange->position += size;
     exchange->sink->body(exchange->owner, data, size);
+}
+
+/* What is stored has a length that the client was told; an origin that sends more than its rest lies, unless
+ * it was to send a piece and sends the whole. */
+static void give_continuation(struct exchange *exchange, const char *data, size_t size)
+{
+    uint64_t wanted = exchange->skip + (exchange->end - exchange->position);
+
+    if (size <= wanted) {
+        give_body(exchange, data, size);
+    } else if (exchange->sends_on && !exchange->parts) {
+        give_body(exchange, data, (size_t)wanted);
+        exchange_finish(exchange);
+    } else {
+        exchange_break(exchange);
+    }
 }
 
 static void keep_tail(struct exchange *exchange, const char *data, size_t size)
@@ -379,8 +415,8 @@ static bool on_body(void *owner, const char *data, size_t size)
 
     if (takes_no_more(exchange))
         return false;
-    if (is_too_much(exchange, size)) {
-        exchange_break(exchange);
+    if (exchange->state == EXCHANGE_CONTINUE) {
+        give_continuation(exchange, data, size);
         return true;
     }
     if (exchange->sink && exchange->head_given && fill_writer_active(&exchange->fill) &&
@@ -449,7 +485,8 @@ void fetch_fill_changed(void *owner)
 void fetch_deadline_passed(struct exchange *exchange)
 {
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
-    unsigned asked = invalidating ? exchange->ops.count : exchange->fill.ops.count;
+    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE;
+    unsigned asked = invalidating || placing ? exchange->ops.count : exchange->fill.ops.count;
 
     if (asked > 0)
         cache_link_timed_out(exchange->home->link, exchange->asked_ms);
@@ -457,6 +494,8 @@ void fetch_deadline_passed(struct exchange *exchange)
         complete(exchange); /* the fill goes on by itself */
         return;
     }
+    if (placing)
+        variants_give_up_place(exchange);
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
@@ -530,10 +569,12 @@ static void validated(struct exchange *exchange)
 static void continued(struct exchange *exchange)
 {
     origin_close(&exchange->fetch);
-    if (exchange->given == exchange->object_size)
-        exchange_finish(exchange);
-    else
+    if (exchange->position < exchange->end)
         exchange_break(exchange);
+    else if (ranges_next(exchange))
+        fetch_start(exchange, EXCHANGE_CONTINUE);
+    else
+        exchange_finish(exchange);
 }
 
 static void on_ended(void *owner, enum origin_result result)

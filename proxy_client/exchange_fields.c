@@ -94,23 +94,21 @@ static bool add_validators(struct exchange *exchange)
            add(fields, HTTP_SPAN("If-Modified-Since"), validators.modified_since);
 }
 
-static bool strong_validator(struct exchange *exchange, struct http_span *validator)
-{
-    return http_fields_parse(&exchange->home->more_fields, exchange->meta.fields) &&
-           http_strong_validator(&exchange->home->more_fields, exchange_now_s(exchange), validator);
-}
-
 static bool add_continuation(struct exchange *exchange, struct http_text *text)
 {
     struct http_fields *fields = &exchange->home->fields;
     struct http_span validator;
     size_t start = text->length;
 
-    if (exchange->meta.head.status != 200 || !strong_validator(exchange, &validator))
+    if (exchange->meta.head.status != 200 ||
+        !http_fields_parse(&exchange->home->more_fields, exchange->meta.fields) ||
+        !http_strong_validator(&exchange->home->more_fields, exchange_now_s(exchange), &validator))
         return false;
     http_text_add(text, HTTP_SPAN("bytes="));
-    http_text_add_number(text, (int64_t)exchange->given);
+    http_text_add_number(text, (int64_t)exchange->position);
     http_text_add(text, HTTP_SPAN("-"));
+    if (exchange->end < exchange->object_size)
+        http_text_add_number(text, (int64_t)exchange->end - 1);
     return !text->failed &&
            add(fields, HTTP_SPAN("Range"),
                (struct http_span){text->at + start, (uint32_t)(text->length - start)}) &&
@@ -180,7 +178,7 @@ bool fields_to_client(struct exchange *exchange, const struct http_fields *field
 }
 
 /* Content-Location is the one that tells of the response, not of its content. */
-static bool describes_content(const struct http_field *field)
+bool fields_describes_content(const struct http_field *field)
 {
     struct http_span start = {field->name.at, 8};
 
@@ -197,25 +195,20 @@ bool fields_of_not_modified(struct exchange *exchange, const struct http_fields 
     for (uint32_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->items[i];
 
-        if (!describes_content(field) && !http_field_is_hop_by_hop(fields, field))
+        if (!fields_describes_content(field) && !http_field_is_hop_by_hop(fields, field))
             http_text_add_field(&text, field);
     }
     return text_done(&text, lines);
 }
 
-/* "bytes FIRST-LAST/SIZE" (RFC 9110 section 14.4) */
-static bool range_is(struct http_span value, uint64_t first, uint64_t size)
+/* Exactly what was asked for, of what is stored (RFC 9110 section 14.4). */
+static bool range_is_wanted(const struct exchange *exchange, struct http_span value)
 {
-    char text[96];
-    struct http_text wanted = http_text_into(text, sizeof text);
+    struct http_content_range got;
 
-    http_text_add(&wanted, HTTP_SPAN("bytes "));
-    http_text_add_number(&wanted, (int64_t)first);
-    http_text_add(&wanted, HTTP_SPAN("-"));
-    http_text_add_number(&wanted, (int64_t)size - 1);
-    http_text_add(&wanted, HTTP_SPAN("/"));
-    http_text_add_number(&wanted, (int64_t)size);
-    return http_span_equal(value, (struct http_span){text, (uint32_t)wanted.length});
+    return http_content_range_parse(value, &got) && !got.unsatisfied && got.length_known &&
+           got.length == exchange->object_size && got.range.first == exchange->position &&
+           got.range.end == exchange->end;
 }
 
 static bool same_value(const struct http_field *a, const struct http_field *b)
@@ -242,12 +235,12 @@ bool fields_continue(struct exchange *exchange, const struct origin_head *head, 
     const struct http_field *etag = http_field_find(&head->fields, "etag", NULL);
 
     if (head->status == 200) {
-        *skip = exchange->given;
+        *skip = exchange->position;
         return head->length_known && head->length == exchange->object_size &&
                same_validator(exchange, &head->fields);
     }
     *skip = 0;
-    if (head->status != 206 || !range || !range_is(range->value, exchange->given, exchange->object_size))
+    if (head->status != 206 || !range || !range_is_wanted(exchange, range->value))
         return false;
     return !etag || same_validator(exchange, &head->fields); /* a 206 must repeat the ETag that it has */
 }

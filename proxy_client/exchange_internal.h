@@ -1,6 +1,7 @@
 /* exchange_internal.h: what the files of the exchange share: exchange.c (life, look-up, decisions),
  * exchange_stored.c (responses out of the cache), exchange_fetch.c (responses from the origin),
- * exchange_fields.c (the fields that go to the origin and to the client). Nobody else includes this. */
+ * exchange_ranges.c (parts of them), exchange_variants.c (resources that vary), exchange_fields.c (the fields
+ * that go to the origin and to the client). Nobody else includes this. */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -9,6 +10,8 @@
 #include "fill_writer.h"
 #include "http_meta.h"
 #include "http_policy.h"
+#include "http_range.h"
+#include "http_vary.h"
 
 enum exchange_state {
     EXCHANGE_LOOKUP,   /* waits for a segment, or for the cache's answer */
@@ -23,6 +26,7 @@ enum exchange_state {
 enum exchange_hold {
     EXCHANGE_HOLD_NOTHING,
     EXCHANGE_HOLD_INVALIDATION, /* until what an unsafe method invalidates is gone from the cache */
+    EXCHANGE_HOLD_PLACE,        /* until there is a lease for the key under which it is to be stored */
     EXCHANGE_HOLD_ACCEPTANCE,   /* until the cache says whether it takes a large object */
 };
 
@@ -37,7 +41,7 @@ struct exchange {
     enum http_request_verdict verdict;
     struct http_cache_control directives;
     struct http_cache_status cache_status;
-    bool is_get, is_head;
+    bool is_get, is_head, has_range; /* Range counts with GET alone */
     bool head_given;
 
     /* the cache */
@@ -47,9 +51,12 @@ struct exchange {
     int64_t asked_ms;
     uint32_t lookup_flags;
     uint64_t lease, handle;
-    char *blob; /* metadata of what is stored, where it outlives its segment */
+    struct exchange_variants *variants; /* of a resource that varies; else NULL */
+    char *blob;                         /* metadata of what is stored, where it outlives its segment */
     struct http_meta meta;
     uint64_t object_size;
+    uint64_t position, end; /* what of the stored body goes to the client next, and where that piece ends */
+    struct exchange_parts *parts; /* of a multipart response; else NULL */
     struct body_reader reader;
 
     /* the origin */
@@ -62,8 +69,8 @@ struct exchange {
     int64_t request_time;
     struct fill_writer fill;
     uint64_t received; /* body bytes from the origin */
-    uint64_t given;    /* body bytes to the client */
     uint64_t skip;     /* of what the origin sends: the client has it already */
+    bool sends_on;     /* the origin does, behind the end of the piece that is wanted */
     char *tail;        /* the last bytes, while committing */
     size_t tail_size;
 };
@@ -81,7 +88,7 @@ struct exchange_home {
     struct exchange *free_exchanges;
     unsigned count;
     /* Valid within one call only; each is used by one function at a time. */
-    struct http_fields fields, more_fields;
+    struct http_fields fields, more_fields, asked_fields;
     char lines[EXCHANGE_SCRATCH];
     char meta[HTTP_META_MAX];
 };
@@ -93,9 +100,11 @@ void exchange_break(struct exchange *exchange);  /* cuts the client off */
 void exchange_end(struct exchange *exchange);    /* ends all that goes on, without telling anybody */
 void exchange_fail(struct exchange *exchange, int status, const char *detail, const char *text);
 void exchange_await_answer(struct exchange *exchange);
+/* Of what was looked up last, and of what is stored: the resource's own, or that of a variant. */
 struct cache_key exchange_key(const struct exchange *exchange);
 int64_t exchange_now_s(const struct exchange *exchange);
-struct http_request exchange_http_request(const struct exchange *exchange);
+/* The request as the policy sees it: for the whole of what it names. */
+struct http_request exchange_http_request(struct exchange *exchange);
 struct http_rules exchange_rules(const struct exchange *exchange);
 
 /* exchange_stored.c */
@@ -120,12 +129,45 @@ void stored_times(const struct exchange *exchange, const struct http_storing *st
                   int64_t *keep_until); /* milliseconds */
 extern const struct body_reader_calls stored_reader_calls;
 
+/* exchange_ranges.c */
+/* The request's fields but Range and If-Range, in home->asked_fields. */
+const struct http_fields *ranges_left_out(struct exchange *exchange);
+/* `head` is that of a whole stored response to be sent from position 0 to its end: if a part of it is asked
+ * for, that of a 206 or 416, and position and end are those of the first piece. */
+void ranges_apply(struct exchange *exchange, struct exchange_head *head);
+/* The piece has been given: is there another? Gives what stands between them. */
+bool ranges_next(struct exchange *exchange);
+void ranges_forget(struct exchange *exchange);
+
+/* exchange_variants.c */
+enum variants_opened {
+    VARIANTS_OPENED, /* the key is that of a variant, to be looked up */
+    VARIANTS_NO_KEY, /* the request's fields are too long for one */
+    VARIANTS_BAD,    /* it is no index */
+};
+/* What was found has the metadata of an index. */
+enum variants_opened variants_open(struct exchange *exchange);
+uint32_t variants_lookup_flags(const struct exchange *exchange);
+/* True: that was one of several variants that may match; the key is that of the next to be looked up. */
+bool variants_survey(struct exchange *exchange, const struct larder_event *event);
+void variants_forget(struct exchange *exchange);
+struct http_span variants_key_rest(const struct exchange *exchange);
+const char *variants_key_shown(const struct exchange *exchange); /* for Cache-Status; or NULL */
+/* Does this response belong under the exchange's key? */
+bool variants_fit(const struct exchange *exchange, const struct http_fields *response);
+/* The response is to be stored, and there is a lease. True: another lease is needed, and fetch_placed() will
+ * be called. False: the lease is the right one, or has been given up. */
+bool variants_find_place(struct exchange *exchange, const struct http_fields *response);
+void variants_give_up_place(struct exchange *exchange);
+bool variants_retry(struct exchange *exchange); /* as cache_wait.retry */
+
 /* exchange_fetch.c */
+void fetch_placed(struct exchange *exchange); /* as far as it could be: there may be no lease */
 void fetch_start(struct exchange *exchange, enum exchange_state state);
 void fetch_deadline_passed(struct exchange *exchange);
 /* Nobody waits for the invalidation any more; one that waits for a segment is still carried out. */
 void fetch_leave_invalidation(struct exchange *exchange);
-bool fetch_retry_invalidation(struct exchange *exchange); /* as cache_wait.retry */
+bool fetch_retry(struct exchange *exchange); /* as cache_wait.retry */
 void fetch_fill_changed(void *exchange);
 
 /* exchange_fields.c */
@@ -145,6 +187,7 @@ bool fields_to_client(struct exchange *exchange, const struct http_fields *field
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
                             struct http_span *lines);
 bool fields_have_conditions(const struct http_fields *request);
+bool fields_describes_content(const struct http_field *field); /* Content-..., but Content-Location */
 /* Does this response to a request with Range and If-Range continue what is stored? Sets how many of its first
  * bytes to skip. */
 bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);

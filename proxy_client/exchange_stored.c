@@ -100,9 +100,13 @@ static bool give_stored_head(struct exchange *exchange)
                                  .age = age_now(exchange),
                                  .cache_status = exchange->cache_status};
 
+    exchange->position = 0;
+    exchange->end = exchange->object_size;
     if (client_has_it(exchange) && fields_of_not_modified(exchange, &exchange->home->fields, &head.lines)) {
         head.status = 304;
         head.has_body = head.length_known = false;
+    } else {
+        ranges_apply(exchange, &head);
     }
     exchange_give_head(exchange, &head);
     return !head.has_body;
@@ -111,7 +115,7 @@ static bool give_stored_head(struct exchange *exchange)
 static void give_segment(struct exchange *exchange, struct larder_segment **segment, uint32_t offset,
                          uint32_t size)
 {
-    exchange->given += size;
+    exchange->position += size;
     if (size <= COPY_MAX)
         exchange->sink->body(exchange->owner, (const char *)(*segment)->data + offset, size);
     else
@@ -121,8 +125,26 @@ static void give_segment(struct exchange *exchange, struct larder_segment **segm
 
 static void read_on(struct exchange *exchange)
 {
-    body_reader_start(&exchange->reader, exchange->handle, exchange->given, exchange->object_size);
+    body_reader_start(&exchange->reader, exchange->handle, exchange->position, exchange->end);
     body_reader_room(&exchange->reader);
+}
+
+/* Several pieces are copied, because only one could take the segment along. */
+static void give_from_look_up(struct exchange *exchange, struct larder_event *event)
+{
+    uint64_t end = exchange->end < event->length ? exchange->end : event->length;
+    uint32_t offset = event->meta_length + (uint32_t)exchange->position;
+    uint32_t size;
+
+    if (exchange->position >= end)
+        return;
+    size = (uint32_t)(end - exchange->position);
+    if (!exchange->parts) {
+        give_segment(exchange, &event->segment, offset, size);
+        return;
+    }
+    exchange->position = end;
+    exchange->sink->body(exchange->owner, (const char *)event->segment->data + offset, size);
 }
 
 void stored_serve(struct exchange *exchange, struct larder_event *event)
@@ -136,12 +158,14 @@ void stored_serve(struct exchange *exchange, struct larder_event *event)
         exchange_finish(exchange);
         return;
     }
-    if (event->length > 0)
-        give_segment(exchange, &event->segment, event->meta_length, event->length);
-    if (exchange->given == exchange->object_size)
-        exchange_finish(exchange);
-    else
-        read_on(exchange);
+    do {
+        give_from_look_up(exchange, event);
+        if (exchange->position < exchange->end) {
+            read_on(exchange);
+            return;
+        }
+    } while (ranges_next(exchange));
+    exchange_finish(exchange);
 }
 
 void stored_serve_kept(struct exchange *exchange)
@@ -149,7 +173,7 @@ void stored_serve_kept(struct exchange *exchange)
     exchange->state = EXCHANGE_STORED;
     exchange->cache_status.has_ttl = true;
     exchange->cache_status.ttl = ttl_now(exchange);
-    if (give_stored_head(exchange) || exchange->object_size == 0)
+    if (give_stored_head(exchange) || (exchange->position == exchange->end && !ranges_next(exchange)))
         exchange_finish(exchange);
     else
         read_on(exchange);
@@ -171,6 +195,10 @@ static void reader_is_over(void *owner)
 {
     struct exchange *exchange = owner;
 
+    if (exchange->reader.state == BODY_READER_DONE && ranges_next(exchange)) {
+        read_on(exchange);
+        return;
+    }
     cache_link_release(exchange->home->link, &exchange->handle);
     if (exchange->reader.state == BODY_READER_DONE)
         exchange_finish(exchange);
@@ -303,7 +331,7 @@ bool stored_update(struct exchange *exchange)
     length = stored_encode(exchange, stored.status, &home->fields, &storing);
     if (length < 0)
         return false;
-    if (storing.store)
+    if (storing.store && variants_fit(exchange, &home->fields))
         send_update(exchange, length, &storing);
     else if (storing.forbidden)
         remove_stored(exchange);

@@ -32,18 +32,39 @@ static bool is_sf_token(struct http_span span)
            (first == '*' || (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z'));
 }
 
+static bool is_printable(struct http_span span)
+{
+    for (uint32_t i = 0; i < span.length; i++) {
+        if (span.at[i] < ' ' || span.at[i] > '~')
+            return false;
+    }
+    return true;
+}
+
 /* sf-string: printable ASCII, with quotes and backslashes escaped (RFC 8941 section 3.3.3). */
 static void add_sf_string(struct http_text *text, struct http_span span)
 {
     add_text(text, "\"");
+    if (!is_printable(span))
+        text->failed = true;
     for (uint32_t i = 0; i < span.length; i++) {
-        if (span.at[i] < ' ' || span.at[i] > '~')
-            text->failed = true;
         if (span.at[i] == '"' || span.at[i] == '\\')
             add_text(text, "\\");
         http_text_add(text, (struct http_span){span.at + i, 1});
     }
     add_text(text, "\"");
+}
+
+/* A String even where it could be a Token (RFC 9211 section 2.7). It is made of what clients send, so it is
+ * no mistake if it cannot be shown. */
+static void add_key(struct http_text *text, const char *key)
+{
+    struct http_span span = {key, (uint32_t)strnlen(key, HTTP_CACHE_STATUS_KEY_MAX + 1)};
+
+    if (span.length > HTTP_CACHE_STATUS_KEY_MAX || !is_printable(span))
+        return;
+    add_text(text, "; key=");
+    add_sf_string(text, span);
 }
 
 static void add_detail(struct http_text *text, const char *detail)
@@ -84,6 +105,8 @@ int http_cache_status_format(const struct http_cache_status *status, char *out, 
         add_text(&text, "; ttl=");
         http_text_add_number(&text, clamp(status->ttl, -SF_INTEGER_MAX, SF_INTEGER_MAX));
     }
+    if (status->key)
+        add_key(&text, status->key);
     if (status->detail)
         add_detail(&text, status->detail);
     http_text_add(&text, (struct http_span){"", 1});

@@ -31,10 +31,13 @@ struct http_cache_status {
     bool collapsed; /* waited for another request's answer */
     bool has_ttl;
     int64_t ttl;        /* seconds; negative when stale */
+    const char *key;    /* of what was looked up, for those who debug it; NULL: do not say (section 2.7) */
     const char *detail; /* printable ASCII, NULL: none */
 };
 
-#define HTTP_CACHE_STATUS_MAX 256 /* a buffer that holds any value whose detail is at most 64 bytes */
+#define HTTP_CACHE_STATUS_KEY_MAX                                                                            \
+    128                           /* a longer key is left out, and so is one of other than printable ASCII */
+#define HTTP_CACHE_STATUS_MAX 512 /* a buffer that holds any value whose detail is at most 64 bytes */
 
 /* Writes the value and a terminating zero. Returns its length without the zero; -1 if it does not fit or
  * detail is not printable ASCII. `fwd` and what belongs to it are left out of a hit. */

@@ -128,23 +128,6 @@ bool http_has_validator(const struct http_fields *fields, int64_t now)
            date_of(http_field_find(fields, "last-modified", NULL), now, &modified);
 }
 
-bool http_strong_validator(const struct http_fields *fields, int64_t now, struct http_span *validator)
-{
-    const struct http_field *etag = http_field_find(fields, "etag", NULL);
-    const struct http_field *modified = http_field_find(fields, "last-modified", NULL);
-    int64_t modified_at, made_at;
-
-    if (etag) {
-        *validator = etag->value;
-        return etag->value.length > 0 && etag->value.at[0] == '"';
-    }
-    if (!date_of(modified, now, &modified_at) ||
-        !date_of(http_field_find(fields, "date", NULL), now, &made_at))
-        return false;
-    *validator = modified->value;
-    return made_at - modified_at >= 1;
-}
-
 struct http_validators http_validators(const struct http_fields *stored)
 {
     const struct http_field *etag = http_field_find(stored, "etag", NULL);

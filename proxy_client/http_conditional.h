@@ -10,10 +10,6 @@
 
 /* An ETag that is not empty, or a Last-Modified that is a date. */
 bool http_has_validator(const struct http_fields *fields, int64_t now);
-/* A validator that proves the very same bytes: a strong ETag or else, without any ETag, a Last-Modified that
- * lies at least a second before the Date (RFC 9110 section 8.8.2.2). It can stand in If-Range. */
-bool http_strong_validator(const struct http_fields *fields, int64_t now, struct http_span *validator);
-
 /* What is sent to the origin to validate a stored response (RFC 9111 section 4.3.1): If-None-Match has the
  * ETag, If-Modified-Since the Last-Modified; empty: there is none. */
 struct http_validators {

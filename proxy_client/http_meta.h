@@ -18,7 +18,8 @@ enum {
     HTTP_META_STRICT = 2,
     HTTP_META_HEURISTIC = 4,
     HTTP_META_NO_TRANSFORM = 8,
-    HTTP_META_IMMUTABLE = 16
+    HTTP_META_IMMUTABLE = 16,
+    HTTP_META_INDEX = 32 /* no response: the fields are those of an index (http_vary.h) */
 };
 
 struct http_meta_head {

@@ -3,6 +3,7 @@
 
 #include "http_conditional.h"
 #include "http_freshness.h"
+#include "http_range.h"
 #include "http_verdict.h"
 
 #include <string.h>
@@ -67,17 +68,6 @@ static bool status_is_registered(int status)
     return status_is_understood(status) || status == 207 || status == 208 || status == 226 || status == 423 ||
            status == 424 || status == 425 || status == 451 || (status >= 506 && status <= 508) ||
            status == 510;
-}
-
-static bool has_element(const struct http_fields *fields, const char *name)
-{
-    for (const struct http_field *field = NULL; (field = http_field_find(fields, name, field));) {
-        struct http_span rest = field->value, element;
-
-        if (http_list_next(&rest, &element))
-            return true;
-    }
-    return false;
 }
 
 /* "bytes FIRST-LAST/SIZE" of one part, with the size known or not; other units are not understood (section
@@ -148,15 +138,15 @@ static bool forbids_storing(const struct http_cache_control *control)
     return control->no_store && !control->must_understand;
 }
 
-/* One response per URI is kept, so none that depends on more. */
-static bool varies(const struct storing_case *it)
+/* Section 4.1: never matches. */
+static bool varies_by_anything(const struct storing_case *it)
 {
-    return has_element(it->response->fields, "vary");
+    return http_list_has(it->response->fields, "vary", "*");
 }
 
 static bool is_forbidden(const struct storing_case *it)
 {
-    return forbids_storing(&it->control) || it->control.private_ || varies(it);
+    return forbids_storing(&it->control) || it->control.private_ || varies_by_anything(it);
 }
 
 /* Section 3, the part of the response's fields. */
@@ -168,7 +158,7 @@ static const char *refused_by_fields(const struct storing_case *it)
         return "private";
     if (!authorization_allows(it))
         return "authorization";
-    return varies(it) ? "vary" : NULL;
+    return varies_by_anything(it) ? "vary" : NULL;
 }
 
 /* Section 3: something must say that the response may be cached: a directive, Expires, or the status code. */

@@ -144,7 +144,7 @@ expect_fetches 2 /no-store 'size=2000&header=Cache-Control:%20no-store'
 expect_forwarded
 expect_fetches 2 /private 'size=2000&header=Cache-Control:%20private,max-age=600'
 expect_fetches 2 /bare 'size=2000&noheader=Last-Modified&noheader=ETag'
-expect_fetches 2 /vary 'size=2000&header=Vary:%20Accept&header=Cache-Control:%20max-age=600'
+expect_fetches 2 /vary 'size=2000&header=Vary:%20*&header=Cache-Control:%20max-age=600'
 expect_fetches 2 /error 'size=2000&status=500'
 expect_fetches 2 /authorized 'size=2000&header=Cache-Control:%20max-age=600' -H 'Authorization: Basic eDp5'
 expect_fetches 1 /authorized-public 'size=2000&header=Cache-Control:%20public,max-age=600' \

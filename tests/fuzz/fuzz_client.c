@@ -1,5 +1,5 @@
 /* larder.h without a cache: what a cache may answer to an honest client, in an order that the input chooses.
- * It keeps the promises of larder.h, but knows one object only, whatever the key: any proxy of the tenant may
+ * It keeps the promises of larder.h, but knows one object and one variant only, whatever the key: any proxy may
  * have stored anything under it.
  *
  * A byte of script.cache for each operation: the lower three bits choose among the answers that it may get,
@@ -38,6 +38,7 @@ struct answer {
 
 struct fill {
     struct object *object; /* NULL until it begins */
+    struct object **place; /* where it is stored */
     uint64_t expected;
     bool held;
 };
@@ -49,7 +50,8 @@ struct larder_client {
     bool is_out[SEGMENTS];
     struct answer answers[ANSWERS_MAX];
     unsigned answer_count;
-    struct object *stored;
+    struct object *stored;  /* under whatever key is asked for, */
+    struct object *variant; /* and under whatever key of a variant */
     struct object *pins[HANDLES_MAX];
     struct fill fills[HANDLES_MAX];
     unsigned pins_given, fills_given;
@@ -87,11 +89,25 @@ static void object_let_go(struct object **object)
     *object = NULL;
 }
 
+/* Keys of variants are those with a line's end in them (exchange_variants.c). */
+static struct object **place_for(const struct larder_segment *segment, uint32_t key_length)
+{
+    return memchr(segment->data, '\n', key_length) ? &client.variant : &client.stored;
+}
+
+static bool is_index(const struct fuzz_text *meta)
+{
+    static const char first[] = "Larder-Generation: ";
+
+    return meta->size >= sizeof first - 1 && memcmp(meta->at, first, sizeof first - 1) == 0;
+}
+
 /* Lines become a blob that is sound as far as its head goes. */
 static struct object *planted(const struct fuzz_text *meta)
 {
     struct http_meta_head head = {.magic = HTTP_META_MAGIC,
                                   .status = 200,
+                                  .flags = is_index(meta) ? HTTP_META_INDEX : 0,
                                   .response_time = FUZZ_WALL_MS / 1000 - 10,
                                   .lifetime = script.flags & FUZZ_STALE ? 5 : 3600,
                                   .fields_length = (uint32_t)meta->size};
@@ -160,6 +176,7 @@ void larder_client_destroy(struct larder_client **out)
 {
     end_life();
     object_let_go(&client.stored);
+    object_let_go(&client.variant);
     for (uint32_t i = 0; i < SEGMENTS; i++)
         free(client.segments[i].data);
     *out = NULL;
@@ -397,9 +414,8 @@ static void give_object(struct larder_event *event, const struct object *object,
     event->fresh_until = object->fresh_until;
 }
 
-static void find(struct larder_event *event, uint32_t flags, bool stale)
+static void find(struct larder_event *event, struct object *object, uint32_t flags, bool stale)
 {
-    struct object *object = client.stored;
     bool with_body = !(flags & LARDER_LOOKUP_NO_BODY);
     bool whole = object->size <= SEGMENT_BYTES - object->meta_length;
 
@@ -429,10 +445,11 @@ int larder_lookup(struct larder_client *self, struct larder_segment **segment, u
     int error = begin(LARDER_EVENT_LOOKUP, segment, user, &choice, &event);
     if (error)
         return error;
+    struct object *object = *place_for(event->segment, key_length);
     if (choice >= 5)
         event->status = refusals[choice - 5];
-    else if (client.stored && choice < 3)
-        find(event, flags, choice == 2);
+    else if (object && choice < 3)
+        find(event, object, flags, choice == 2);
     else
         event->status = LARDER_MISS;
     if (event->status == LARDER_MISS && flags & LARDER_LOOKUP_LEASE && choice != 4)
@@ -482,8 +499,8 @@ static void store(uint64_t lease)
 {
     struct fill *fill = &client.fills[place_of(lease)];
 
-    object_let_go(&client.stored);
-    client.stored = fill->object;
+    object_let_go(fill->place);
+    *fill->place = fill->object;
     fill->object = NULL;
     end_lease(lease);
 }
@@ -508,6 +525,7 @@ int larder_fill_begin(struct larder_client *self, const struct larder_fill *begu
         return asked();
     }
     const char *bytes = (const char *)event->segment->data + begun->key_length;
+    fill->place = place_for(event->segment, begun->key_length);
     fill->object = object_create(bytes, begun->meta_length, BODY_MAX);
     fill->object->fresh_until = begun->fresh_until;
     fill->object->size = begun->body_length;
@@ -651,8 +669,9 @@ int larder_remove(struct larder_client *self, struct larder_segment **segment, u
     int error = begin(LARDER_EVENT_REMOVE, segment, user, &choice, &event);
     if (error)
         return error;
-    if (!client.stored)
+    struct object **place = place_for(event->segment, key_length);
+    if (!*place)
         event->status = LARDER_MISS;
-    object_let_go(&client.stored);
+    object_let_go(place);
     return asked();
 }

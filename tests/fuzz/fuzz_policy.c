@@ -1,5 +1,5 @@
 /* What the proxy decides about requests and responses, given any fields and times: http_date, http_message,
- * the modules of http_policy.h, http_cache_status.
+ * the modules of http_policy.h, http_range, http_vary, http_cache_status.
  *
  * The input: struct numbers, then lines. An empty line parts the request's fields from the response's, and
  * those from the fields of a 304; a line without a colon is a field with an empty value. Names and values may
@@ -9,7 +9,9 @@
 #include "http_cache_status.h"
 #include "http_date.h"
 #include "http_policy.h"
+#include "http_range.h"
 #include "http_sf.h"
+#include "http_vary.h"
 
 #define DATE_FIRST (-(int64_t)62167219200) /* 0000-01-01 */
 #define DATE_LAST  ((int64_t)253402300799) /* 9999-12-31 */
@@ -261,7 +263,175 @@ static void check_update(const struct http_fields *stored, const struct http_fie
     REQUIRE(result == HTTP_LINE_END);
 }
 
-static void check_status(const struct numbers *numbers, const struct http_storing *storing)
+/* ---- ranges ---- */
+
+static void check_apart(const struct http_range *a, const struct http_range *b)
+{
+    REQUIRE(a->end <= b->first ? b->first - a->end >= HTTP_RANGE_GAP
+                               : b->end <= a->first && a->first - b->end >= HTTP_RANGE_GAP);
+}
+
+static void check_pieces(const struct http_ranges *ranges, uint64_t length)
+{
+    REQUIRE(ranges->count >= 1 && ranges->count <= HTTP_RANGES_MAX);
+    for (uint32_t i = 0; i < ranges->count; i++) {
+        REQUIRE(ranges->items[i].first < ranges->items[i].end && ranges->items[i].end <= length);
+        for (uint32_t j = 0; j < i; j++)
+            check_apart(&ranges->items[i], &ranges->items[j]);
+    }
+}
+
+/* What frames the parts is as long as the Content-Length says. */
+static void check_multipart(const struct http_ranges *ranges, struct http_span type, uint64_t length)
+{
+    static char out[512 * 1024];
+    struct http_multipart multipart = {HTTP_SPAN("0123456789abcdef"), type, length};
+    struct http_text text = http_text_into(out, sizeof out);
+    uint64_t pieces = 0, whole;
+
+    for (uint32_t i = 0; i < ranges->count; i++) {
+        http_multipart_add_head(&text, &multipart, &ranges->items[i], i == 0);
+        pieces += ranges->items[i].end - ranges->items[i].first;
+    }
+    http_multipart_add_end(&text, &multipart);
+    if (!text.failed && http_multipart_length(&multipart, ranges, &whole))
+        REQUIRE(whole == text.length + pieces);
+}
+
+static void check_content_range(struct http_span value)
+{
+    char out[80];
+    struct http_text text = http_text_into(out, sizeof out);
+    struct http_content_range range, again;
+
+    if (!http_content_range_parse(value, &range))
+        return;
+    if (range.unsatisfied)
+        http_content_range_add_unsatisfied(&text, range.length);
+    else
+        http_content_range_add(&text, &range.range, range.length_known ? range.length : range.range.end);
+    REQUIRE(!text.failed);
+    REQUIRE(http_content_range_parse((struct http_span){out, (uint32_t)text.length}, &again));
+    REQUIRE(again.range.first == range.range.first && again.range.end == range.range.end);
+}
+
+static void check_ranges(const struct http_fields *asked, const struct http_fields *answered, uint64_t length,
+                         int64_t now)
+{
+    struct http_ranges ranges;
+    struct http_span validator;
+    const struct http_field *type = http_field_find(answered, "content-type", NULL);
+
+    if (http_ranges_select(asked, length, &ranges) == HTTP_RANGE_PARTIAL) {
+        check_pieces(&ranges, length);
+        check_multipart(&ranges, type ? type->value : HTTP_SPAN(""), length);
+    }
+    for (uint32_t i = 0; i < answered->count; i++)
+        check_content_range(answered->items[i].value);
+    http_if_range_holds(asked, answered, now);
+    if (http_strong_validator(answered, now, &validator))
+        REQUIRE(validator.length > 0);
+}
+
+/* ---- variants ---- */
+
+/* The key's lines, read as the fields of another request. */
+static void read_key(struct http_fields *fields, struct http_span key)
+{
+    fields->count = 0;
+    while (key.length > 0) {
+        const char *end = memchr(key.at, '\n', key.length);
+
+        REQUIRE(end);
+        size_t length = (size_t)(end - key.at);
+        if (memchr(key.at, ':', length))
+            read_line(fields, key.at, length);
+        key.at += length + 1;
+        key.length -= (uint32_t)length + 1;
+    }
+}
+
+/* Several lines of one field become one; an empty one among them leaves its comma. */
+static bool has_each_once(const struct http_fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            if (http_span_equal_nocase(fields->items[i].name, fields->items[j].name))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* What is normalised stays as it is. */
+static void check_key(const struct http_vary_spec *spec, const struct http_fields *asked)
+{
+    static char out[HTTP_VARY_KEY_MAX], again[HTTP_VARY_KEY_MAX];
+    static struct http_fields fields;
+    int length = http_vary_key(spec, asked, out, sizeof out);
+
+    if (length < 0)
+        return;
+    REQUIRE(length <= HTTP_VARY_KEY_MAX);
+    read_key(&fields, (struct http_span){out, (uint32_t)length});
+    if (!has_each_once(asked))
+        return;
+    REQUIRE(http_vary_key(spec, &fields, again, sizeof again) == length);
+    REQUIRE(memcmp(out, again, (size_t)length) == 0);
+}
+
+static void check_index(const struct http_fields *stored, const struct http_vary_spec *spec)
+{
+    static struct http_vary_index index, again;
+    static struct http_fields fields;
+
+    if (!http_vary_index_parse(stored, &index))
+        return;
+    REQUIRE(index.count >= 1 && index.count <= HTTP_VARY_SPECS_MAX);
+    if (spec)
+        http_vary_index_put(&index, spec);
+    http_vary_index_fields(&index, &fields);
+    REQUIRE(http_vary_index_parse(&fields, &again));
+    REQUIRE(again.count == index.count);
+    for (uint32_t i = 0; i < index.count; i++)
+        REQUIRE(http_vary_spec_equal(&index.specs[i], &again.specs[i]));
+}
+
+static void check_variants(const struct http_fields *asked, const struct http_fields *answered,
+                           const struct http_fields *stored)
+{
+    struct http_vary_spec spec, again;
+    bool varies = http_vary_of(answered, &spec) == HTTP_VARY_SPEC;
+
+    check_index(stored, varies ? &spec : NULL);
+    if (!varies)
+        return;
+    REQUIRE(http_vary_spec_parse((struct http_span){spec.text, spec.length}, &again));
+    REQUIRE(http_vary_spec_equal(&spec, &again));
+    http_vary_may_be_shown(&spec);
+    check_key(&spec, asked);
+}
+
+/* ---- Cache-Status ---- */
+
+/* Any value of a field, as far as it is no longer than twice what is shown. */
+static const char *some_key(const struct http_fields *fields)
+{
+    static char key[2 * HTTP_CACHE_STATUS_KEY_MAX];
+    uint32_t length = 0;
+
+    if (fields->count == 0)
+        return NULL;
+    while (length < fields->items[0].value.length && length < sizeof key - 1) {
+        key[length] = fields->items[0].value.at[length];
+        length++;
+    }
+    key[length] = '\0';
+    return key;
+}
+
+static void check_status(const struct numbers *numbers, const struct http_storing *storing,
+                         const struct http_fields *asked)
 {
     char out[HTTP_CACHE_STATUS_MAX];
     struct http_cache_status status = {.hit = numbers->flags & 1,
@@ -271,6 +441,7 @@ static void check_status(const struct numbers *numbers, const struct http_storin
                                        .collapsed = numbers->flags & 32,
                                        .has_ttl = numbers->flags & 64,
                                        .ttl = numbers->age,
+                                       .key = some_key(asked),
                                        .detail = numbers->flags & 128 ? storing->reason : NULL};
     int length = http_cache_status_format(&status, out, sizeof out);
 
@@ -296,7 +467,7 @@ static void decide(const struct numbers *numbers, const struct http_fields *aske
     REQUIRE(http_targets_parse(&targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT)));
     struct http_storing storing = http_storing(&rules, &request, &response, before, now);
     check_storing(&storing);
-    check_status(numbers, &storing);
+    check_status(numbers, &storing, asked);
     http_may_store_incomplete(&storing, &request, &response, now);
     storing = http_storing_updated(&rules, &request, &response, update, before, now);
     check_storing(&storing);
@@ -305,6 +476,8 @@ static void decide(const struct numbers *numbers, const struct http_fields *aske
     http_head_effect(200, answered, 5, &(struct http_response){numbers->status, update});
     check_invalidation(answered, numbers);
     check_update(answered, update);
+    check_ranges(asked, answered, (uint64_t)numbers->lifetime, now);
+    check_variants(asked, answered, update);
     check_values(asked, now);
     check_values(answered, now);
 }

@@ -119,6 +119,7 @@ meta no-date 404 5 'Cache-Control: max-age=60\r\nVary: *\r\n'
 meta forbidden 200 0 'Content-Length: 3\r\n'
 meta folded 200 0 'X: a\r\n b\r\n'
 meta empty 200 15 ''
+meta index 200 16 'Larder-Generation: 0123456789abcdef0123456789abcdef\r\nLarder-Vary: accept-encoding\r\n'
 meta late 200 0 'A:\r\nB: \t \r\nC: a\t\tb \r\n\r\n'
 
 # ---- policy: struct numbers, then lines ----
@@ -162,6 +163,16 @@ numbers() { # numbers METHOD FLAGS STATUS AGE LIFETIME
     numbers 2 3 201 0 0
     printf 'Host: h\n\nLocation: http://h/a/./../c?d#e\nContent-Location: //o:80/b/f\nCache-Control: max-age=5\n'
 } | seed policy/created
+    numbers 0 64 206 0 100000
+    printf 'Range: bytes=0-9, 5-100,-500,9000-, 20000-20009\nIf-Range: "a"\n\n'
+    printf 'Content-Range: bytes 0-9/100\nContent-Range: bytes */7\nContent-Type: text/plain\nETag: "a"\n'
+} | seed policy/ranges
+{
+    numbers 0 0 200 0 60
+    printf 'Accept-Encoding: gzip;q=0.5, BR , *;q=0\nAccept: text/*;q=0.8, a/B;c="x;\\"y"\nAccept-Language: de, en\n\n'
+    printf 'Vary: Accept-Encoding, accept\nVary: ACCEPT-LANGUAGE, x\n\n'
+    printf 'Larder-Generation: 0123456789abcdef0123456789abcdef\nLarder-Vary: accept,x\nLarder-Vary: a\nDate: x\n'
+} | seed policy/variants
 
 # ---- request: where to cut, then what a client sends ----
 
@@ -224,6 +235,15 @@ http head 'HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: h\r\n\
     0 $((cached | stored)) 20 0 0
 http conditional 'GET /a HTTP/1.1\r\nHost: h\r\nIf-None-Match: "e"\r\nCache-Control: max-stale\r\nRange: bytes=0-3\r\n\r\n' \
     0 $((cached | stored)) 20 0 0
+varying='HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nVary: Accept-Encoding\r\nETag: "e"\r\nContent-Length: 6\r\n\r\nfirst\n'
+index='Larder-Generation: 0123456789abcdef0123456789abcdef\r\nLarder-Vary: accept-encoding\r\n'
+http vary "$two_gets====\n$varying" 3 $cached 0 0 0
+http vary-index "$two_gets====\n$varying====\n$index" 3 $((cached | stored)) 0 0 0
+http vary-mixed "$two_gets====\n$fresh====\n${index}Larder-Vary: x\r\n" 3 $((cached | stored)) 0 0 0
+http range 'GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-9,200-\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=5-\r\n\r\n====\nHTTP/1.1 206 OK\r\n\r\n====\nETag: "e"\r\n' \
+    3 $((cached | stored)) 90 0 0
+http range-lost 'GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9000\r\n\r\n====\nHTTP/1.1 206 OK\r\nContent-Range: bytes 5-9000/11520\r\n\r\n====\nETag: "e"\r\n' \
+    3 $((cached | stored)) 90 0xe0 0
 http interim "$two_gets====\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbody" \
     0 $((cached | stop)) 0 0 0x10
 http smuggling "$two_gets====\nHTTP/1.1 200 OK\r\nConnection: content-length, x\r\nX: 1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabcdef" \

@@ -70,7 +70,8 @@ static void usage(FILE *to)
           "  --help              this text\n"
           "\n"
           "Query parameters script the response (size, seed, version, status, header, noheader, chunked,\n"
-          "nolength, length, close, reset, drop, delay, rate, hold, hold_at, interim, garbage, echo).\n"
+          "nolength, length, close, reset, drop, delay, rate, hold, hold_at, interim, garbage, echo, by,\n"
+          "gzip).\n"
           "/_control/stats counts, /_control/reset forgets, /_control/release?name=NAME opens a gate,\n"
           "/_control/version?n=N changes what is generated, /_control/fail?n=STATUS answers everything\n"
           "with that status until n=0.\n",

@@ -37,6 +37,7 @@ struct plan {
     char etag[80];
     int64_t modified; /* seconds */
     const char *type;
+    bool gzipped;
     int64_t from, to; /* part of the body that is the content of the response */
 };
 
@@ -148,6 +149,37 @@ static void choose_generated(struct plan *plan, struct origin_response *response
              (uint64_t)body->size, body->seed, body->version);
 }
 
+static void choose_field(struct plan *plan, struct origin_response *response)
+{
+    char value[FIELD_VALUE_BYTES], line[FIELD_VALUE_BYTES + 80];
+    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+    bool there = request_field(plan->request, plan->script.by, value, sizeof(value));
+
+    snprintf(line, sizeof(line), "%.64s%s%s\n", plan->script.by, there ? ": " : "", there ? value : "");
+    text_body(response, line);
+    for (const char *at = line; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * UINT64_C(1099511628211);
+    plan->type = "text/plain";
+    plan->status = 200;
+    plan->validators = true;
+    plan->modified = GENERATED_SINCE;
+    snprintf(plan->etag, sizeof(plan->etag), "\"b-%" PRIx64 "\"", hash);
+}
+
+/* The file, or the one with .gz behind its name. */
+static int open_variant(struct plan *plan, struct stat *about)
+{
+    const char *path = plan->request->target.data;
+    char encoded[1024], accepted[FIELD_VALUE_BYTES];
+    int fd = -1;
+
+    if (plan->script.gzip && request_field(plan->request, "Accept-Encoding", accepted, sizeof(accepted)) &&
+        strstr(accepted, "gzip") && snprintf(encoded, sizeof(encoded), "%s.gz", path) < (int)sizeof(encoded))
+        fd = file_open(plan->conf->root, encoded, about);
+    plan->gzipped = fd >= 0;
+    return fd >= 0 ? fd : file_open(plan->conf->root, path, about);
+}
+
 /* False if the path names no file. */
 static bool choose_file(struct plan *plan, struct origin_response *response)
 {
@@ -156,7 +188,7 @@ static bool choose_file(struct plan *plan, struct origin_response *response)
 
     if (plan->conf->root < 0 || !is_read(plan->request))
         return false;
-    fd = file_open(plan->conf->root, plan->request->target.data, &about);
+    fd = open_variant(plan, &about);
     if (fd < 0)
         return false;
     response->body.kind = BODY_FILE;
@@ -188,6 +220,8 @@ static void choose_content(struct plan *plan, struct origin_response *response)
 {
     if (plan->script.echo)
         choose_echo(plan, response);
+    else if (plan->script.by)
+        choose_field(plan, response);
     else if (plan->script.size >= 0)
         choose_generated(plan, response);
     else if (!choose_file(plan, response))
@@ -372,6 +406,8 @@ static void add_content_fields(struct plan *plan, struct origin_response *respon
 
     if (plan->type && plan->status != 304)
         add_field(plan, &response->head, "Content-Type", plan->type);
+    if (plan->gzipped && plan->status != 304)
+        add_field(plan, &response->head, "Content-Encoding", "gzip");
     if (plan->validators) {
         add_field(plan, &response->head, "ETag", plan->etag);
         add_date_field(plan, &response->head, "Last-Modified", plan->modified);

@@ -1,5 +1,7 @@
 #include "origin_script.h"
 
+#include "origin_stats.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -79,6 +81,8 @@ static const struct parameter {
     {"drop", FLAG, offsetof(struct origin_script, drop)},
     {"garbage", FLAG, offsetof(struct origin_script, garbage)},
     {"echo", FLAG, offsetof(struct origin_script, echo)},
+    {"gzip", FLAG, offsetof(struct origin_script, gzip)},
+    {"by", WORD, offsetof(struct origin_script, by)},
     {"hold", WORD, offsetof(struct origin_script, hold)},
     {"name", WORD, offsetof(struct origin_script, name)},
     {"header", ADDED, 0},
@@ -120,8 +124,17 @@ static bool set(struct origin_script *script, const struct parameter *parameter,
     return false;
 }
 
+/* headerD counts while the version is D. */
+static bool is_of_this_version(const char *name)
+{
+    return strncmp(name, "header", 6) == 0 && isdigit((unsigned char)name[6]) && !name[7] &&
+           origin_version == (uint64_t)(name[6] - '0');
+}
+
 static const struct parameter *find(const char *name)
 {
+    if (is_of_this_version(name))
+        name = "header";
     for (size_t i = 0; i < sizeof(PARAMETERS) / sizeof(PARAMETERS[0]); i++)
         if (strcmp(PARAMETERS[i].name, name) == 0)
             return &PARAMETERS[i];

@@ -2,6 +2,9 @@
 
 #include "check_http.h"
 
+#define KEY_OF_32  "0123456789abcdef0123456789abcdef"
+#define KEY_OF_128 KEY_OF_32 KEY_OF_32 KEY_OF_32 KEY_OF_32
+
 static const struct {
     struct http_cache_status status;
     const char *text; /* NULL: refused */
@@ -48,6 +51,16 @@ static const struct {
     {{.detail = "tab\there"}, NULL},
     {{.detail = "caf\xc3\xa9"}, NULL},
     {{.detail = "del\x7f"}, NULL},
+    /* section 2.7: always an sf-string; left out when it cannot be one, or would be long */
+    {{.hit = true, .key = "accept-encoding:gzip"}, "larder; hit; key=\"accept-encoding:gzip\""},
+    {{.fwd = HTTP_FWD_VARY_MISS, .key = "token"}, "larder; fwd=vary-miss; key=\"token\""},
+    {{.hit = true, .key = "a\"b\\c"}, "larder; hit; key=\"a\\\"b\\\\c\""},
+    {{.hit = true, .key = ""}, "larder; hit; key=\"\""},
+    {{.hit = true, .key = "caf\xc3\xa9"}, "larder; hit"},
+    {{.hit = true, .key = "a\nb"}, "larder; hit"},
+    {{.hit = true, .key = KEY_OF_128}, "larder; hit; key=\"" KEY_OF_128 "\""},
+    {{.hit = true, .key = KEY_OF_128 "x"}, "larder; hit"},
+    {{.hit = true, .key = "k", .detail = "d"}, "larder; hit; key=\"k\"; detail=d"},
     {{.fwd = HTTP_FWD_URI_MISS,
       .fwd_status = 200,
       .stored = true,
@@ -96,18 +109,21 @@ END_TEST
 /* HTTP_CACHE_STATUS_MAX keeps its promise. */
 START_TEST(longest_value_fits)
 {
-    char detail[65];
+    char detail[65], key[HTTP_CACHE_STATUS_KEY_MAX + 1];
     struct http_cache_status status = {.fwd = HTTP_FWD_VARY_MISS,
                                        .fwd_status = 599,
                                        .stored = true,
                                        .collapsed = true,
                                        .has_ttl = true,
                                        .ttl = INT64_MIN,
+                                       .key = key,
                                        .detail = detail};
     char out[HTTP_CACHE_STATUS_MAX];
 
     memset(detail, '"', 64);
     detail[64] = '\0';
+    memset(key, '\\', HTTP_CACHE_STATUS_KEY_MAX);
+    key[HTTP_CACHE_STATUS_KEY_MAX] = '\0';
     ck_assert_int_gt(http_cache_status_format(&status, out, sizeof out), 0);
 }
 END_TEST

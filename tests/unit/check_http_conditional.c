@@ -1,4 +1,5 @@
 #include "http_conditional.h"
+#include "http_range.h"
 
 #include "check_policy.h"
 

@@ -62,7 +62,7 @@ static const struct {
 } heads[] = {
     {{.status = 200}, true},
     {{.status = 599,
-      .flags = 31,
+      .flags = 63,
       .response_time = TIME_MAX,
       .initial_age = LONGEST,
       .lifetime = LONGEST,
@@ -72,7 +72,7 @@ static const struct {
     {{.status = 199}, false},
     {{.status = 600}, false},
     {{.status = 0}, false},
-    {{.status = 200, .flags = 32}, false},
+    {{.status = 200, .flags = 64}, false},
     {{.status = 200, .stale_while_revalidate = -1, .stale_if_error = -1}, true},
     {{.status = 200, .stale_while_revalidate = -2}, false},
     {{.status = 200, .stale_while_revalidate = LONGEST + 1}, false},
