@@ -178,6 +178,7 @@ static int set_up_shutdown(struct proxy *proxy)
                                         .connections = &proxy->connections,
                                         .exchanges = proxy->exchanges,
                                         .log = proxy->log,
+                                        .http = &proxy->http,
                                         .listeners = proxy->listeners,
                                         .listener_count = LISTENERS};
     error = shutdown_setup(&proxy->shutdown);

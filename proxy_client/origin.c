@@ -56,6 +56,7 @@ struct origin_fetch {
     enum fetch_state state;
     bool receive_paused, send_paused, resume_wanted;
     bool timed_out;
+    bool awaits_continue; /* the body is not asked for before the origin's 100, or time is up */
     char problem[CURL_ERROR_SIZE];
 };
 
@@ -176,6 +177,21 @@ static void watch_progress(struct origin_fetch *fetch)
         loop_arm(fetch->origin->loop, &fetch->origin->progress, &fetch->deadline);
 }
 
+static void give_interim(struct origin_fetch *fetch)
+{
+    const struct origin_head *head = &fetch->response.head;
+
+    if (fetch->calls->interim)
+        fetch->calls->interim(fetch->owner, head->status, &head->fields);
+}
+
+/* libcurl takes a 417 that comes while it waits for 100 as a reason to ask again without an expectation (RFC
+ * 9110 section 10.1.1), and tells nobody. */
+static bool will_be_repeated(const struct origin_fetch *fetch)
+{
+    return fetch->awaits_continue && fetch->response.head.status == 417;
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *user)
 {
     struct origin_fetch *fetch = user;
@@ -187,7 +203,14 @@ static size_t on_header(char *line, size_t size, size_t count, void *user)
     switch (origin_head_line(&fetch->response, line, bytes)) {
     case ORIGIN_LINE_MORE:
         return bytes;
+    case ORIGIN_LINE_INTERIM:
+        give_interim(fetch);
+        return bytes;
     case ORIGIN_LINE_HEAD:
+        if (will_be_repeated(fetch)) {
+            origin_head_reset(&fetch->response);
+            return bytes;
+        }
         fetch->calls->head(fetch->owner);
         return bytes;
     case ORIGIN_LINE_BAD:
@@ -215,6 +238,7 @@ static size_t on_read(char *out, size_t size, size_t count, void *user)
     enum origin_body state = ORIGIN_BODY_BAD;
     size_t got = 0;
 
+    fetch->awaits_continue = false;
     if (fetch->calls)
         state = fetch->calls->read_body(fetch->owner, out, size * count, &got);
     fetch->send_paused = state == ORIGIN_BODY_WAIT;
@@ -468,7 +492,8 @@ static bool set_headers(struct origin_fetch *fetch, const struct origin_request 
             return false;
     }
     /* libcurl's own additions: a name with nothing behind the colon removes them. */
-    if (!append_line(&fetch->headers, "Expect:") || (!accept && !append_line(&fetch->headers, "Accept:")))
+    if (!append_line(&fetch->headers, fetch->awaits_continue ? "Expect: 100-continue" : "Expect:") ||
+        (!accept && !append_line(&fetch->headers, "Accept:")))
         return false;
     return curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers) == CURLE_OK;
 }
@@ -537,6 +562,7 @@ int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct 
     fetch->calls = calls;
     fetch->owner = owner;
     fetch->receive_paused = fetch->send_paused = fetch->resume_wanted = fetch->timed_out = false;
+    fetch->awaits_continue = request->has_body && request->expects_continue;
     fetch->problem[0] = '\0';
     origin_head_reset(&fetch->response);
     if (!set_headers(fetch, request) || !set_target(fetch, request->target) || !set_method(fetch, request) ||

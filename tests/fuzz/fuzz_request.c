@@ -101,13 +101,6 @@ static void append(struct buffer *buffer, struct http1_request *request, const u
     buffer->used += size;
 }
 
-/* Whether an unknown method stands in a request line that is sound otherwise shows only when all of the line
- * is there, and llhttp does not wait for that. */
-static int status_of(const struct http1_request *request)
-{
-    return strcmp(request->problem, "method is not known") == 0 ? 400 : request->refusal;
-}
-
 /* True: a head, and *input goes on behind it. */
 static bool parse_head(struct account *account, struct cutting *cutting, struct http1_request *request,
                        struct buffer *buffer, struct fuzz_input *input)
@@ -133,8 +126,8 @@ static bool parse_head(struct account *account, struct cutting *cutting, struct 
         return true;
     }
     if (result == HTTP1_REFUSED) {
-        REQUIRE(request->refusal >= 400 && request->refusal <= 599 && request->problem);
-        fprintf(account->out, "refused %d\n", status_of(request));
+        REQUIRE(request->refusal.status >= 400 && request->refusal.status <= 599 && request->refusal.problem);
+        fprintf(account->out, "refused %d %d\n", request->refusal.status, request->refusal.kind);
     } else {
         fprintf(account->out, "unfinished\n");
     }
@@ -166,7 +159,7 @@ static bool parse_body(struct account *account, struct cutting *cutting, struct 
     if (result == HTTP1_BODY_COMPLETE && !request->chunked)
         REQUIRE(total == request->length);
     if (result == HTTP1_BODY_BAD) {
-        fprintf(account->out, "bad body %d\n", request->refusal);
+        fprintf(account->out, "bad body %d\n", request->refusal.status);
         return false;
     }
     fprintf(account->out, "body %llu %llx%s\n", (unsigned long long)total, (unsigned long long)sum,
