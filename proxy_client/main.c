@@ -228,6 +228,7 @@ static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struc
     schedule_short_turns();
     proxy_loop_run(&proxy->loop);
 
+    front_http_report(&proxy->http);
     log_info("stopped");
     shutdown_teardown(&proxy->shutdown);
 err_fronts:

@@ -56,6 +56,7 @@ struct origin_fetch {
     enum fetch_state state;
     bool receive_paused, send_paused, resume_wanted;
     bool timed_out;
+    bool head_held;       /* collected, but not given yet */
     bool awaits_continue; /* the body is not asked for before the origin's 100, or time is up */
     char problem[CURL_ERROR_SIZE];
 };
@@ -185,11 +186,29 @@ static void give_interim(struct origin_fetch *fetch)
         fetch->calls->interim(fetch->owner, head->status, &head->fields);
 }
 
-/* libcurl takes a 417 that comes while it waits for 100 as a reason to ask again without an expectation (RFC
- * 9110 section 10.1.1), and tells nobody. */
-static bool will_be_repeated(const struct origin_fetch *fetch)
+/* A 417 that comes while libcurl waits for 100 may make it ask again, without an expectation (RFC 9110
+ * section 10.1.1) and without telling. The head is held back until it shows: by a body, the end, or another
+ * head. */
+static bool may_be_repeated(const struct origin_fetch *fetch)
 {
     return fetch->awaits_continue && fetch->response.head.status == 417;
+}
+
+static void give_held_head(struct origin_fetch *fetch)
+{
+    bool held = fetch->head_held;
+
+    fetch->head_held = false;
+    if (held)
+        fetch->calls->head(fetch->owner);
+}
+
+static void drop_held_head(struct origin_fetch *fetch, const char *line, size_t size)
+{
+    if (!fetch->head_held || size < 5 || memcmp(line, "HTTP/", 5) != 0)
+        return;
+    origin_head_reset(&fetch->response);
+    fetch->head_held = false;
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *user)
@@ -200,6 +219,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *user)
     if (!fetch->calls)
         return 0;
     watch_progress(fetch);
+    drop_held_head(fetch, line, bytes);
     switch (origin_head_line(&fetch->response, line, bytes)) {
     case ORIGIN_LINE_MORE:
         return bytes;
@@ -207,11 +227,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *user)
         give_interim(fetch);
         return bytes;
     case ORIGIN_LINE_HEAD:
-        if (will_be_repeated(fetch)) {
-            origin_head_reset(&fetch->response);
-            return bytes;
-        }
-        fetch->calls->head(fetch->owner);
+        fetch->head_held = true;
+        if (!may_be_repeated(fetch))
+            give_held_head(fetch);
         return bytes;
     case ORIGIN_LINE_BAD:
         break;
@@ -226,6 +244,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
     size_t bytes = size * count;
 
     if (!fetch->calls || !fetch->response.complete)
+        return 0;
+    give_held_head(fetch);
+    if (!fetch->calls)
         return 0;
     fetch->receive_paused = !fetch->calls->body(fetch->owner, data, bytes);
     watch_progress(fetch);
@@ -418,7 +439,10 @@ static void fetch_ended(struct origin_fetch *fetch, CURLcode code)
         return; /* closed; its task is on the way */
     if (result != ORIGIN_OK && fetch->problem[0] == '\0')
         snprintf(fetch->problem, sizeof fetch->problem, "%s", curl_easy_strerror(code));
-    fetch->calls->ended(fetch->owner, result);
+    if (result == ORIGIN_OK)
+        give_held_head(fetch);
+    if (fetch->calls)
+        fetch->calls->ended(fetch->owner, result);
 }
 
 static void no_progress(struct deadline *deadline)
@@ -563,6 +587,7 @@ int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct 
     fetch->owner = owner;
     fetch->receive_paused = fetch->send_paused = fetch->resume_wanted = fetch->timed_out = false;
     fetch->awaits_continue = request->has_body && request->expects_continue;
+    fetch->head_held = false;
     fetch->problem[0] = '\0';
     origin_head_reset(&fetch->response);
     if (!set_headers(fetch, request) || !set_target(fetch, request->target) || !set_method(fetch, request) ||

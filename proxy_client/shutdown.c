@@ -103,7 +103,6 @@ int shutdown_setup(struct shutdown *shutdown)
 
 void shutdown_teardown(struct shutdown *shutdown)
 {
-    front_http_report(shutdown->http);
     loop_unwatch(shutdown->loop, &shutdown->watch);
     close(shutdown->watch.fd);
 }
