@@ -99,6 +99,13 @@ static int llhttp_head_complete(llhttp_t *parser)
     return HPE_PAUSED;
 }
 
+/* OWS may be HTAB (RFC 9110 section 5.6.3), but llhttp wants spaces around lengths and codings. */
+static bool is_about_tab(llhttp_errno_t result, const char *buffer, uint32_t end)
+{
+    return (result == HPE_INVALID_CONTENT_LENGTH || result == HPE_INVALID_TRANSFER_ENCODING) &&
+           memchr(buffer, '\t', end);
+}
+
 static void check_with_llhttp(const struct http1_request *request, const char *buffer, uint32_t end)
 {
     static const char line[] = "POST / HTTP/1.1\r\n";
@@ -111,7 +118,10 @@ static void check_with_llhttp(const struct http1_request *request, const char *b
     settings.on_headers_complete = llhttp_head_complete;
     llhttp_init(&parser, HTTP_REQUEST, &settings);
     REQUIRE(llhttp_execute(&parser, line, sizeof line - 1) == HPE_OK);
-    REQUIRE(llhttp_execute(&parser, buffer + request->line.at, end - request->line.at) == HPE_PAUSED);
+    llhttp_errno_t result = llhttp_execute(&parser, buffer + request->line.at, end - request->line.at);
+    if (is_about_tab(result, buffer, end))
+        return;
+    REQUIRE(result == HPE_PAUSED);
     REQUIRE(llhttp_get_error_pos(&parser) == buffer + end);
     REQUIRE(llhttp_fields == request->fields->count);
 }
