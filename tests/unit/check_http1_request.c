@@ -498,6 +498,9 @@ static const struct {
     {POST_CHUNKED, "-1\r\n", "", HTTP1_BODY_BAD, 0},
     /* RFC 9112 section 7.1: what ends a chunk and its size is CRLF, no other two bytes */
     {POST_CHUNKED, "5\r\nhelloXX0\r\n\r\n", "hello", HTTP1_BODY_BAD, 0},
+    {POST_CHUNKED, "5\r\nhello\rX0\r\n\r\n", "hello", HTTP1_BODY_BAD, 0},
+    {POST_CHUNKED, "5\r\nhelloX\n0\r\n\r\n", "hello", HTTP1_BODY_BAD, 0},
+    {POST_CHUNKED, "0\r\n\rX", "", HTTP1_BODY_BAD, 0},
     {POST_CHUNKED, "5\rXhello\r\n0\r\n\r\n", "", HTTP1_BODY_BAD, 0},
     {POST_CHUNKED, "5\nhello\r\n0\r\n\r\n", "", HTTP1_BODY_BAD, 0},
     {POST_CHUNKED, "5\r\nhello\n0\r\n\r\n", "hello", HTTP1_BODY_BAD, 0},
