@@ -283,7 +283,7 @@ done
 expect_origin .received "$received"
 say "PUT /put?size=1&early=1&status=417 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n${fields}hello"
 expect_match "answers" "$(answers)" '^(100 )?417$'
-expect_match "what the origin says of it" "$(tail -c 1 "$DIR/answer" | sum)" "^$(generated 1 | sum)$"
+tail -c 1 "$DIR/answer" | cmp - <(generated 1) >&2 || fail "what the origin says of it was lost"
 printf 'PUT /put?size=1 HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello' | raw "$DIR/answer" "$PROXY"
 expect_eq "answers to HTTP/1.0" "$(answers)" 200
 expect_eq "Expect of HTTP/1.0 at the origin" "$(last_value Expect)" ""
