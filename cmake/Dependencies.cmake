@@ -14,7 +14,7 @@ target_include_directories(uthash SYSTEM INTERFACE ${UTHASH_INCLUDE_DIR})
 # Out of memory leaves the new element out of the table (hh.tbl is NULL) instead of ending the process.
 target_compile_definitions(uthash INTERFACE HASH_NONFATAL_OOM=1)
 
-# llhttp: libllhttp-dev where Debian has it; in Debian 12 the package node-llhttp ships the sources.
+# llhttp, for the tests: libllhttp-dev where Debian has it; in Debian 12 the package node-llhttp ships the sources.
 pkg_check_modules(LLHTTP QUIET IMPORTED_TARGET libllhttp)
 add_library(larder_llhttp INTERFACE)
 if(LLHTTP_FOUND)

@@ -2,6 +2,7 @@
  *
  *     front-end                         exchange
  *     exchange_begin()          ──>
+ *                               <──     interim()        any number of times before the head; may be NULL
  *                               <──     head()           once, unless broken() or abandoned
  *     exchange_room()           ──>                      whenever the front-end has room again
  *     exchange_body_ready()     ──>     (read_body())    whenever more of the request's body is there
@@ -37,14 +38,15 @@ struct exchange_request {
     struct http_span scheme; /* by which it came: "http", or empty for what is not HTTP */
     struct http_span via;    /* what this hop received, for Via (RFC 9110 section 7.6.3): "1.1" */
     bool has_body;
+    bool expects_continue; /* so does the request to the origin: it may answer before there is a body */
     uint64_t body_length;
+    int64_t max_forwards; /* of OPTIONS and TRACE, as received, when above 0 (RFC 9110 section 7.6.2) */
 };
 
 struct exchange_head {
     int status;
-    struct http_span
-        lines;     /* "Name: value\r\n" each; no Content-Length, nothing hop-by-hop, no Via of ours */
-    bool has_body; /* else none follows, whatever the length says (HEAD, 204, 304) */
+    struct http_span lines; /* "Name: value\r\n" each; no Content-Length, nothing hop-by-hop */
+    bool has_body;          /* else none follows, whatever the length says (HEAD, 204, 304) */
     bool length_known;
     uint64_t length;
     int64_t age; /* -1: no Age of ours */
@@ -52,6 +54,8 @@ struct exchange_head {
 };
 
 struct exchange_sink {
+    /* A 1xx of the origin (RFC 9110 section 15.2), lines as in the head. */
+    void (*interim)(void *owner, int status, const struct http_span *lines);
     void (*head)(void *owner, const struct exchange_head *head);
     void (*body)(void *owner, const char *data, size_t size);
     /* Takes the segment and nulls the caller's pointer. */

@@ -21,13 +21,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void on_interim(void *owner, int status, const struct http_fields *fields);
 static void on_head(void *owner);
 static bool on_body(void *owner, const char *data, size_t size);
 static enum origin_body on_read_body(void *owner, char *out, size_t size, size_t *got);
 static void on_ended(void *owner, enum origin_result result);
 
 static const struct origin_calls calls = {
-    .head = on_head, .body = on_body, .read_body = on_read_body, .ended = on_ended};
+    .interim = on_interim, .head = on_head, .body = on_body, .read_body = on_read_body, .ended = on_ended};
 
 /* Nothing to fill: the client's own conditions may go along. */
 static enum fields_purpose purpose_of(const struct exchange *exchange)
@@ -58,6 +59,7 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
                                      .target = exchange->request.target,
                                      .fields = home->fields.items,
                                      .has_body = exchange->request.has_body,
+                                     .expects_continue = exchange->request.expects_continue,
                                      .body_length = exchange->request.body_length};
 
     exchange->state = state;
@@ -336,6 +338,16 @@ static void continue_stored(struct exchange *exchange, const struct origin_head 
     exchange->sends_on = head->status == 200 && exchange->end < exchange->object_size;
     if (!fields_continue(exchange, head, &exchange->skip))
         exchange_break(exchange);
+}
+
+static void on_interim(void *owner, int status, const struct http_fields *fields)
+{
+    struct exchange *exchange = owner;
+    struct http_span lines;
+
+    if (exchange->sink && exchange->sink->interim && !exchange->head_given &&
+        fields_of_interim(exchange, fields, &lines))
+        exchange->sink->interim(exchange->owner, status, &lines);
 }
 
 static void on_head(void *owner)

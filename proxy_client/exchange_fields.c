@@ -34,9 +34,11 @@ static bool is_said_of_address(const struct http_field *field)
 }
 
 static bool goes_to_origin(const struct http_fields *fields, const struct http_field *field,
-                           enum fields_purpose purpose)
+                           enum fields_purpose purpose, bool forwards_limited)
 {
     if (http_field_is_hop_by_hop(fields, field) || is_one_of(field, made_anew, 3))
+        return false;
+    if (forwards_limited && http_name_is(field, "max-forwards"))
         return false;
     if (http_name_is(field, "host") || http_name_is(field, "content-length") || http_name_is(field, "expect"))
         return false;
@@ -74,6 +76,18 @@ static bool add_via(struct exchange *exchange, struct http_text *text)
     http_text_add(text, exchange->request.via);
     http_text_add(text, HTTP_SPAN(" larder"));
     return !text->failed && add(&exchange->home->fields, HTTP_SPAN("Via"),
+                                (struct http_span){text->at + start, (uint32_t)(text->length - start)});
+}
+
+/* One hop less (RFC 9110 section 7.6.2); 0 was answered by the front-end. */
+static bool add_max_forwards(struct exchange *exchange, struct http_text *text)
+{
+    size_t start = text->length;
+
+    if (exchange->request.max_forwards <= 0)
+        return true;
+    http_text_add_number(text, exchange->request.max_forwards - 1);
+    return !text->failed && add(&exchange->home->fields, HTTP_SPAN("Max-Forwards"),
                                 (struct http_span){text->at + start, (uint32_t)(text->length - start)});
 }
 
@@ -122,7 +136,7 @@ static bool add_clients_own(struct exchange *exchange, enum fields_purpose purpo
     for (uint32_t i = 0; i < request->count; i++) {
         const struct http_field *field = &request->items[i];
 
-        if (goes_to_origin(request, field, purpose) &&
+        if (goes_to_origin(request, field, purpose, exchange->request.max_forwards > 0) &&
             !http_field_add(&exchange->home->fields, field->name, field->value))
             return false;
     }
@@ -144,6 +158,7 @@ bool fields_to_origin(struct exchange *exchange, enum fields_purpose purpose)
     if (purpose == FIELDS_PASS && !add(&home->fields, HTTP_SPAN("X-Forwarded-Host"), exchange->request.host))
         return false;
     return add_forwarded_for(exchange, purpose, &text) && add_via(exchange, &text) &&
+           add_max_forwards(exchange, &text) &&
            add(&home->fields, HTTP_SPAN("X-Forwarded-Proto"), exchange->request.scheme);
 }
 
@@ -174,6 +189,21 @@ bool fields_to_client(struct exchange *exchange, const struct http_fields *field
     }
     if (!http_field_find(fields, "date", NULL))
         add_date(&text, exchange_now_s(exchange));
+    return text_done(&text, lines);
+}
+
+bool fields_of_interim(struct exchange *exchange, const struct http_fields *fields, struct http_span *lines)
+{
+    struct exchange_home *home = exchange->home;
+    struct http_text text = http_text_into(home->lines, sizeof home->lines);
+
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->items[i];
+
+        /* No content follows, and none of our making (RFC 9112 section 6.1 and RFC 9110 section 8.6). */
+        if (!http_name_is(field, "content-length") && !http_field_is_hop_by_hop(fields, field))
+            http_text_add_field(&text, field);
+    }
     return text_done(&text, lines);
 }
 

@@ -182,6 +182,8 @@ enum fields_purpose {
 bool fields_to_origin(struct exchange *exchange, enum fields_purpose purpose);
 /* The lines of a response for the client, in home->lines. False: too large. */
 bool fields_to_client(struct exchange *exchange, const struct http_fields *fields, struct http_span *lines);
+/* The lines of an interim response, in home->lines. False: too large. */
+bool fields_of_interim(struct exchange *exchange, const struct http_fields *fields, struct http_span *lines);
 /* Those lines of a stored or fetched response that a 304 carries (RFC 9110 section 15.4.5), in home->lines.
  */
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,

@@ -114,15 +114,20 @@ static void break_connection(struct http_client *client)
     connection_break(&client->base);
 }
 
+static void count_refusal(struct http_client *client, enum http1_refusal_kind kind)
+{
+    client->front->bad_requests[kind]++;
+}
+
 /* An error of this front-end's own; the connection cannot go on behind it. */
-static void refuse(struct http_client *client, int status, const char *problem)
+static void refuse(struct http_client *client, const struct http1_refusal *refusal)
 {
     struct http1_framing framing = {.minor = 1, .keep_alive = false};
-    bool head_only = client->request.parser.method == HTTP_HEAD;
 
-    http1_write_error(&client->base.output, status, problem, client->base.home->loop->wall_ms / 1000,
-                      &framing, head_only);
-    client->status = status;
+    count_refusal(client, refusal->kind);
+    http1_write_error(&client->base.output, refusal->status, refusal->problem,
+                      client->base.home->loop->wall_ms / 1000, &framing, client->request.is_head);
+    client->status = refusal->status;
     client->cache = "refused";
     request_over(client);
     end_connection(client);
@@ -153,6 +158,18 @@ static const char *cache_word(const struct http_cache_status *status)
     return status->hit ? "hit" : words[status->fwd];
 }
 
+/* Once, and only while the client waits for it (RFC 9110 section 10.1.1). */
+static void send_continue(struct http_client *client)
+{
+    struct http_span no_lines = {NULL, 0};
+
+    if (client->request.expects_continue && !client->continue_sent && !client->head_sent) {
+        http1_write_interim(&client->base.output, 100, &no_lines);
+        connection_wake(&client->base);
+    }
+    client->continue_sent = true;
+}
+
 static void sink_head(void *owner, const struct exchange_head *head)
 {
     struct http_client *client = owner;
@@ -165,6 +182,21 @@ static void sink_head(void *owner, const struct exchange_head *head)
     client->head_sent = true;
     client->status = head->status;
     client->cache = cache_word(&head->cache_status);
+    connection_wake(&client->base);
+}
+
+/* RFC 9110 section 15.2: HTTP/1.0 has none of these. */
+static void sink_interim(void *owner, int status, const struct http_span *lines)
+{
+    struct http_client *client = owner;
+
+    if (client->request.minor == 0)
+        return;
+    if (status == 100 && client->request.expects_continue) {
+        send_continue(client);
+        return;
+    }
+    http1_write_interim(&client->base.output, status, lines);
     connection_wake(&client->base);
 }
 
@@ -194,12 +226,9 @@ static void sink_body_segment(void *owner, struct larder_segment **segment, uint
     connection_wake(&client->base);
 }
 
-static void sink_finished(void *owner)
+/* The response is queued whole. */
+static void response_over(struct http_client *client)
 {
-    struct http_client *client = owner;
-
-    if (client->framing.chunked)
-        http1_write_last_chunk(&client->base.output);
     request_over(client);
     connection_expect_nothing(&client->base);
     if (!client->framing.keep_alive || !body_is_read(client)) {
@@ -210,6 +239,15 @@ static void sink_finished(void *owner)
     client->state = FRONT_HEAD;
     connection_expect_request(&client->base);
     connection_wake(&client->base);
+}
+
+static void sink_finished(void *owner)
+{
+    struct http_client *client = owner;
+
+    if (client->framing.chunked)
+        http1_write_last_chunk(&client->base.output);
+    response_over(client);
 }
 
 static void sink_broken(void *owner)
@@ -229,11 +267,7 @@ static size_t sink_room(void *owner)
 
 static enum origin_body wait_for_body(struct http_client *client)
 {
-    if (client->request.expects_continue && !client->continue_sent && !client->head_sent) {
-        output_add(&client->base.output, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-        connection_wake(&client->base);
-    }
-    client->continue_sent = true;
+    send_continue(client);
     connection_expect_body(&client->base);
     return ORIGIN_BODY_WAIT;
 }
@@ -254,11 +288,11 @@ static enum origin_body decode_body(struct http_client *client, char *out, size_
 
     client->raw_at += (uint32_t)used;
     client->body_received += *got;
-    if (result == HTTP1_BODY_BAD || body_too_large(client)) {
-        *status = body_too_large(client) ? 413 : client->request.refusal;
-        return ORIGIN_BODY_BAD;
-    }
-    return ORIGIN_BODY_BYTES;
+    if (result != HTTP1_BODY_BAD && !body_too_large(client))
+        return ORIGIN_BODY_BYTES;
+    count_refusal(client, HTTP1_REFUSAL_body);
+    *status = body_too_large(client) ? 413 : client->request.refusal.status;
+    return ORIGIN_BODY_BAD;
 }
 
 /* All that was read is decoded: the window behind the head is free again. */
@@ -281,7 +315,8 @@ static enum origin_body sink_read_body(void *owner, char *out, size_t size, size
             read = read_more_body(client);
         if (read == CONNECTION_READ_NOTHING)
             return wait_for_body(client);
-        if (read == CONNECTION_READ_ENDED) {
+        if (read == CONNECTION_READ_ENDED) { /* RFC 9112 section 8 */
+            count_refusal(client, HTTP1_REFUSAL_body);
             *status = 400;
             return ORIGIN_BODY_BAD;
         }
@@ -293,6 +328,7 @@ static enum origin_body sink_read_body(void *owner, char *out, size_t size, size
 }
 
 static const struct exchange_sink sink = {
+    .interim = sink_interim,
     .head = sink_head,
     .body = sink_body,
     .body_segment = sink_body_segment,
@@ -331,15 +367,16 @@ static void begin_request(struct http_client *client)
 
 static bool may_have_body(const struct http1_request *request)
 {
-    return request->parser.method != HTTP_GET && request->parser.method != HTTP_HEAD;
+    return !request->is_get && !request->is_head && !request->is_trace;
 }
 
 static void begin_exchange(struct http_client *client, uint32_t head_end)
 {
     struct http1_request *request = &client->request;
     struct exchange_request asked = {
-        .method = request->method,
         .fields = request->fields,
+        .max_forwards = request->max_forwards,
+        .expects_continue = request->expects_continue,
         .scheme = HTTP_SPAN("http"),
         .via = request->minor == 1 ? HTTP_SPAN("1.1") : HTTP_SPAN("1.0"),
         /* A body of 0 bytes is announced as such, where methods may have one. */
@@ -350,6 +387,7 @@ static void begin_exchange(struct http_client *client, uint32_t head_end)
     if (request->has_body)
         grow_input(client, head_end + BODY_WINDOW);
     connection_expect_nothing(&client->base);
+    asked.method = request->method;
     asked.target = request->target;
     asked.host = request->host;
     asked.client.at = connection_peer_text(&client->base);
@@ -359,8 +397,42 @@ static void begin_exchange(struct http_client *client, uint32_t head_end)
     exchange_begin(client->front->exchanges, &client->exchange, &asked, &sink, client);
 }
 
+/* RFC 9110 section 7.6.2: OPTIONS and TRACE that may go no further. */
+static void answer_here(struct http_client *client, uint32_t head_end)
+{
+    struct http1_request *request = &client->request;
+
+    client->raw_at = client->head_end = head_end;
+    client->framing = (struct http1_framing){.minor = request->minor,
+                                             .keep_alive = request->keep_alive && !request->has_body &&
+                                                           !client->base.home->stopping};
+    client->status = 200;
+    client->cache = "-";
+    client->head_sent = true;
+    client->sent = http1_write_own(&client->base.output, request, client->base.home->loop->wall_ms / 1000,
+                                   &client->framing);
+    connection_wake(&client->base);
+    response_over(client);
+}
+
+static void head_complete(struct http_client *client, uint32_t head_end)
+{
+    static const struct http1_refusal body_too_large = {413, HTTP1_REFUSAL_body,
+                                                        "request body is larger than is accepted"};
+    const struct http1_request *request = &client->request;
+
+    if (request->has_body && !request->chunked && request->length > client->front->max_request_body)
+        refuse(client, &body_too_large);
+    else if (request->max_forwards == 0)
+        answer_here(client, head_end);
+    else
+        begin_exchange(client, head_end);
+}
+
 static void parse_head(struct http_client *client)
 {
+    static const struct http1_refusal head_too_large = {431, HTTP1_REFUSAL_fields,
+                                                        "request head is too large"};
     struct connection *base = &client->base;
     uint32_t end = 0;
 
@@ -368,18 +440,14 @@ static void parse_head(struct http_client *client)
         begin_request(client);
     switch (http1_request_head(&client->request, base->input, base->input_used, &end)) {
     case HTTP1_COMPLETE:
-        if (client->request.has_body && !client->request.chunked &&
-            client->request.length > client->front->max_request_body)
-            refuse(client, 413, "request body is larger than is accepted");
-        else
-            begin_exchange(client, end);
+        head_complete(client, end);
         break;
     case HTTP1_REFUSED:
-        refuse(client, client->request.refusal, client->request.problem);
+        refuse(client, &client->request.refusal);
         break;
     case HTTP1_MORE:
         if (base->input_used >= HTTP1_MAX_HEAD)
-            refuse(client, 431, "request head is too large");
+            refuse(client, &head_too_large);
         else if (base->input_used == base->input_size)
             grow_input(client, base->input_size * 2 < HTTP1_MAX_HEAD ? base->input_size * 2 : HTTP1_MAX_HEAD);
     }
@@ -444,6 +512,10 @@ static void proceed(struct connection *connection)
 
 static void timed_out(struct connection *connection, enum connection_timeout which)
 {
+    static const struct http1_refusal no_head = {408, HTTP1_REFUSAL_timeout,
+                                                 "request head did not arrive in time"};
+    static const struct http1_refusal no_body = {408, HTTP1_REFUSAL_timeout,
+                                                 "request body did not arrive in time"};
     struct http_client *client = client_of(connection);
 
     exchange_abandon(&client->exchange);
@@ -451,9 +523,7 @@ static void timed_out(struct connection *connection, enum connection_timeout whi
         request_over(client);
         break_connection(client);
     } else {
-        refuse(client, 408,
-               which == CONNECTION_TIMEOUT_HEADER ? "request head did not arrive in time"
-                                                  : "request body did not arrive in time");
+        refuse(client, which == CONNECTION_TIMEOUT_HEADER ? &no_head : &no_body);
     }
 }
 
@@ -500,6 +570,20 @@ void front_http_setup(struct front_http *front, struct connection_home *connecti
 {
     *front = (struct front_http){
         .connections = connections, .exchanges = exchanges, .log = log, .max_request_body = max_request_body};
+}
+
+void front_http_report(const struct front_http *front)
+{
+#define FORMAT(name, meaning) " " #name "=%llu"
+#define VALUE(name, meaning)  , (unsigned long long)front->bad_requests[HTTP1_REFUSAL_##name]
+    unsigned long long all = 0;
+
+    for (int i = 0; i < HTTP1_REFUSAL_KINDS; i++)
+        all += front->bad_requests[i];
+    log_info("requests refused so far", "bad_requests=%llu" HTTP1_REFUSALS(FORMAT),
+             all HTTP1_REFUSALS(VALUE));
+#undef FORMAT
+#undef VALUE
 }
 
 void front_http_teardown(struct front_http *front)

@@ -12,6 +12,7 @@
 #include "access_log.h"
 #include "connection.h"
 #include "exchange.h"
+#include "http1_line.h"
 
 struct front_http {
     struct connection_home *connections;
@@ -19,11 +20,14 @@ struct front_http {
     struct access_log *log; /* NULL: none */
     uint64_t max_request_body;
     struct http_fields_box *free_boxes; /* field tables of requests that are not under way */
+    uint64_t bad_requests[HTTP1_REFUSAL_KINDS];
 };
 
 void front_http_setup(struct front_http *front, struct connection_home *connections,
                       struct exchange_home *exchanges, struct access_log *log, uint64_t max_request_body);
 void front_http_teardown(struct front_http *front);
+/* Logs how many requests have been refused so far, by kind (HTTP1_REFUSALS). */
+void front_http_report(const struct front_http *front);
 /* 0 or -errno; on failure the caller still owns fd. `front` is a struct front_http. */
 int front_http_accept(void *front, int fd, const union connection_peer *peer);
 

@@ -16,6 +16,9 @@ struct reason {
 const char *http1_reason(int status)
 {
     static const struct reason reasons[] = {
+        {100, "Continue"},
+        {102, "Processing"},
+        {103, "Early Hints"},
         {200, "OK"},
         {201, "Created"},
         {202, "Accepted"},
@@ -141,7 +144,6 @@ static void add_own_lines(struct http_text *text, const struct exchange_head *he
         http_text_add(text, HTTP_SPAN("Transfer-Encoding: chunked\r\n"));
     if (head->age >= 0)
         add_number_line(text, HTTP_SPAN("Age: "), head->age);
-    http_text_add(text, HTTP_SPAN("Via: 1.1 larder\r\n"));
     add_cache_status(text, &head->cache_status);
     add_connection(text, framing);
     http_text_add(text, HTTP_SPAN("\r\n"));
@@ -158,6 +160,16 @@ void http1_write_head(struct output *output, const struct exchange_head *head,
     text = http_text_into(output_reserve(output, OWN_LINES_MAX), OWN_LINES_MAX);
     add_own_lines(&text, head, framing);
     output_commit(output, text.length);
+}
+
+void http1_write_interim(struct output *output, int status, const struct http_span *lines)
+{
+    struct http_text text = http_text_into(output_reserve(output, OWN_LINES_MAX), OWN_LINES_MAX);
+
+    add_status_line(&text, status);
+    output_commit(output, text.length);
+    output_add(output, lines->at, lines->length);
+    output_add(output, "\r\n", 2);
 }
 
 void http1_write_chunk_start(struct output *output, size_t size)
@@ -200,4 +212,72 @@ void http1_write_error(struct output *output, int status, const char *text, int6
     http1_write_head(output, &head, framing);
     if (!head_only)
         output_add(output, body, (size_t)body_length);
+}
+
+static void write_own_head(struct output *output, const char *fields, uint64_t length, int64_t now_s,
+                           const struct http1_framing *framing)
+{
+    char lines[256], date[HTTP_DATE_BYTES + 1];
+    struct exchange_head head = {.status = 200,
+                                 .has_body = length > 0,
+                                 .length_known = true,
+                                 .length = length,
+                                 .age = -1,
+                                 .cache_status = {.detail = "max-forwards"}};
+    int lines_length;
+
+    http_date_format(now_s, date);
+    lines_length = snprintf(lines, sizeof lines, "%s\r\nDate: %s\r\n", fields, date);
+    head.lines = (struct http_span){lines, (uint32_t)lines_length};
+    http1_write_head(output, &head, framing);
+}
+
+/* Without an output it is only measured. */
+static uint64_t write_span(struct output *output, struct http_span span)
+{
+    if (output && span.length > 0)
+        output_add(output, span.at, span.length);
+    return span.length;
+}
+
+static bool is_sensitive(const struct http_field *field)
+{
+    return http_name_is(field, "authorization") || http_name_is(field, "proxy-authorization") ||
+           http_name_is(field, "cookie");
+}
+
+static uint64_t write_echo(struct output *output, const struct http1_request *request)
+{
+    uint64_t length = write_span(output, request->method);
+
+    length += write_span(output, HTTP_SPAN(" "));
+    length += write_span(output, request->line_target);
+    length +=
+        write_span(output, request->minor == 0 ? HTTP_SPAN(" HTTP/1.0\r\n") : HTTP_SPAN(" HTTP/1.1\r\n"));
+    for (uint32_t i = 0; i < request->fields->count; i++) {
+        const struct http_field *field = &request->fields->items[i];
+
+        if (is_sensitive(field))
+            continue;
+        length += write_span(output, field->name);
+        length += write_span(output, HTTP_SPAN(": "));
+        length += write_span(output, field->value);
+        length += write_span(output, HTTP_SPAN("\r\n"));
+    }
+    return length + write_span(output, HTTP_SPAN("\r\n"));
+}
+
+uint64_t http1_write_own(struct output *output, const struct http1_request *request, int64_t now_s,
+                         const struct http1_framing *framing)
+{
+    uint64_t length;
+
+    if (request->is_options) {
+        write_own_head(output, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE", 0, now_s,
+                       framing);
+        return 0;
+    }
+    length = write_echo(NULL, request);
+    write_own_head(output, "Content-Type: message/http", length, now_s, framing);
+    return write_echo(output, request);
 }

@@ -3,6 +3,7 @@
 #define LARDER_HTTP1_RESPONSE_H
 
 #include "exchange.h"
+#include "http1_request.h"
 #include "output.h"
 
 struct http1_framing {
@@ -24,6 +25,12 @@ void http1_write_last_chunk(struct output *output);
 /* A whole response of our own: "status reason: text", as plain text; to HEAD without the text. */
 void http1_write_error(struct output *output, int status, const char *text, int64_t now_s,
                        const struct http1_framing *framing, bool head_only);
+/* An interim response; `lines` as in struct exchange_head. */
+void http1_write_interim(struct output *output, int status, const struct http_span *lines);
+/* The whole answer to an OPTIONS or TRACE that ends here. That to TRACE is the request as received (RFC 9110
+ * section 9.3.8), without Authorization, Proxy-Authorization and Cookie. Returns the bytes of its content. */
+uint64_t http1_write_own(struct output *output, const struct http1_request *request, int64_t now_s,
+                         const struct http1_framing *framing);
 const char *http1_reason(int status); /* "Not Found", or "" */
 
 #endif

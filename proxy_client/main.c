@@ -178,6 +178,7 @@ static int set_up_shutdown(struct proxy *proxy)
                                         .connections = &proxy->connections,
                                         .exchanges = proxy->exchanges,
                                         .log = proxy->log,
+                                        .http = &proxy->http,
                                         .listeners = proxy->listeners,
                                         .listener_count = LISTENERS};
     error = shutdown_setup(&proxy->shutdown);
@@ -237,6 +238,7 @@ static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struc
     schedule_short_turns();
     proxy_loop_run(&proxy->loop);
 
+    front_http_report(&proxy->http);
     log_info("stopped");
     shutdown_teardown(&proxy->shutdown);
 err_fronts:

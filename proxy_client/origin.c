@@ -56,6 +56,8 @@ struct origin_fetch {
     enum fetch_state state;
     bool receive_paused, send_paused, resume_wanted;
     bool timed_out;
+    bool head_held;       /* collected, but not given yet */
+    bool awaits_continue; /* the body is not asked for before the origin's 100, or time is up */
     char problem[CURL_ERROR_SIZE];
 };
 
@@ -176,6 +178,39 @@ static void watch_progress(struct origin_fetch *fetch)
         loop_arm(fetch->origin->loop, &fetch->origin->progress, &fetch->deadline);
 }
 
+static void give_interim(struct origin_fetch *fetch)
+{
+    const struct origin_head *head = &fetch->response.head;
+
+    if (fetch->calls->interim)
+        fetch->calls->interim(fetch->owner, head->status, &head->fields);
+}
+
+/* A 417 that comes while libcurl waits for 100 may make it ask again, without an expectation (RFC 9110
+ * section 10.1.1) and without telling. The head is held back until it shows: by a body, the end, or another
+ * head. */
+static bool may_be_repeated(const struct origin_fetch *fetch)
+{
+    return fetch->awaits_continue && fetch->response.head.status == 417;
+}
+
+static void give_held_head(struct origin_fetch *fetch)
+{
+    bool held = fetch->head_held;
+
+    fetch->head_held = false;
+    if (held)
+        fetch->calls->head(fetch->owner);
+}
+
+static void drop_held_head(struct origin_fetch *fetch, const char *line, size_t size)
+{
+    if (!fetch->head_held || size < 5 || memcmp(line, "HTTP/", 5) != 0)
+        return;
+    origin_head_reset(&fetch->response);
+    fetch->head_held = false;
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *user)
 {
     struct origin_fetch *fetch = user;
@@ -184,11 +219,17 @@ static size_t on_header(char *line, size_t size, size_t count, void *user)
     if (!fetch->calls)
         return 0;
     watch_progress(fetch);
+    drop_held_head(fetch, line, bytes);
     switch (origin_head_line(&fetch->response, line, bytes)) {
     case ORIGIN_LINE_MORE:
         return bytes;
+    case ORIGIN_LINE_INTERIM:
+        give_interim(fetch);
+        return bytes;
     case ORIGIN_LINE_HEAD:
-        fetch->calls->head(fetch->owner);
+        fetch->head_held = true;
+        if (!may_be_repeated(fetch))
+            give_held_head(fetch);
         return bytes;
     case ORIGIN_LINE_BAD:
         break;
@@ -204,6 +245,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 
     if (!fetch->calls || !fetch->response.complete)
         return 0;
+    give_held_head(fetch);
+    if (!fetch->calls)
+        return 0;
     fetch->receive_paused = !fetch->calls->body(fetch->owner, data, bytes);
     watch_progress(fetch);
     return fetch->receive_paused ? CURL_WRITEFUNC_PAUSE : bytes;
@@ -215,6 +259,7 @@ static size_t on_read(char *out, size_t size, size_t count, void *user)
     enum origin_body state = ORIGIN_BODY_BAD;
     size_t got = 0;
 
+    fetch->awaits_continue = false;
     if (fetch->calls)
         state = fetch->calls->read_body(fetch->owner, out, size * count, &got);
     fetch->send_paused = state == ORIGIN_BODY_WAIT;
@@ -394,7 +439,10 @@ static void fetch_ended(struct origin_fetch *fetch, CURLcode code)
         return; /* closed; its task is on the way */
     if (result != ORIGIN_OK && fetch->problem[0] == '\0')
         snprintf(fetch->problem, sizeof fetch->problem, "%s", curl_easy_strerror(code));
-    fetch->calls->ended(fetch->owner, result);
+    if (result == ORIGIN_OK)
+        give_held_head(fetch);
+    if (fetch->calls)
+        fetch->calls->ended(fetch->owner, result);
 }
 
 static void no_progress(struct deadline *deadline)
@@ -468,7 +516,8 @@ static bool set_headers(struct origin_fetch *fetch, const struct origin_request 
             return false;
     }
     /* libcurl's own additions: a name with nothing behind the colon removes them. */
-    if (!append_line(&fetch->headers, "Expect:") || (!accept && !append_line(&fetch->headers, "Accept:")))
+    if (!append_line(&fetch->headers, fetch->awaits_continue ? "Expect: 100-continue" : "Expect:") ||
+        (!accept && !append_line(&fetch->headers, "Accept:")))
         return false;
     return curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers) == CURLE_OK;
 }
@@ -537,6 +586,8 @@ int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct 
     fetch->calls = calls;
     fetch->owner = owner;
     fetch->receive_paused = fetch->send_paused = fetch->resume_wanted = fetch->timed_out = false;
+    fetch->awaits_continue = request->has_body && request->expects_continue;
+    fetch->head_held = false;
     fetch->problem[0] = '\0';
     origin_head_reset(&fetch->response);
     if (!set_headers(fetch, request) || !set_target(fetch, request->target) || !set_method(fetch, request) ||

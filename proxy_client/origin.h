@@ -1,10 +1,10 @@
 /* origin.h: fetches from the origin, with libcurl's multi interface driven by the proxy's loop.
  *
  * A fetch:
- *     origin_fetch()  ──> head() once ──> body() any number of times ──> ended() once ──> origin_close()
- *                 └───────────────────────────────────────────────────────┘ (failed before its head)
- * The owner may call origin_close() at any time, from a handler too; no handler is called afterwards. The
- * response head stays readable until then.
+ *     origin_fetch()  ──> interim() ... ──> head() once ──> body() any number of times ──> ended() once ──>
+ * origin_close() └───────────────────────────────────────────────────────┘ (failed before its head) The owner
+ * may call origin_close() at any time, from a handler too; no handler is called afterwards. The response head
+ * stays readable until then.
  *
  * Back-pressure: body() returning false leaves the bytes with libcurl and stops reading from the origin;
  * read_body() returning ORIGIN_BODY_WAIT stops sending. origin_resume() makes both ask again.
@@ -44,6 +44,8 @@ enum origin_result {
 enum origin_body { ORIGIN_BODY_BYTES, ORIGIN_BODY_END, ORIGIN_BODY_WAIT, ORIGIN_BODY_BAD };
 
 struct origin_calls {
+    /* A 1xx other than 101, before the head; the fields are valid within the call only. May be NULL. */
+    void (*interim)(void *owner, int status, const struct http_fields *fields);
     void (*head)(void *owner);
     bool (*body)(void *owner, const char *data, size_t size); /* all or nothing */
     enum origin_body (*read_body)(void *owner, char *out, size_t size, size_t *got);
@@ -58,6 +60,7 @@ struct origin_request {
     const struct http_field *fields; /* end-to-end, without Host, Content-Length, Transfer-Encoding, Expect */
     uint32_t field_count;
     bool has_body;
+    bool expects_continue; /* read_body() waits for the origin's 100, or a second */
     uint64_t body_length;
 };
 

@@ -78,10 +78,13 @@ static void signals_wait(struct loop_watch *watch, uint32_t events)
     _Static_assert(offsetof(struct shutdown, watch) == 0, "the watch is cast to its owner");
     (void)events;
     while (read(watch->fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM)
+        if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM) {
             stop(shutdown, (int)info.ssi_signo);
-        else if (shutdown->log)
+            continue;
+        }
+        if (shutdown->log)
             access_log_reopen(shutdown->log);
+        front_http_report(shutdown->http);
     }
 }
 

@@ -4,7 +4,7 @@
  *
  * STOPPING: nobody new is accepted, each connection ends with the response that it is at, fills are finished.
  *
- * SIGHUP and SIGUSR1 reopen the access log.
+ * SIGHUP and SIGUSR1 reopen the access log; they and the end log the counters of the front-end.
  *
  * Threads: one. The signals must be blocked before any thread is made: shutdown_block_signals(). */
 #ifndef LARDER_SHUTDOWN_H
@@ -13,6 +13,7 @@
 #include "access_log.h"
 #include "connection.h"
 #include "exchange.h"
+#include "front_http.h"
 #include "listener.h"
 
 struct shutdown {
@@ -21,6 +22,7 @@ struct shutdown {
     struct connection_home *connections;
     struct exchange_home *exchanges;
     struct access_log *log;
+    const struct front_http *http;
     struct listener *listeners;
     unsigned listener_count;
     bool stopping;

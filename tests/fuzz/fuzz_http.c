@@ -24,7 +24,7 @@ static void teardown(void *front)
 static int on_head(llhttp_t *parser)
 {
     REQUIRE(parser->http_major == 1 && parser->http_minor == 1);
-    REQUIRE(parser->status_code >= 200 || parser->status_code == 100);
+    REQUIRE(parser->status_code >= 100 && parser->status_code != 101);
     if (parser->status_code < 200)
         return 0;
     return fuzz_proxy_was_head(responses++) || parser->status_code == 304 ? 1 : 0;

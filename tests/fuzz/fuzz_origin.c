@@ -220,6 +220,11 @@ static void give_head(struct origin_fetch *fetch)
         switch (origin_head_line(&fetch->response, (const char *)line.at, line.size)) {
         case ORIGIN_LINE_MORE:
             continue;
+        case ORIGIN_LINE_INTERIM:
+            if (fetch->calls->interim)
+                fetch->calls->interim(fetch->owner, fetch->response.head.status,
+                                      &fetch->response.head.fields);
+            continue;
         case ORIGIN_LINE_HEAD:
             fetch->calls->head(fetch->owner);
             return;

@@ -2,6 +2,7 @@
 
 #include "cache_link.h"
 #include "fuzz_clock.h"
+#include "http1_response.h"
 #include "log.h"
 #include "origin.h"
 
@@ -49,13 +50,31 @@ void __wrap_exchange_begin(struct exchange_home *home, struct exchange **out,
                            const struct exchange_request *request, const struct exchange_sink *sink,
                            void *owner);
 
+static void note_request(bool head_only)
+{
+    if (proxy.requests < REQUESTS_MAX)
+        proxy.head_only[proxy.requests++] = head_only;
+}
+
 void __wrap_exchange_begin(struct exchange_home *home, struct exchange **out,
                            const struct exchange_request *request, const struct exchange_sink *sink,
                            void *owner)
 {
-    if (proxy.requests < REQUESTS_MAX)
-        proxy.head_only[proxy.requests++] = http_span_equal(request->method, HTTP_SPAN("HEAD"));
+    note_request(http_span_equal(request->method, HTTP_SPAN("HEAD")));
     __real_exchange_begin(home, out, request, sink, owner);
+}
+
+/* Requests that are answered without an exchange. */
+uint64_t __real_http1_write_own(struct output *output, const struct http1_request *request, int64_t now_s,
+                                const struct http1_framing *framing);
+uint64_t __wrap_http1_write_own(struct output *output, const struct http1_request *request, int64_t now_s,
+                                const struct http1_framing *framing);
+
+uint64_t __wrap_http1_write_own(struct output *output, const struct http1_request *request, int64_t now_s,
+                                const struct http1_framing *framing)
+{
+    note_request(false);
+    return __real_http1_write_own(output, request, now_s, framing);
 }
 
 bool fuzz_proxy_was_head(unsigned number)

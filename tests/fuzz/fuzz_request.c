@@ -1,10 +1,12 @@
 /* The parser of HTTP/1 requests: however the bytes of a connection are cut into pieces, and wherever its
- * buffer moves to, the same requests come out of it.
+ * buffer moves to, the same requests come out of it, and another parser finds no fault with them.
  *
  * The input: eight bytes that say where to cut, then what a client sends. */
 #include "fuzz.h"
 
 #include "http1_request.h"
+
+#include <llhttp.h>
 
 #define REQUESTS_MAX 8
 #define BODY_PIECE   512u
@@ -80,6 +82,50 @@ static void check_head(const struct http1_request *request)
     }
 }
 
+/* Another reader, from Node.js: what is accepted here it accepts too, with as many fields and the same end.
+ * It knows a list of methods, so the request line is not the client's. */
+static unsigned llhttp_fields;
+
+static int llhttp_value_complete(llhttp_t *parser)
+{
+    (void)parser;
+    llhttp_fields++;
+    return 0;
+}
+
+static int llhttp_head_complete(llhttp_t *parser)
+{
+    parser->upgrade = 0;
+    return HPE_PAUSED;
+}
+
+/* OWS may be HTAB (RFC 9110 section 5.6.3), but llhttp wants spaces around lengths and codings. */
+static bool is_about_tab(llhttp_errno_t result, const char *buffer, uint32_t end)
+{
+    return (result == HPE_INVALID_CONTENT_LENGTH || result == HPE_INVALID_TRANSFER_ENCODING) &&
+           memchr(buffer, '\t', end);
+}
+
+static void check_with_llhttp(const struct http1_request *request, const char *buffer, uint32_t end)
+{
+    static const char line[] = "POST / HTTP/1.1\r\n";
+    llhttp_settings_t settings;
+    llhttp_t parser;
+
+    llhttp_fields = 0;
+    llhttp_settings_init(&settings);
+    settings.on_header_value_complete = llhttp_value_complete;
+    settings.on_headers_complete = llhttp_head_complete;
+    llhttp_init(&parser, HTTP_REQUEST, &settings);
+    REQUIRE(llhttp_execute(&parser, line, sizeof line - 1) == HPE_OK);
+    llhttp_errno_t result = llhttp_execute(&parser, buffer + request->line.at, end - request->line.at);
+    if (is_about_tab(result, buffer, end))
+        return;
+    REQUIRE(result == HPE_PAUSED);
+    REQUIRE(llhttp_get_error_pos(&parser) == buffer + end);
+    REQUIRE(llhttp_fields == request->fields->count);
+}
+
 /* The buffer is allocated anew for every other piece, so that a span that was not moved is seen. */
 struct buffer {
     char *at;
@@ -99,13 +145,6 @@ static void append(struct buffer *buffer, struct http1_request *request, const u
     free(buffer->at);
     buffer->at = larger;
     buffer->used += size;
-}
-
-/* Whether an unknown method stands in a request line that is sound otherwise shows only when all of the line
- * is there, and llhttp does not wait for that. */
-static int status_of(const struct http1_request *request)
-{
-    return strcmp(request->problem, "method is not known") == 0 ? 400 : request->refusal;
 }
 
 /* True: a head, and *input goes on behind it. */
@@ -128,13 +167,14 @@ static bool parse_head(struct account *account, struct cutting *cutting, struct 
     if (result == HTTP1_COMPLETE) {
         REQUIRE(end > 0 && end <= buffer->used);
         check_head(request);
+        check_with_llhttp(request, buffer->at, end);
         note_head(account, request);
         *input = (struct fuzz_input){start + end, all - end};
         return true;
     }
     if (result == HTTP1_REFUSED) {
-        REQUIRE(request->refusal >= 400 && request->refusal <= 599 && request->problem);
-        fprintf(account->out, "refused %d\n", status_of(request));
+        REQUIRE(request->refusal.status >= 400 && request->refusal.status <= 599 && request->refusal.problem);
+        fprintf(account->out, "refused %d %d\n", request->refusal.status, request->refusal.kind);
     } else {
         fprintf(account->out, "unfinished\n");
     }
@@ -166,7 +206,7 @@ static bool parse_body(struct account *account, struct cutting *cutting, struct 
     if (result == HTTP1_BODY_COMPLETE && !request->chunked)
         REQUIRE(total == request->length);
     if (result == HTTP1_BODY_BAD) {
-        fprintf(account->out, "bad body %d\n", request->refusal);
+        fprintf(account->out, "bad body %d\n", request->refusal.status);
         return false;
     }
     fprintf(account->out, "body %llu %llx%s\n", (unsigned long long)total, (unsigned long long)sum,

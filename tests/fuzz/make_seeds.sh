@@ -191,6 +191,13 @@ request both 'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encodi
 request folded 'GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n'
 request unknown 'FROB /x HTTP/1.1\r\nHost: h\r\n\r\n'
 request smuggled 'GET / HTTP/1.1\r\nHost: h\r\nContent-Length : 5\r\n\r\nGET /'
+request blanks '\r\n\r\nFROB http://o.example?q HTTP/1.2\r\nHost: [::1]:80\r\n\r\n'
+request limited 'TRACE /x HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\nOPTIONS http://o HTTP/1.1\r\nHost: h\r\nMax-Forwards: 3\r\n\r\n'
+request extensions 'PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5 ;a = "b\\"c" ;d\r\nhello\r\n0\r\nT:\r\n\r\n'
+request codings 'POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n'
+request folded-empty 'POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n chunked\r\n\r\n'
+request bare-lf 'GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n\n'
+request authority 'CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n'
 request preface 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 
 # ---- http, getfile: struct fuzz_script, then texts ----
@@ -250,6 +257,12 @@ http smuggling "$two_gets====\nHTTP/1.1 200 OK\r\nConnection: content-length, x\
     0 $((cached | hang_up)) 0 0 0x10
 http broken-body "$two_gets====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=9\r\nContent-Length: 30\r\n\r\nshort" \
     0 $cached 0 0 0x2d
+http methods 'FROB /a HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\nTRACE /a HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\nCookie: a\r\n\r\nHEAD /a HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\nTRACE http://h HTTP/1.0\r\nMax-Forwards: 2\r\n\r\n' \
+    0 $((cached | stored)) 20 0 0
+http interims "$two_gets====\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nConnection: x\r\nX: 1\r\nContent-Length: 3\r\n\r\nHTTP/1.0 200 OK\r\nCache-Control: max-age=9\r\n\r\nbody" \
+    0 $cached 0 0 0x10
+http bad-body 'PUT /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX : y\r\n\r\n' \
+    8 $((cached | stored)) 5 0 0
 http only-cached 'GET /a HTTP/1.1\r\nHost: h\r\nCache-Control: only-if-cached\r\n\r\nGET /a HTTP/1.0\r\n\r\n' \
     0 $cached 0 0 0
 

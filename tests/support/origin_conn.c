@@ -32,6 +32,7 @@ struct conn {
     const struct origin_conf *conf;
     enum state state;
     llhttp_t parser;
+    bool method_told; /* to the parser */
     bool head_done, message_done;
     bool counted; /* among the connections */
     bool took_release;
@@ -180,12 +181,41 @@ static enum step refuse(struct conn *conn, int status, int64_t now)
     return GO_ON;
 }
 
+static const char *end_of_method(const struct conn *conn)
+{
+    return conn->in.size ? memchr(conn->in.data, ' ', conn->in.size) : NULL;
+}
+
+static bool waits_for_method(const struct conn *conn)
+{
+    return !conn->method_told && !end_of_method(conn) && conn->in.size < sizeof(conn->request.method);
+}
+
+/* Any token is a method (RFC 9110 section 9.1), but llhttp knows a list: it is told of PUT in its place. */
+static bool tell_method(struct conn *conn)
+{
+    const char *end = end_of_method(conn);
+    size_t length = end ? (size_t)(end - conn->in.data) : 0;
+
+    if (length == 0 || length >= sizeof(conn->request.method))
+        return false;
+    memcpy(conn->request.method, conn->in.data, length);
+    conn->request.method[length] = '\0';
+    conn->parsed = length;
+    conn->method_told = true;
+    return llhttp_execute(&conn->parser, "PUT", 3) == HPE_OK;
+}
+
 /* Feeds the parser with what it has not seen. False: it found something that is not HTTP. */
 static bool parse(struct conn *conn)
 {
-    const char *from = conn->in.data + conn->parsed;
-    llhttp_errno_t result = llhttp_execute(&conn->parser, from, conn->in.size - conn->parsed);
+    const char *from;
+    llhttp_errno_t result;
 
+    if (!conn->method_told && !tell_method(conn))
+        return false;
+    from = conn->in.data + conn->parsed;
+    result = llhttp_execute(&conn->parser, from, conn->in.size - conn->parsed);
     if (result == HPE_OK) {
         conn->parsed = conn->in.size;
         return true;
@@ -228,16 +258,27 @@ static void keep_head(struct conn *conn)
     bytes_add(&request->head, conn->in.data, conn->parsed);
     bytes_drop_front(&conn->in, conn->parsed);
     conn->parsed = 0;
-    request->method = llhttp_method_name(conn->parser.method);
     request->http10 = conn->parser.http_major == 1 && conn->parser.http_minor == 0;
     request->keep_alive = llhttp_should_keep_alive(&conn->parser);
+}
+
+static void respond(struct conn *conn, int64_t now)
+{
+    uint64_t before = origin_counters.requests;
+
+    response_build(&conn->response, &conn->request, conn->conf, &conn->took_release);
+    if (!conn->counted && origin_counters.requests != before) {
+        conn->counted = true;
+        origin_counters.connections++;
+    }
+    begin_response(conn, now);
 }
 
 static enum step read_head(struct conn *conn, int64_t now)
 {
     char expect[32];
 
-    if (conn->parsed == conn->in.size) {
+    if (conn->parsed == conn->in.size || waits_for_method(conn)) {
         if (conn->in.size > HEAD_BYTES_MAX)
             return refuse(conn, 431, now);
         return fill(conn);
@@ -249,6 +290,11 @@ static enum step read_head(struct conn *conn, int64_t now)
     keep_head(conn);
     if (!keep_target(&conn->request))
         return refuse(conn, 400, now);
+    if (response_is_early(conn->request.query)) {
+        conn->request.unread = !conn->message_done;
+        respond(conn, now);
+        return GO_ON;
+    }
     /* RFC 9110 section 10.1.1 */
     if (request_field(&conn->request, "Expect", expect, sizeof(expect)) && !conn->message_done)
         bytes_add(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n", 25);
@@ -267,18 +313,6 @@ static enum step flush(struct conn *conn)
     bytes_drop_front(&conn->out, (size_t)put);
     conn->moved += (size_t)put;
     return GO_ON;
-}
-
-static void respond(struct conn *conn, int64_t now)
-{
-    uint64_t before = origin_counters.requests;
-
-    response_build(&conn->response, &conn->request, conn->conf, &conn->took_release);
-    if (!conn->counted && origin_counters.requests != before) {
-        conn->counted = true;
-        origin_counters.connections++;
-    }
-    begin_response(conn, now);
 }
 
 static enum step read_body(struct conn *conn, int64_t now)
@@ -390,7 +424,7 @@ static void next_request(struct conn *conn)
 {
     clear_request(conn);
     response_clear(&conn->response);
-    conn->head_done = conn->message_done = false;
+    conn->method_told = conn->head_done = conn->message_done = false;
     conn->state = READ_HEAD;
 }
 
@@ -426,7 +460,9 @@ static enum step end_or_wait(struct conn *conn, int64_t now)
         return PAUSE;
     }
     if (response->chunked && response->complete && !conn->last_chunk_made) {
-        bytes_add(&conn->out, "0\r\n\r\n", 5);
+        bytes_add(&conn->out, "0\r\n", 3);
+        bytes_add(&conn->out, response->trailers.data, response->trailers.size);
+        bytes_add(&conn->out, "\r\n", 2);
         conn->last_chunk_made = true;
         return GO_ON;
     }

@@ -346,7 +346,8 @@ static void frame_body(struct plan *plan, struct origin_response *response)
     response->complete = true;
     response->chunked = script->chunked && has_body(plan) && !plan->request->http10;
     response->after = plan->request->keep_alive ? AFTER_KEEP : AFTER_CLOSE;
-    if (script->no_length || script->length >= 0 || (script->chunked && plan->request->http10))
+    if (plan->request->unread || script->no_length || script->length >= 0 ||
+        (script->chunked && plan->request->http10))
         response->after = AFTER_CLOSE;
     if (stop < 0)
         return;
@@ -425,12 +426,22 @@ static void add_content_fields(struct plan *plan, struct origin_response *respon
         add_field(plan, &response->head, "Content-Range", text);
 }
 
+static void write_interims(const struct plan *plan, struct bytes *head)
+{
+    for (int64_t i = 0; i < plan->script.interims && i < 100; i++) {
+        bytes_print(head, "HTTP/1.1 %d Interim\r\n", (int)plan->script.interim);
+        for (size_t k = 0; k < plan->script.hints; k++)
+            bytes_print(head, "%s\r\n", plan->script.hint[k]);
+        bytes_add(head, "\r\n", 2);
+    }
+}
+
 static void write_head(struct plan *plan, struct origin_response *response)
 {
     struct bytes *head = &response->head;
 
     if (plan->script.interim >= 100 && plan->script.interim < 200)
-        bytes_print(head, "HTTP/1.1 %d Interim\r\n\r\n", (int)plan->script.interim);
+        write_interims(plan, head);
     bytes_print(head, "HTTP/1.1 %d %s\r\n", plan->status, reason(plan->status));
     add_date_field(plan, head, "Date", (int64_t)time(NULL));
     add_content_fields(plan, response);
@@ -442,6 +453,8 @@ static void write_head(struct plan *plan, struct origin_response *response)
     for (size_t i = 0; i < plan->script.added; i++)
         bytes_print(head, "%s\r\n", plan->script.add[i]);
     bytes_add(head, "\r\n", 2);
+    for (size_t i = 0; i < plan->script.trailers; i++)
+        bytes_print(&response->trailers, "%s\r\n", plan->script.trailer[i]);
 }
 
 /* The pages below /_control/. False if there is no such page. */
@@ -452,6 +465,10 @@ static bool control_page(struct plan *plan, struct bytes *text, bool *released)
 
     if (strcmp(page, "stats") == 0) {
         stats_json(text);
+        return true;
+    }
+    if (strcmp(page, "last") == 0) {
+        stats_last_head(text);
         return true;
     }
     if (strcmp(page, "reset") == 0)
@@ -502,6 +519,10 @@ static void no_http_response(struct plan *plan, struct origin_response *response
         bytes_print(&response->head, "\x01\x02 this is not HTTP\r\n\r\n");
         response->after = AFTER_CLOSE;
     }
+    if (plan->script.raw) {
+        bytes_print(&response->head, "%s", plan->script.raw);
+        response->after = AFTER_CLOSE;
+    }
     order_waits(plan, response);
 }
 
@@ -510,6 +531,7 @@ static void count(const struct origin_request *request)
     origin_counters.requests++;
     origin_counters.heads += is_method(request, "HEAD");
     stats_count_path(request->target.data);
+    stats_keep_head(request->head.data, request->head.size);
 }
 
 static void content_response(struct plan *plan, struct origin_response *response)
@@ -520,6 +542,16 @@ static void content_response(struct plan *plan, struct origin_response *response
     frame_body(plan, response);
     order_waits(plan, response);
     write_head(plan, response);
+}
+
+bool response_is_early(const char *query)
+{
+    struct origin_script script;
+    const char *problem;
+    bool early = script_parse(&script, query, &problem) == 0 && script.early;
+
+    script_clear(&script);
+    return early;
 }
 
 void response_build(struct origin_response *response, const struct origin_request *request,
@@ -547,7 +579,7 @@ void response_build(struct origin_response *response, const struct origin_reques
         script_clear(&plan.script);
         text_response(&plan, response, origin_failure, "it was told to fail\n");
         return;
-    } else if (plan.script.drop || plan.script.garbage) {
+    } else if (plan.script.drop || plan.script.garbage || plan.script.raw) {
         no_http_response(&plan, response);
     } else {
         content_response(&plan, response);
@@ -557,7 +589,7 @@ void response_build(struct origin_response *response, const struct origin_reques
 
 void response_refuse(struct origin_response *response, int status)
 {
-    struct origin_request nothing = {.method = ""};
+    struct origin_request nothing = {0};
     struct origin_conf conf = {.max_age = -1};
     struct plan plan = {.request = &nothing, .conf = &conf};
 
@@ -568,6 +600,7 @@ void response_refuse(struct origin_response *response, int status)
 void response_clear(struct origin_response *response)
 {
     bytes_free(&response->head);
+    bytes_free(&response->trailers);
     body_clear(&response->body);
     free(response->hold);
     *response = (struct origin_response){.body.file = -1};

@@ -17,13 +17,14 @@ struct origin_conf {
 };
 
 struct origin_request {
-    const char *method;
+    char method[40];     /* longer ones are not read */
     struct bytes head;   /* request line, fields and blank line as received */
     struct bytes body;   /* decoded, as far as it is kept */
     struct bytes target; /* path, NUL, query */
     const char *query;   /* into the target; "" if there is none */
     bool http10;
     bool keep_alive;
+    bool unread; /* its body was not read, because the answer does not wait for it */
 };
 
 enum after_response {
@@ -36,8 +37,9 @@ enum after_response {
 struct origin_response {
     struct bytes head;
     struct body body;
-    int64_t position; /* offset in the body of the next byte to send */
-    int64_t end;      /* where sending stops */
+    struct bytes trailers; /* field lines behind the last chunk */
+    int64_t position;      /* offset in the body of the next byte to send */
+    int64_t end;           /* where sending stops */
     bool chunked;
     bool complete; /* `end` is the true end, so the last chunk may follow */
     bool counted;  /* its bytes are; those of control pages are not */
@@ -50,6 +52,9 @@ struct origin_response {
 
 /* Copies the value of the first field of this name; false if there is none or it does not fit. */
 bool request_field(const struct origin_request *request, const char *name, char *value, size_t size);
+
+/* Whether the answer to a request with this query does not wait for its body. */
+bool response_is_early(const char *query);
 
 /* Counts the request and builds the response; `released` is set if a control request opened a gate. */
 void response_build(struct origin_response *response, const struct origin_request *request,

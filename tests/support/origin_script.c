@@ -59,7 +59,7 @@ bool percent_decode(char *text, bool keep_slash)
 }
 
 /* Each parameter lives once, here: where its number, flag, word or list goes. */
-enum kind { NUMBER, FLAG, WORD, ADDED, OMITTED, HOLD_AT };
+enum kind { NUMBER, FLAG, WORD, ADDED, HINT, TRAILER, OMITTED, HOLD_AT };
 static const struct parameter {
     const char *name;
     enum kind kind;
@@ -75,6 +75,7 @@ static const struct parameter {
     {"delay", NUMBER, offsetof(struct origin_script, delay_ms)},
     {"rate", NUMBER, offsetof(struct origin_script, rate)},
     {"interim", NUMBER, offsetof(struct origin_script, interim)},
+    {"interims", NUMBER, offsetof(struct origin_script, interims)},
     {"n", NUMBER, offsetof(struct origin_script, n)},
     {"chunked", FLAG, offsetof(struct origin_script, chunked)},
     {"nolength", FLAG, offsetof(struct origin_script, no_length)},
@@ -83,9 +84,13 @@ static const struct parameter {
     {"echo", FLAG, offsetof(struct origin_script, echo)},
     {"gzip", FLAG, offsetof(struct origin_script, gzip)},
     {"by", WORD, offsetof(struct origin_script, by)},
+    {"early", FLAG, offsetof(struct origin_script, early)},
+    {"raw", WORD, offsetof(struct origin_script, raw)},
     {"hold", WORD, offsetof(struct origin_script, hold)},
     {"name", WORD, offsetof(struct origin_script, name)},
     {"header", ADDED, 0},
+    {"hint", HINT, 0},
+    {"trailer", TRAILER, 0},
     {"noheader", OMITTED, 0},
     {"hold_at", HOLD_AT, 0},
 };
@@ -115,6 +120,11 @@ static bool set(struct origin_script *script, const struct parameter *parameter,
         return *value != '\0';
     case ADDED:
         return strchr(value, ':') && append(script->add, &script->added, value);
+    case HINT:
+        return strchr(value, ':') && append(script->hint, &script->hints, value);
+    case TRAILER:
+        script->chunked = true;
+        return strchr(value, ':') && append(script->trailer, &script->trailers, value);
     case OMITTED:
         return append(script->omit, &script->omitted, value);
     case HOLD_AT:
@@ -145,8 +155,13 @@ int script_parse(struct origin_script *script, const char *query, const char **p
 {
     char *rest, *item;
 
-    *script = (struct origin_script){
-        .size = -1, .version = -1, .length = -1, .close_at = -1, .reset_at = -1, .hold_at = SCRIPT_HOLD_HALF};
+    *script = (struct origin_script){.size = -1,
+                                     .version = -1,
+                                     .length = -1,
+                                     .close_at = -1,
+                                     .reset_at = -1,
+                                     .interims = 1,
+                                     .hold_at = SCRIPT_HOLD_HALF};
     script->text = rest = strdup(query);
     if (!rest)
         abort();

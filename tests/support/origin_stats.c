@@ -24,6 +24,7 @@ struct gate {
 struct origin_counters origin_counters;
 uint64_t origin_version;
 int origin_failure;
+static struct bytes last_head;
 static struct path_count *paths;
 static struct gate *gates;
 
@@ -45,6 +46,17 @@ void stats_count_path(const char *path)
     entry->count++;
 }
 
+void stats_keep_head(const char *head, size_t size)
+{
+    last_head.size = 0;
+    bytes_add(&last_head, head, size);
+}
+
+void stats_last_head(struct bytes *out)
+{
+    bytes_add(out, last_head.data, last_head.size);
+}
+
 static void forget_path(struct path_count *entry)
 {
     HASH_DEL(paths, entry);
@@ -64,6 +76,7 @@ void stats_reset(void)
     origin_counters = (struct origin_counters){0};
     origin_version = 0;
     origin_failure = 0;
+    bytes_free(&last_head);
     while (paths)
         forget_path(paths);
     for (struct gate *gate = gates, *next; gate; gate = next) {

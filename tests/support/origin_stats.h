@@ -25,8 +25,10 @@ extern struct origin_counters origin_counters;
 extern uint64_t origin_version;
 extern int origin_failure; /* every answer is a short text with this status; 0: what was asked for */
 
-void stats_count_path(const char *path); /* without its query; a bounded number of paths */
-void stats_reset(void);                  /* counters, paths, version, failure and open gates */
+void stats_count_path(const char *path);             /* without its query; a bounded number of paths */
+void stats_reset(void);                              /* counters, paths, version, failure and open gates */
+void stats_keep_head(const char *head, size_t size); /* of the last request that counts */
+void stats_last_head(struct bytes *out);
 void stats_json(struct bytes *out);
 
 struct gate *gate_find(const char *name); /* made if it is new; NULL when there are too many */

@@ -56,6 +56,7 @@ START_TEST(url_is_taken_apart)
 }
 END_TEST
 
+/* Fields are counted with the Via that is added. Sections are RFC 9112's where no RFC is named. */
 static const struct {
     const char *head;
     enum origin_line result;
@@ -63,28 +64,54 @@ static const struct {
     uint32_t fields;
     int64_t length; /* -1: unknown */
 } heads[] = {
-    {"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 7\r\n\r\n", ORIGIN_LINE_HEAD, 200, 2, 7},
-    {"HTTP/1.1 200 OK\nA: b\n\n", ORIGIN_LINE_HEAD, 200, 1, -1},
-    {"HTTP/1.1 204\r\n\r\n", ORIGIN_LINE_HEAD, 204, 0, -1},
-    {"HTTP/1.0 404 Not Found\r\n\r\n", ORIGIN_LINE_HEAD, 404, 0, -1},
+    {"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 7\r\n\r\n", ORIGIN_LINE_HEAD, 200, 3, 7},
+    {"HTTP/1.1 200 OK\nA: b\n\n", ORIGIN_LINE_HEAD, 200, 2, -1}, /* 2.2: may be read as a line end */
+    {"HTTP/1.1 204\r\n\r\n", ORIGIN_LINE_HEAD, 204, 1, -1},
+    {"HTTP/1.0 404 Not Found\r\n\r\n", ORIGIN_LINE_HEAD, 404, 1, -1},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Length: 7\r\n\r\n", ORIGIN_LINE_HEAD, 200, 3, 7},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ORIGIN_LINE_HEAD, 200, 2, -1},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n", ORIGIN_LINE_HEAD, 200, 2, INT64_MAX},
+    /* RFC 9110 15.2: interim responses */
     {"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 103 Early\r\nL: x\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\n",
-     ORIGIN_LINE_HEAD, 200, 1, -1},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Length: 7\r\n\r\n", ORIGIN_LINE_HEAD, 200, 2, 7},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ORIGIN_LINE_HEAD, 200, 1, -1},
+     ORIGIN_LINE_HEAD, 200, 2, -1},
+    {"HTTP/1.1 103 Early\r\nA: b\r\n c\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 101 Switching\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    /* 6.3: lengths that contradict */
     {"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Length: 8\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 7, 8\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
     {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nContent-Length: +7\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
     {"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n", ORIGIN_LINE_HEAD, 200, 1, INT64_MAX},
     {"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
     {"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
-    {"HTTP/1.1 101 Switching\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    /* 6.1: codings that were not asked for, or stand in HTTP/1.0 */
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", ORIGIN_LINE_BAD,
+     0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    /* 4: status lines */
     {"HTTP/1.1 099 Odd\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
     {"HTTP/1.1 600 Odd\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
     {"HTTP/1.1 2x0 Odd\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 2000 Odd\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200OK\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1  200 OK\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
     {"HTTP/1.1\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/2 200 OK\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/2.0 200 OK\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.x 200 OK\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    /* 5.1, 5.2, RFC 9110 5.5 */
     {"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\n A: b\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
     {"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
     {"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\n: b\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nA: b\rB: c\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 200 OK\r\nA: b\x01\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
 };
 
 /* Line by line, as libcurl hands them out; the last answer that was not MORE. */
@@ -92,7 +119,7 @@ static enum origin_line feed(struct origin_head_reader *response, const char *te
 {
     enum origin_line result = ORIGIN_LINE_MORE;
 
-    while (*text && result == ORIGIN_LINE_MORE) {
+    while (*text && (result == ORIGIN_LINE_MORE || result == ORIGIN_LINE_INTERIM)) {
         size_t size = (size_t)(strchr(text, '\n') - text) + 1;
 
         result = origin_head_line(response, text, size);
@@ -121,6 +148,48 @@ START_TEST(head_is_collected)
 }
 END_TEST
 
+/* RFC 9110 section 15.2: each is there when its head ends, and they do not go on for ever. */
+START_TEST(interims_are_told_and_limited)
+{
+    struct origin_head_reader response = {0};
+
+    origin_head_reset(&response);
+    for (unsigned i = 0; i <= ORIGIN_INTERIMS_MAX; i++) {
+        enum origin_line wanted = i < ORIGIN_INTERIMS_MAX ? ORIGIN_LINE_INTERIM : ORIGIN_LINE_BAD;
+
+        ck_assert_int_eq(feed(&response, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n"), ORIGIN_LINE_MORE);
+        ck_assert_int_eq(origin_head_line(&response, "\r\n", 2), wanted);
+        ck_assert_int_eq(response.head.status, 103);
+        ck_assert_uint_eq(response.head.fields.count, 1);
+    }
+    origin_head_free(&response);
+}
+END_TEST
+
+static const struct {
+    const char *head, *via;
+} vias[] = {
+    {"HTTP/1.1 200 OK\r\n\r\n", "1.1 larder"},
+    {"HTTP/1.0 200 OK\r\n\r\n", "1.0 larder"},
+    {"HTTP/1.0 200 OK\r\nVia: 1.1 a\r\n\r\n", "1.0 larder"},
+};
+
+/* RFC 9110 section 7.6.3: the version that this hop received, behind what earlier hops say. */
+START_TEST(via_is_added)
+{
+    struct origin_head_reader response = {0};
+    const struct http_field *last;
+
+    origin_head_reset(&response);
+    ck_assert_int_eq(feed(&response, vias[_i].head), ORIGIN_LINE_HEAD);
+    last = &response.head.fields.items[response.head.fields.count - 1];
+    ck_assert(http_name_is(last, "via"));
+    ck_assert_int_eq((int)last->value.length, (int)strlen(vias[_i].via));
+    ck_assert_mem_eq(last->value.at, vias[_i].via, last->value.length);
+    origin_head_free(&response);
+}
+END_TEST
+
 START_TEST(head_is_limited)
 {
     static char line[1024];
@@ -144,6 +213,8 @@ static void add_cases(TCase *tcase)
 {
     ADD_ROWS(tcase, url_is_taken_apart, urls);
     ADD_ROWS(tcase, head_is_collected, heads);
+    tcase_add_test(tcase, interims_are_told_and_limited);
+    ADD_ROWS(tcase, via_is_added, vias);
     tcase_add_test(tcase, head_is_limited);
 }
 
