@@ -3,6 +3,7 @@
 source "$(dirname "$0")/../support/e2e.sh"
 e2e_begin ranges
 
+# shellcheck disable=SC2119 # no option is needed
 start_origin
 start_cache --memory 192M
 start_proxy proxy

@@ -1,6 +1,6 @@
 /* larder.h without a cache: what a cache may answer to an honest client, in an order that the input chooses.
- * It keeps the promises of larder.h, but knows one object and one variant only, whatever the key: any proxy may
- * have stored anything under it.
+ * It keeps the promises of larder.h, but knows one object and one variant only, whatever the key: any proxy
+ * may have stored anything under it.
  *
  * A byte of script.cache for each operation: the lower three bits choose among the answers that it may get,
  * two more say how many turns the answer takes, and the upper three are for what is rare: see enum rarity. */
@@ -669,6 +669,7 @@ int larder_remove(struct larder_client *self, struct larder_segment **segment, u
     int error = begin(LARDER_EVENT_REMOVE, segment, user, &choice, &event);
     if (error)
         return error;
+    REQUIRE(event->segment);
     struct object **place = place_for(event->segment, key_length);
     if (!*place)
         event->status = LARDER_MISS;

@@ -163,6 +163,7 @@ numbers() { # numbers METHOD FLAGS STATUS AGE LIFETIME
     numbers 2 3 201 0 0
     printf 'Host: h\n\nLocation: http://h/a/./../c?d#e\nContent-Location: //o:80/b/f\nCache-Control: max-age=5\n'
 } | seed policy/created
+{
     numbers 0 64 206 0 100000
     printf 'Range: bytes=0-9, 5-100,-500,9000-, 20000-20009\nIf-Range: "a"\n\n'
     printf 'Content-Range: bytes 0-9/100\nContent-Range: bytes */7\nContent-Type: text/plain\nETag: "a"\n'
