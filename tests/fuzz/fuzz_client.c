@@ -92,6 +92,7 @@ static void object_let_go(struct object **object)
 /* Keys of variants are those with a line's end in them (exchange_variants.c). */
 static struct object **place_for(const struct larder_segment *segment, uint32_t key_length)
 {
+    REQUIRE(segment);
     return memchr(segment->data, '\n', key_length) ? &client.variant : &client.stored;
 }
 
@@ -669,7 +670,6 @@ int larder_remove(struct larder_client *self, struct larder_segment **segment, u
     int error = begin(LARDER_EVENT_REMOVE, segment, user, &choice, &event);
     if (error)
         return error;
-    REQUIRE(event->segment);
     struct object **place = place_for(event->segment, key_length);
     if (!*place)
         event->status = LARDER_MISS;
