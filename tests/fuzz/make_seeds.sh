@@ -119,7 +119,7 @@ meta no-date 404 5 'Cache-Control: max-age=60\r\nVary: *\r\n'
 meta forbidden 200 0 'Content-Length: 3\r\n'
 meta folded 200 0 'X: a\r\n b\r\n'
 meta empty 200 15 ''
-meta index 200 16 'Larder-Generation: 0123456789abcdef0123456789abcdef\r\nLarder-Vary: accept-encoding\r\n'
+meta index 200 32 'Larder-Generation: 0123456789abcdef0123456789abcdef\r\nLarder-Vary: accept-encoding\r\n'
 meta late 200 0 'A:\r\nB: \t \r\nC: a\t\tb \r\n\r\n'
 
 # ---- policy: struct numbers, then lines ----
