@@ -122,6 +122,7 @@ obstacles_are_explained() {
 # Job control gives the script a process group of its own and SIGINT its ordinary meaning, as in a terminal.
 serves_until_interrupted() { # serves_until_interrupted SIGNAL
     local demo url status=0
+    : >"$work/out" # not what the run before has printed
     set -m
     "$root/scripts/multi_proxy.sh" --port 0 --proxies 2 >"$work/out" 2>&1 </dev/null &
     demo=$!
