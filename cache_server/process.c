@@ -48,7 +48,7 @@ void process_leave(struct processes *processes, struct process **pointer)
     *pointer = NULL;
     if (--process->sessions > 0)
         return;
-    INVARIANT(!process->active && process->held == 0);
+    INVARIANT(!process->active && !process->holdings && process->held == 0);
     DL_DELETE2(processes->all, process, prev_of_all, next_of_all);
     free(process);
 }

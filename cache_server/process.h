@@ -28,7 +28,8 @@ struct process {
     pid_t pid;
     uint32_t sessions;
     uint32_t active_count;
-    uint64_t held; /* bytes of pinned objects, each time one is pinned, and of fills */
+    struct holding *holdings; /* uthash: see holding.h */
+    uint64_t held;            /* what its holdings weigh, and its leases */
     int64_t credit_ns;
 };
 

@@ -24,7 +24,7 @@ struct tenant {
     uint32_t leases;
     uint32_t followers;
     uint64_t objects;
-    uint64_t held; /* body bytes of objects that are pinned or being filled */
+    uint64_t held; /* see store.h */
     bool doomed;   /* its name is free again; its objects are found no more and are being removed */
     struct account account;
     struct counters counters;
