@@ -7,10 +7,9 @@
 
 static struct process *find(const struct processes *processes, pid_t pid)
 {
-    struct process *process = NULL;
+    struct process *process;
 
-    if (pid > 0)
-        DL_SEARCH_SCALAR2(processes->all, process, pid, pid, next_of_all);
+    DL_SEARCH_SCALAR2(processes->all, process, pid, pid, next_of_all);
     return process;
 }
 

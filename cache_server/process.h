@@ -5,7 +5,8 @@
  * PROCESS_QUANTUM_NS to the credit of a process with something to do, what it cost is taken off, and who has
  * no credit is passed over. The credit is capped at one quantum, so that idling saves nothing up.
  *
- * A process of another pid namespace has no pid that we see: each registration then counts as a process.
+ * Processes of other pid namespaces have no pid that we see (0): nothing tells them from each other, so all
+ * of them count as one process.
  *
  * Ownership: a process is created by its first registration and freed by its last. Bound: the registry's.
  * Knows no queue, no ring and no clock: times are arguments, in nanoseconds. */

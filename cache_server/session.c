@@ -24,6 +24,7 @@ static enum wire_refusal open_queue(struct session *session, const char *name)
     case IDENTITY_UNSEEN:
         return WIRE_REFUSAL_NONE;
     case IDENTITY_UNLOCKED:
+    case IDENTITY_NAMELESS: /* by nobody who could be charged for it */
         return WIRE_REFUSAL_UNLOCKED;
     case IDENTITY_FAILED:
         break;

@@ -221,6 +221,12 @@ enum endpoint_reach endpoint_reach(struct endpoint *endpoint)
                  "the cache of instance %s is dead (nobody holds queue %s); start cache_server --instance %s",
                  endpoint->instance, name, endpoint->instance);
         return give_up(endpoint, ENDPOINT_NO_CACHE);
+    case IDENTITY_NAMELESS:
+        snprintf(
+            endpoint->problem, sizeof(endpoint->problem),
+            "queue %s is locked by no process that has a number (an open file description); no cache does so",
+            name);
+        return give_up(endpoint, ENDPOINT_UNTRUSTED);
     case IDENTITY_FAILED:
         break;
     }
