@@ -134,6 +134,8 @@ void peer_lend(struct peer *peer, uint32_t segment); /* empty, for READ */
 /* Any key; stores `size` bytes under it. `meta` may be NULL. The pool's segments must be large enough. */
 bool peer_store(struct peer *peer, const void *key, uint16_t key_length, const void *meta,
                 uint16_t meta_length, uint64_t size);
+/* Empty objects with the numbers from `first` as keys, one a segment; returns how many are stored. */
+uint32_t peer_store_many(struct peer *peer, uint64_t first);
 uint64_t peer_lease(struct peer *peer, const void *key, uint16_t key_length);
 uint64_t peer_pin(struct peer *peer, const void *key, uint16_t key_length);
 

@@ -546,6 +546,41 @@ static void run_stats(const struct hostile *hostile)
 
 /* Closing a file walks through all of its record locks (fcntl_locking(2)), whosever they are. Taken from the
  * end, because the kernel keeps them in order. */
+/* As many empty objects as there is time for, in a tenant that stays. */
+static void fill_shelves(struct peer *peer)
+{
+    uint64_t until = now_ns() + 6000000000u;
+
+    for (uint64_t number = 0; number < 1000000 && now_ns() < until;)
+        number += peer_store_many(peer, number);
+}
+
+/* While there are many objects, names of tenants are used up: those of earlier ones have to be given up, with
+ * what they have stored. */
+static void run_doomed(const struct hostile *hostile)
+{
+    static const struct pool_shape wide = {.segments = 60, .segment_bytes = 4096, .ring_entries = 256};
+    static struct peer filler, peer;
+    char tenant[NAMES_TENANT_MAX + 1];
+
+    peer_open_registered(&filler, hostile, &wide, TENANT_HOSTILE);
+    fill_shelves(&filler);
+    peer_open(&peer, hostile, &wide);
+    for (unsigned number = 0;; number++) {
+        snprintf(tenant, sizeof(tenant), "tenant-%u", number);
+        peer_renew(&peer);
+        peer_free_segments(&peer);
+        if (!peer_register(&peer, WIRE_ROLE_PROXY, tenant))
+            attack_fails("registration", "refused");
+        (void)peer_store_many(&peer, 0);
+        peer_leave(&peer);
+        pool_beat(&filler.endpoint.pool);
+        attack_counts(hostile, 1);
+        if (number == 300) /* more than there may be */
+            attack_is_on(hostile);
+    }
+}
+
 static void run_locks(const struct hostile *hostile)
 {
     struct peer stranger;
@@ -576,6 +611,7 @@ const struct attack message_attacks[] = {
     {"hello-bye", run_hello_bye, "registers and leaves, with the same objects"},
     {"hello-fresh", run_hello_fresh, "registers and leaves, with new objects each time"},
     {"hello-tenants", run_tenants, "registers and leaves, each time for another tenant"},
+    {"doomed", run_doomed, "the same with 1,000,000 small objects in the cache and some in each tenant"},
     {"bad-pools", run_bad_pools, "HELLO with a fifo, directory, link, sparse, small, public, leased pool"},
     {"ping-1", run_ping_1, "PING of a stranger, one sender that waits for room"},
     {"ping-8", run_ping_8, "the same, 8 senders"},

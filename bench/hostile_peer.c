@@ -387,6 +387,39 @@ bool peer_store(struct peer *peer, const void *key, uint16_t key_length, const v
            (size == 0 || fill_rest(peer, lease, size));
 }
 
+uint32_t peer_store_many(struct peer *peer, uint64_t first)
+{
+    uint32_t segments = peer->endpoint.pool.shape.segments, stored = 0;
+    uint64_t leases[64], number;
+
+    for (uint32_t i = 0; i < segments && i < ROWS(leases); i++) {
+        struct wire_request request = peer_request(peer, WIRE_OP_LOOKUP);
+        number = first + i;
+        request.segment = i;
+        request.flags = WIRE_LOOKUP_LEASE;
+        request.key_length = sizeof(number);
+        peer_hand_over(peer, i, &number, sizeof(number));
+        peer_put(peer, &request);
+    }
+    peer_flush(peer);
+    for (uint32_t i = 0; i < segments && i < ROWS(leases); i++)
+        leases[i] = peer_completion(peer).lease;
+    for (uint32_t i = 0; i < segments && i < ROWS(leases); i++) {
+        struct wire_request request = peer_request(peer, WIRE_OP_FILL_BEGIN);
+        number = first + i;
+        request.segment = i;
+        request.handle = leases[i];
+        request.key_length = sizeof(number);
+        request.fresh_until = request.keep_until = wall_ms(3600000);
+        peer_hand_over(peer, i, &number, sizeof(number));
+        peer_put(peer, &request);
+    }
+    peer_flush(peer);
+    for (uint32_t i = 0; i < segments && i < ROWS(leases); i++)
+        stored += peer_completion(peer).status == WIRE_STATUS_OK;
+    return stored;
+}
+
 /* ---- flooding ---- */
 
 void peer_write_entry(struct peer *peer, uint32_t index, const struct wire_request *request)

@@ -42,7 +42,6 @@ struct cache {
     uint32_t unseen;           /* sessions that no pidfd watches */
     uint32_t proxies;          /* sessions with WIRE_ROLE_PROXY */
     uint32_t stalled;          /* sessions that are */
-    uint32_t purge_shelf;      /* next to be cleared of objects of doomed tenants */
     uint32_t turns;
     uint32_t unanswered; /* messages read since the queue was last seen empty */
     bool flooded;        /* the queue was not seen empty lately: bells may be lost, so no ring sleeps */

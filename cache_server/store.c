@@ -18,7 +18,8 @@ enum object_state { OBJECT_FILLING, OBJECT_STORED, OBJECT_DOOMED };
 
 struct object {
     UT_hash_handle hh;
-    struct object *prev, *next; /* LRU */
+    struct object *prev, *next;                     /* LRU */
+    struct object *prev_of_tenant, *next_of_tenant; /* while it is STORED */
     struct tenant *tenant;
     uint8_t *meta;
     struct body body;
@@ -75,6 +76,7 @@ static void doom(struct store *store, struct object *object)
         leave_lru(store, object);
     expiry_remove(&store->expiry, &object->keep);
     object->state = OBJECT_DOOMED;
+    DL_DELETE2(object->tenant->stored, object, prev_of_tenant, next_of_tenant);
     object->tenant->objects--;
     store->objects--;
     if (object->pins == 0)
@@ -117,15 +119,13 @@ unsigned store_expire(struct store *store, int64_t now, unsigned most)
     return removed;
 }
 
-void store_purge_shelf(struct store *store, unsigned shelf)
+unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most)
 {
-    struct object *object, *next;
+    unsigned removed = 0;
 
-    HASH_ITER(hh, store->shelves[shelf], object, next)
-    {
-        if (object->tenant->doomed)
-            doom(store, object);
-    }
+    for (; removed < most && tenant->stored; removed++)
+        doom(store, tenant->stored);
+    return removed;
 }
 
 int64_t store_next_expiry(const struct store *store)
@@ -398,6 +398,7 @@ static bool link_object(struct store *store, struct object *object)
     object->state = OBJECT_STORED;
     if (object->pins == 0)
         join_lru(store, object);
+    DL_APPEND2(object->tenant->stored, object, prev_of_tenant, next_of_tenant);
     object->tenant->objects++;
     store->objects++;
     return true;

@@ -106,8 +106,8 @@ void store_fill_discard(struct store *store, struct object **object);
 /* New metadata and times for a pinned object. STORE_MISMATCH: it is not stored any more. */
 enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
                                uint32_t meta_length, int64_t fresh_until, int64_t keep_until);
-/* Removes the objects of doomed tenants from one of the STORE_SHELVES. */
-void store_purge_shelf(struct store *store, unsigned shelf);
+/* Removes at most `most` objects of a tenant, the oldest first; returns how many. */
+unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most);
 /* True if there was something. */
 bool store_remove(struct store *store, const struct store_key *key);
 

@@ -21,6 +21,7 @@
 #define SWEEP_INTERVAL_MS    5000 /* names of proxies that died while no cache was there to see it */
 #define SWEEP_STEP           256u /* names at a time */
 #define EXPIRE_STEP          64u  /* objects a turn */
+#define PURGE_STEP           64u  /* objects a turn */
 /* While rings are busy, descriptors are looked at once in so many turns. */
 #define TURNS_PER_POLL       8u
 
@@ -122,6 +123,15 @@ static bool arm_active(struct cache *cache)
 
 /* ---- time ---- */
 
+static bool has_to_purge(const struct cache *cache)
+{
+    for (uint32_t i = 0; i < cache->tenants.doomed_count; i++) {
+        if (cache->tenants.doomed[i]->stored)
+            return true;
+    }
+    return false;
+}
+
 static int sleep_time(const struct cache *cache)
 {
     int64_t expiry = store_next_expiry(&cache->store);
@@ -133,7 +143,7 @@ static int sleep_time(const struct cache *cache)
 
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
      */
-    if (expiry <= cache->now || wait <= 0)
+    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache))
         return 0;
     if (expiry < cache->now + wait)
         wait = expiry - cache->now;
@@ -222,11 +232,13 @@ static void renew_queue(struct cache *cache)
              "instance=%s", cache->conf.instance);
 }
 
-/* Objects of tenants whose names were needed, a shelf at a time. */
+/* Objects of tenants whose names were needed, some at a time: nobody is charged for the time that takes. */
 static void purge_doomed(struct cache *cache)
 {
-    store_purge_shelf(&cache->store, cache->purge_shelf);
-    cache->purge_shelf = (cache->purge_shelf + 1) % STORE_SHELVES;
+    unsigned left = PURGE_STEP;
+
+    for (uint32_t i = 0; i < cache->tenants.doomed_count && left > 0; i++)
+        left -= store_purge(&cache->store, cache->tenants.doomed[i], left);
     tenants_free_doomed(&cache->tenants);
 }
 

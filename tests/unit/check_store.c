@@ -479,9 +479,12 @@ START_TEST(objects_of_doomed_tenants_are_purged)
     }
     struct object *pinned = store_find(&here.store, key_number(here.news, 7), 0);
     store_pin(&here.store, pinned);
-    here.news->doomed = true;
-    for (unsigned shelf = 0; shelf < STORE_SHELVES; shelf++)
-        store_purge_shelf(&here.store, shelf);
+    ck_assert_uint_eq(store_purge(&here.store, here.news, 30), 30); /* no more at a time */
+    ck_assert_uint_eq(here.news->objects, 70);
+    ck_assert_ptr_null(store_find(&here.store, key_number(here.news, 29), 0));
+    ck_assert_ptr_nonnull(store_find(&here.store, key_number(here.news, 30), 0));
+    ck_assert_uint_eq(store_purge(&here.store, here.news, 1000), 70);
+    ck_assert_uint_eq(store_purge(&here.store, here.news, 1000), 0);
     ck_assert_uint_eq(here.news->objects, 0);
     ck_assert_uint_eq(here.shop->objects, 100);
     ck_assert_uint_ne(here.news->account.used, 0); /* its reader goes on */
