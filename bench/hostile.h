@@ -98,6 +98,9 @@ void attack_counts(const struct hostile *hostile, uint64_t by);
 /* The pool's name goes before the queue's: the driver removes that if nobody else does. */
 void attack_leaves_queue(const struct hostile *hostile, uint64_t token);
 
+/* So many record locks in place of the one on the whole file: whoever closes the file has to walk them. */
+void attack_locks(int fd, int count);
+
 /* A small generator, seeded by the caller; not for secrets. */
 uint64_t noise(uint64_t *state);
 

@@ -587,19 +587,50 @@ static void run_locks(const struct hostile *hostile)
     union wire_message message;
 
     peer_open(&stranger, hostile, &small);
-    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-    (void)fcntl(stranger.endpoint.reply, F_SETLK, &lock);
-    for (int i = LOCKS; i >= 0; i--) {
-        lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * i, .l_len = 1};
-        if (fcntl(stranger.endpoint.reply, F_SETLK, &lock))
-            attack_fails("F_SETLK", strerror(errno));
-    }
+    attack_locks(stranger.endpoint.reply, LOCKS);
     size_t length = wire_prepare(&message, WIRE_PING, stranger.endpoint.token);
     attack_is_on(hostile);
     for (;;) {
         peer_send(hostile, &message, length);
         attack_counts(hostile, 1);
     }
+}
+
+/* HELLO that comes to nothing, because of its secret, after queue and pool were opened. */
+static _Noreturn void hello_in_vain(const struct hostile *hostile, struct peer *peer)
+{
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_HELLO, peer->endpoint.token);
+
+    message.wire_hello.secret = peer->endpoint.secret ^ 1;
+    message.wire_hello.segments = small.segments;
+    message.wire_hello.segment_bytes = small.segment_bytes;
+    message.wire_hello.ring_entries = small.ring_entries;
+    memcpy(message.wire_hello.tenant, TENANT_HOSTILE, sizeof(TENANT_HOSTILE));
+    attack_is_on(hostile);
+    for (;;) {
+        peer_send(hostile, &message, length);
+        (void)peer_was_dropped(peer);
+        attack_counts(hostile, 1);
+    }
+}
+
+static void run_locks_hello(const struct hostile *hostile)
+{
+    struct peer peer;
+
+    peer_open(&peer, hostile, &small);
+    attack_locks(peer.endpoint.reply, LOCKS);
+    hello_in_vain(hostile, &peer);
+}
+
+static void run_locks_pool(const struct hostile *hostile)
+{
+    struct peer peer;
+
+    peer_open(&peer, hostile, &small);
+    attack_locks(peer.endpoint.pool.fd, LOCKS);
+    hello_in_vain(hostile, &peer);
 }
 
 const struct attack message_attacks[] = {
@@ -620,5 +651,7 @@ const struct attack message_attacks[] = {
     {"bells", run_bells, "BELL, always"},
     {"stats", run_stats, "STATS, always"},
     {"locks", run_locks, "PING of a queue with 20,000 record locks on it"},
+    {"locks-hello", run_locks_hello, "HELLO of such a queue, with a wrong secret"},
+    {"locks-pool", run_locks_pool, "HELLO with a pool that has so many locks"},
 };
 const unsigned message_attack_count = ROWS(message_attacks);

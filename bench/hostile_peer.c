@@ -41,6 +41,18 @@ void attack_leaves_queue(const struct hostile *hostile, uint64_t token)
     atomic_store(&hostile->board->orphans[place % ORPHANS_MAX], token);
 }
 
+void attack_locks(int fd, int count)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    (void)fcntl(fd, F_SETLK, &lock);
+    for (int i = count; i >= 0; i--) {
+        lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * (off_t)i, .l_len = 1};
+        if (fcntl(fd, F_SETLK, &lock))
+            attack_fails("F_SETLK", strerror(errno));
+    }
+}
+
 uint64_t noise(uint64_t *state)
 {
     *state ^= *state << 13;

@@ -13,7 +13,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <utlist.h>
 
 /* Registrations that only admin clients get. */
@@ -51,12 +50,17 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     error = reaper_start(&cache->reaper);
     if (error)
         goto err_loop;
+    error = sweeper_start(&cache->sweeper, conf->instance);
+    if (error)
+        goto err_reaper;
     cache->former.fd = -1;
     error = claim_instance(conf->instance, &cache->commands.fd, problem, problem_size);
     if (error)
-        goto err_reaper;
+        goto err_sweeper;
     return 0;
 
+err_sweeper:
+    sweeper_stop(&cache->sweeper);
 err_reaper:
     reaper_stop(&cache->reaper);
 err_loop:
@@ -77,6 +81,7 @@ void cache_teardown(struct cache *cache)
     claim_release(cache->conf.instance, cache->commands.fd);
     if (cache->former.fd >= 0)
         mq_close(cache->former.fd);
+    sweeper_stop(&cache->sweeper);
     reaper_stop(&cache->reaper);
     loop_teardown(&cache->loop);
     leases_teardown(&cache->leases);
@@ -203,13 +208,15 @@ static void note_departure(struct session *session, enum departure why)
 }
 
 /* A dead process cannot remove its names. Ours to do where the kernel lets us: they belong to our user. */
-static void sweep_names(const struct cache *cache, uint64_t token)
+static void sweep_names(struct cache *cache, const struct session *session)
 {
     char name[NAMES_BYTES];
 
-    names_peer(name, cache->conf.instance, token);
+    names_peer(name, cache->conf.instance, session->token);
     mq_unlink(name);
-    shm_unlink(name);
+    int fd = segment_pool_unlink(name); /* it may be of another and larger file by now */
+    if (fd >= 0)
+        reaper_close(&cache->reaper, session->pid, fd);
 }
 
 void cache_part(struct cache *cache, struct session **pointer, enum departure why)
@@ -240,7 +247,7 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     registry_remove(&cache->registry, session->registration);
     /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */
     if (why == DEPARTURE_DIED)
-        sweep_names(cache, session->token);
+        sweep_names(cache, session);
     process_leave(&cache->processes, &session->process);
     session_detach(&session);
 }

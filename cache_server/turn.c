@@ -4,7 +4,6 @@
 #include "claim.h"
 #include "clock.h"
 #include "dispatch.h"
-#include "endpoint.h"
 #include "follow.h"
 #include "log.h"
 #include "serve.h"
@@ -19,7 +18,6 @@
 #define LOCK_CHECK_MS        1000 /* has a living proxy let go of its queue? */
 #define LOCK_CHECK_UNSEEN_MS 100  /* where no pidfd tells of a death */
 #define SWEEP_INTERVAL_MS    5000 /* names of proxies that died while no cache was there to see it */
-#define SWEEP_STEP           256u /* names at a time */
 #define EXPIRE_STEP          64u  /* objects a turn */
 #define PURGE_STEP           64u  /* objects a turn */
 /* While rings are busy, descriptors are looked at once in so many turns. */
@@ -242,13 +240,6 @@ static void purge_doomed(struct cache *cache)
     tenants_free_doomed(&cache->tenants);
 }
 
-static bool is_registered(void *context, uint64_t token)
-{
-    const struct cache *cache = context;
-
-    return registry_find_token(&cache->registry, token) != NULL;
-}
-
 static void keep_house(struct cache *cache)
 {
     int64_t mono = clock_mono_ms();
@@ -272,7 +263,7 @@ static void keep_house(struct cache *cache)
     }
     if (mono >= cache->next_sweep_ms) {
         cache->next_sweep_ms = mono + SWEEP_INTERVAL_MS;
-        endpoint_sweep_step(&cache->sweep, SWEEP_STEP, cache->conf.instance, is_registered, cache);
+        sweeper_go(&cache->sweeper, &cache->registry);
     }
 }
 
@@ -364,7 +355,6 @@ void turn_end(struct cache *cache)
 {
     serve_active(cache); /* what has been asked already is answered */
     close(cache->signals.fd);
-    endpoint_sweep_end(&cache->sweep);
 }
 
 int turn_run(struct cache *cache)

@@ -33,7 +33,7 @@ static void begin(void)
     story_start_cache(&story, NULL);
     peer_create(&other, &story, "news");
     peer_store(&other, "large", 1, LARGE);
-    descriptors = story_descriptors(&story);
+    descriptors = story_least_descriptors(&story);
 }
 
 static void check_other(void)

@@ -26,7 +26,7 @@ static void begin_with(const char *const arguments[])
     story_start_cache(&story, arguments);
     peer_create(&other, &story, "news");
     peer_store(&other, "large", 1, LARGE);
-    descriptors = story_descriptors(&story);
+    descriptors = story_least_descriptors(&story);
 }
 
 static void begin(void)
