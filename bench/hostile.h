@@ -119,8 +119,8 @@ bool peer_was_dropped(struct peer *peer);
 /* The next message; false at the deadline. */
 bool peer_receive(struct peer *peer, union wire_message *message, int deadline_ms);
 
-/* Waits for room in the queue, as long as it takes: with a sender or two that wait like this it is always
- * full. */
+/* With the highest priority. Waits for room in the queue, as long as it takes: with a sender or two that wait
+ * like this it is always full. */
 void peer_send(const struct hostile *hostile, const void *message, size_t length);
 bool peer_try_send(struct peer *peer, const void *message, size_t length);
 void peer_bell(struct peer *peer);

@@ -11,12 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MS      2000
-#define SPINS          2000
-#define SLEEP_MS       20
-#define FLOOD_SLACK    64u  /* completions that the cache may publish behind the head that we see */
-#define FLOODS_A_CHECK 512u /* how often a flooding peer reads its messages */
-#define ROWS_MAX       2048u
+#define ANSWER_MS        2000
+#define HIGHEST_PRIORITY 32767u /* of messages, on Linux */
+#define SPINS            2000
+#define SLEEP_MS         20
+#define FLOOD_SLACK      64u  /* completions that the cache may publish behind the head that we see */
+#define FLOODS_A_CHECK   512u /* how often a flooding peer reads its messages */
+#define ROWS_MAX         2048u
 
 _Noreturn void attack_fails(const char *what, const char *why)
 {
@@ -82,7 +83,7 @@ static mqd_t patient_queue(const struct hostile *hostile)
 
 void peer_send(const struct hostile *hostile, const void *message, size_t length)
 {
-    if (mq_send(patient_queue(hostile), message, length, 0) != 0 && errno != EINTR)
+    if (mq_send(patient_queue(hostile), message, length, HIGHEST_PRIORITY) != 0 && errno != EINTR)
         attack_fails("mq_send", strerror(errno));
 }
 
