@@ -156,6 +156,8 @@ void peer_free_segments(struct peer *peer); /* both semaphores of all segments u
 bool ask_numbers(const char *instance, struct wire_row *row, int deadline_ms);
 /* How long it takes somebody new to register; -1: not within some seconds. */
 double ask_newcomer_ms(const char *instance);
+/* Can a newcomer of the victim's tenant store an object, and find it? */
+bool ask_to_store(const char *instance);
 /* Registrations of proxies of a tenant. */
 unsigned ask_registrations(const char *instance, const char *tenant, uint64_t *out, unsigned most);
 /* Tokens of all peers but those of this process. */
@@ -166,7 +168,8 @@ unsigned list_tokens(const char *instance, uint64_t *out, unsigned most);
 struct attack {
     const char *name;
     void (*run)(const struct hostile *hostile);
-    const char *what; /* one line for --list */
+    const char *what;       /* one line for --list */
+    const char *fewer_hits; /* why the victim may have them; NULL: it may not */
 };
 extern const struct attack message_attacks[], ring_attacks[], pool_attacks[], store_attacks[];
 extern const unsigned message_attack_count, ring_attack_count, pool_attack_count, store_attack_count;

@@ -14,6 +14,7 @@
 #define ANSWER_MS        2000
 #define HIGHEST_PRIORITY 32767u /* of messages, on Linux */
 #define SPINS            2000
+#define SLEEPS_MAX       1000 /* for one answer */
 #define SLEEP_MS         20
 #define FLOOD_SLACK      64u  /* completions that the cache may publish behind the head that we see */
 #define FLOODS_A_CHECK   512u /* how often a flooding peer reads its messages */
@@ -272,6 +273,7 @@ struct wire_completion peer_completion(struct peer *peer)
     for (unsigned spins = 0; !peer->dropped && ring_take(completions, &completion) != RING_OK; spins++) {
         if (spins % SPINS == SPINS - 1)
             sleep_for_completion(peer);
+        peer->dropped |= spins / SPINS >= SLEEPS_MAX;
     }
     if (peer->dropped)
         return (struct wire_completion){.status = WIRE_STATUS_FENCED};
@@ -597,6 +599,27 @@ double ask_newcomer_ms(const char *instance)
         peer_leave(&newcomer);
     endpoint_destroy(&newcomer.endpoint);
     return welcome ? (double)(end - start) / 1e6 : -1;
+}
+
+bool ask_to_store(const char *instance)
+{
+    static const struct pool_shape tiny = {.segments = 2, .segment_bytes = 4096, .ring_entries = 16};
+    const struct hostile hostile = {.instance = instance};
+    uint64_t number = now_ns();
+    struct peer newcomer;
+
+    if (!peer_try_open(&newcomer, &hostile, &tiny))
+        return false;
+    bool fine = peer_register(&newcomer, WIRE_ROLE_PROXY, TENANT_VICTIM) &&
+                peer_store(&newcomer, &number, sizeof(number), NULL, 0, 4000);
+    if (fine) {
+        struct wire_request request = lookup(&newcomer, &number, sizeof(number), 0);
+        struct wire_completion completion = peer_ask(&newcomer, &request);
+        fine = completion.status == WIRE_STATUS_HIT && completion.length == 4000;
+    }
+    peer_leave(&newcomer);
+    endpoint_destroy(&newcomer.endpoint);
+    return fine;
 }
 
 unsigned ask_registrations(const char *instance, const char *tenant, uint64_t *out, unsigned most)

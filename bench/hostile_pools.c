@@ -427,17 +427,17 @@ static void run_deaths(const struct hostile *hostile)
 }
 
 const struct attack pool_attacks[] = {
-    {"truncate", run_truncate, "pools truncated under the cache's reads; registers again"},
-    {"punch", run_punch, "holes punched into the segments that the cache writes"},
-    {"punch-giant", run_punch_giant, "the same in a pool of 1 GiB, whose hole takes long to punch"},
-    {"punch-huge", run_punch_huge, "the same with up to 4 GiB that are behind the pool in its file"},
-    {"extend", run_extend, "the pool grows and shrinks to its size"},
-    {"many-reads", run_many_reads, "reads of 1 MiB from as many registrations as one process may have"},
-    {"giant", run_giant, "pools of 1 GiB made, touched and left, the cache letting go last"},
-    {"giant-again", run_giant_again, "one pool of 1 GiB registered, touched and left"},
-    {"links", run_links, "250 names of one file with 20,000 record locks"},
-    {"left-giants", run_left_giants, "files of 3 GiB under the names of dead proxies"},
-    {"die-giant", run_die_giant, "dies when its pool's name is that of a file of 3 GiB"},
-    {"deaths", run_deaths, "registers, asks, dies"},
+    {"truncate", run_truncate, "pools truncated under the cache's reads; registers again", NULL},
+    {"punch", run_punch, "holes punched into the segments that the cache writes", NULL},
+    {"punch-giant", run_punch_giant, "the same in a pool of 1 GiB, whose hole takes long to punch", NULL},
+    {"punch-huge", run_punch_huge, "the same with up to 4 GiB that are behind the pool in its file", NULL},
+    {"extend", run_extend, "the pool grows and shrinks to its size", NULL},
+    {"many-reads", run_many_reads, "reads of 1 MiB from as many registrations as one process may have", NULL},
+    {"giant", run_giant, "pools of 1 GiB made, touched and left, the cache letting go last", NULL},
+    {"giant-again", run_giant_again, "one pool of 1 GiB registered, touched and left", NULL},
+    {"links", run_links, "250 names of one file with 20,000 record locks", NULL},
+    {"left-giants", run_left_giants, "files of 3 GiB under the names of dead proxies", NULL},
+    {"die-giant", run_die_giant, "dies when its pool's name is that of a file of 3 GiB", NULL},
+    {"deaths", run_deaths, "registers, asks, dies", NULL},
 };
 const unsigned pool_attack_count = ROWS(pool_attacks);

@@ -390,15 +390,15 @@ static void run_deaf(const struct hostile *hostile)
 }
 
 const struct attack ring_attacks[] = {
-    {"fenced", run_fenced, "requests of another registration, as fast as the ring takes them"},
-    {"hits", run_hits, "lookups that hit, as fast as the ring takes them"},
-    {"many", run_many, "the same from as many registrations as one process may have"},
-    {"nameless", run_nameless, "the same from 192, with locks that belong to no process"},
-    {"lengths", run_lengths, "lengths, offsets and segments out of bounds"},
-    {"twice", run_twice, "one segment handed over in every entry"},
-    {"entries", run_entries, "entries and payloads rewritten while they are read"},
-    {"semaphores", run_semaphores, "semaphores scribbled over"},
-    {"indices", run_indices, "indices that jump, run backwards, overflow; registers again"},
-    {"deaf", run_deaf, "bells demanded for each answer, on a queue that is full for ever"},
+    {"fenced", run_fenced, "requests of another registration, as fast as the ring takes them", NULL},
+    {"hits", run_hits, "lookups that hit, as fast as the ring takes them", NULL},
+    {"many", run_many, "the same from as many registrations as one process may have", NULL},
+    {"nameless", run_nameless, "the same from 192, with locks that belong to no process", NULL},
+    {"lengths", run_lengths, "lengths, offsets and segments out of bounds", NULL},
+    {"twice", run_twice, "one segment handed over in every entry", NULL},
+    {"entries", run_entries, "entries and payloads rewritten while they are read", NULL},
+    {"semaphores", run_semaphores, "semaphores scribbled over", NULL},
+    {"indices", run_indices, "indices that jump, run backwards, overflow; registers again", NULL},
+    {"deaf", run_deaf, "bells demanded for each answer, on a queue that is full for ever", NULL},
 };
 const unsigned ring_attack_count = ROWS(ring_attacks);

@@ -118,6 +118,16 @@ static bool has_place(const struct cache *cache, enum wire_role role)
                                    : cache->registry.count < REGISTRY_MAX - ADMIN_PLACES;
 }
 
+/* It counts among its process's already, but not yet among those who only ask. */
+static bool is_one_too_many(const struct session *session)
+{
+    const struct process *process = session->process;
+
+    if (session->role == WIRE_ROLE_ADMIN)
+        return process->admins == PROCESS_MAX_ADMINS;
+    return process->sessions - process->admins > PROCESS_MAX_SESSIONS;
+}
+
 /* Its process, tenant and descriptors; the session exists but nobody knows it yet. */
 static enum wire_refusal enrol(struct cache *cache, struct session *session, const char *tenant)
 {
@@ -125,7 +135,7 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
     session->process = process_join(&cache->processes, session->pid);
     if (!session->process)
         return WIRE_REFUSAL_RESOURCES;
-    if (session->process->sessions > PROCESS_MAX_SESSIONS + (session->role == WIRE_ROLE_ADMIN))
+    if (is_one_too_many(session))
         return WIRE_REFUSAL_FULL;
     if (session->role == WIRE_ROLE_PROXY) {
         session->tenant = tenants_get(&cache->tenants, tenant);
@@ -135,6 +145,7 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
     if (watch(cache, session))
         return WIRE_REFUSAL_RESOURCES;
     session->registration = registry_add(&cache->registry, session, session->token);
+    session->process->admins += session->role == WIRE_ROLE_ADMIN;
     if (session->tenant) {
         session->tenant->proxies++;
         cache->proxies++;
@@ -248,6 +259,7 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */
     if (why == DEPARTURE_DIED)
         sweep_names(cache, session);
+    session->process->admins -= session->role == WIRE_ROLE_ADMIN;
     process_leave(&cache->processes, &session->process);
     session_detach(&session);
 }

@@ -182,7 +182,8 @@ enum store_result lease_begin(struct leases *leases, struct lease *lease, const 
 enum store_result lease_append(struct leases *leases, struct lease *lease, const uint8_t *bytes,
                                uint64_t length, int64_t now)
 {
-    touch(leases, lease, now);
+    if (length > 0) /* nothing is no progress */
+        touch(leases, lease, now);
     return store_fill_append(leases->store, lease->object, bytes, length);
 }
 

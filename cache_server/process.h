@@ -18,7 +18,8 @@
 #include <sys/types.h>
 
 #define PROCESS_QUANTUM_NS   10000
-#define PROCESS_MAX_SESSIONS 64u
+#define PROCESS_MAX_SESSIONS 64u /* of proxies, */
+#define PROCESS_MAX_ADMINS   2u  /* and of those who only ask */
 
 struct session;
 
@@ -28,6 +29,7 @@ struct process {
     struct session *active; /* utlist: its sessions whose rings are polled; the head is next */
     pid_t pid;
     uint32_t sessions;
+    uint32_t admins; /* of them */
     uint32_t active_count;
     struct holding *holdings; /* uthash: see holding.h */
     uint64_t held;            /* what its holdings weigh, and its leases */

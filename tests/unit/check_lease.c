@@ -323,6 +323,8 @@ START_TEST(who_makes_no_progress_is_named_once)
     ck_assert_int_eq(lease_begin(&here.leases, a, NULL, 0, 10, LATER, LATER), STORE_OK);
     ck_assert_int_eq(lease_append(&here.leases, a, here.bytes, 1, 40), STORE_OK);
     ck_assert_int_eq(lease_longest_quiet(&here.leases), 20);
+    ck_assert_int_eq(lease_append(&here.leases, a, here.bytes, 0, 90), STORE_OK); /* which is no progress */
+    ck_assert_int_eq(lease_touched(a), 40);
     ck_assert_ptr_null(lease_overdue(&here.leases, 19));
     ck_assert_ptr_eq(lease_overdue(&here.leases, 35), b);
     ck_assert_ptr_eq(lease_overdue(&here.leases, 35), c);
