@@ -98,6 +98,9 @@ void attack_counts(const struct hostile *hostile, uint64_t by);
 /* The pool's name goes before the queue's: the driver removes that if nobody else does. */
 void attack_leaves_queue(const struct hostile *hostile, uint64_t token);
 
+/* So many record locks in place of the one on the whole file: whoever closes the file has to walk them. */
+void attack_locks(int fd, int count);
+
 /* A small generator, seeded by the caller; not for secrets. */
 uint64_t noise(uint64_t *state);
 
@@ -116,8 +119,8 @@ bool peer_was_dropped(struct peer *peer);
 /* The next message; false at the deadline. */
 bool peer_receive(struct peer *peer, union wire_message *message, int deadline_ms);
 
-/* Waits for room in the queue, as long as it takes: with a sender or two that wait like this it is always
- * full. */
+/* With the highest priority. Waits for room in the queue, as long as it takes: with a sender or two that wait
+ * like this it is always full. */
 void peer_send(const struct hostile *hostile, const void *message, size_t length);
 bool peer_try_send(struct peer *peer, const void *message, size_t length);
 void peer_bell(struct peer *peer);
@@ -134,6 +137,8 @@ void peer_lend(struct peer *peer, uint32_t segment); /* empty, for READ */
 /* Any key; stores `size` bytes under it. `meta` may be NULL. The pool's segments must be large enough. */
 bool peer_store(struct peer *peer, const void *key, uint16_t key_length, const void *meta,
                 uint16_t meta_length, uint64_t size);
+/* Empty objects with the numbers from `first` as keys, one a segment; returns how many are stored. */
+uint32_t peer_store_many(struct peer *peer, uint64_t first);
 uint64_t peer_lease(struct peer *peer, const void *key, uint16_t key_length);
 uint64_t peer_pin(struct peer *peer, const void *key, uint16_t key_length);
 
@@ -151,6 +156,8 @@ void peer_free_segments(struct peer *peer); /* both semaphores of all segments u
 bool ask_numbers(const char *instance, struct wire_row *row, int deadline_ms);
 /* How long it takes somebody new to register; -1: not within some seconds. */
 double ask_newcomer_ms(const char *instance);
+/* Can a newcomer of the victim's tenant store an object, and find it? */
+bool ask_to_store(const char *instance);
 /* Registrations of proxies of a tenant. */
 unsigned ask_registrations(const char *instance, const char *tenant, uint64_t *out, unsigned most);
 /* Tokens of all peers but those of this process. */
@@ -161,7 +168,8 @@ unsigned list_tokens(const char *instance, uint64_t *out, unsigned most);
 struct attack {
     const char *name;
     void (*run)(const struct hostile *hostile);
-    const char *what; /* one line for --list */
+    const char *what;       /* one line for --list */
+    const char *fewer_hits; /* why the victim may have them; NULL: it may not */
 };
 extern const struct attack message_attacks[], ring_attacks[], pool_attacks[], store_attacks[];
 extern const unsigned message_attack_count, ring_attack_count, pool_attack_count, store_attack_count;

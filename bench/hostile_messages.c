@@ -546,19 +546,48 @@ static void run_stats(const struct hostile *hostile)
 
 /* Closing a file walks through all of its record locks (fcntl_locking(2)), whosever they are. Taken from the
  * end, because the kernel keeps them in order. */
+/* As many empty objects as there is time for, in a tenant that stays. */
+static void fill_shelves(struct peer *peer)
+{
+    uint64_t until = now_ns() + 6000000000u;
+
+    for (uint64_t number = 0; number < 1000000 && now_ns() < until;)
+        number += peer_store_many(peer, number);
+}
+
+/* While there are many objects, names of tenants are used up: those of earlier ones have to be given up, with
+ * what they have stored. */
+static void run_doomed(const struct hostile *hostile)
+{
+    static const struct pool_shape wide = {.segments = 60, .segment_bytes = 4096, .ring_entries = 256};
+    static struct peer filler, peer;
+    char tenant[NAMES_TENANT_MAX + 1];
+
+    peer_open_registered(&filler, hostile, &wide, TENANT_HOSTILE);
+    fill_shelves(&filler);
+    peer_open(&peer, hostile, &wide);
+    for (unsigned number = 0;; number++) {
+        snprintf(tenant, sizeof(tenant), "tenant-%u", number);
+        peer_renew(&peer);
+        peer_free_segments(&peer);
+        if (!peer_register(&peer, WIRE_ROLE_PROXY, tenant))
+            attack_fails("registration", "refused");
+        (void)peer_store_many(&peer, 0);
+        peer_leave(&peer);
+        pool_beat(&filler.endpoint.pool);
+        attack_counts(hostile, 1);
+        if (number == 300) /* more than there may be */
+            attack_is_on(hostile);
+    }
+}
+
 static void run_locks(const struct hostile *hostile)
 {
     struct peer stranger;
     union wire_message message;
 
     peer_open(&stranger, hostile, &small);
-    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-    (void)fcntl(stranger.endpoint.reply, F_SETLK, &lock);
-    for (int i = LOCKS; i >= 0; i--) {
-        lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * i, .l_len = 1};
-        if (fcntl(stranger.endpoint.reply, F_SETLK, &lock))
-            attack_fails("F_SETLK", strerror(errno));
-    }
+    attack_locks(stranger.endpoint.reply, LOCKS);
     size_t length = wire_prepare(&message, WIRE_PING, stranger.endpoint.token);
     attack_is_on(hostile);
     for (;;) {
@@ -567,22 +596,65 @@ static void run_locks(const struct hostile *hostile)
     }
 }
 
+/* HELLO that comes to nothing, because of its secret, after queue and pool were opened. */
+static _Noreturn void hello_in_vain(const struct hostile *hostile, struct peer *peer)
+{
+    union wire_message message;
+    size_t length = wire_prepare(&message, WIRE_HELLO, peer->endpoint.token);
+
+    message.wire_hello.secret = peer->endpoint.secret ^ 1;
+    message.wire_hello.segments = small.segments;
+    message.wire_hello.segment_bytes = small.segment_bytes;
+    message.wire_hello.ring_entries = small.ring_entries;
+    memcpy(message.wire_hello.tenant, TENANT_HOSTILE, sizeof(TENANT_HOSTILE));
+    attack_is_on(hostile);
+    for (;;) {
+        peer_send(hostile, &message, length);
+        (void)peer_was_dropped(peer);
+        attack_counts(hostile, 1);
+    }
+}
+
+static void run_locks_hello(const struct hostile *hostile)
+{
+    struct peer peer;
+
+    peer_open(&peer, hostile, &small);
+    attack_locks(peer.endpoint.reply, LOCKS);
+    hello_in_vain(hostile, &peer);
+}
+
+static void run_locks_pool(const struct hostile *hostile)
+{
+    struct peer peer;
+
+    peer_open(&peer, hostile, &small);
+    attack_locks(peer.endpoint.pool.fd, LOCKS);
+    hello_in_vain(hostile, &peer);
+}
+
 const struct attack message_attacks[] = {
-    {"burn-1", run_burn_1, "burns processor time and says nothing: what any process of the host can do"},
-    {"burn-2", run_burn_2, "the same with two threads"},
-    {"forged", run_forged, "noise, and messages in the names of others"},
-    {"replayed", run_replayed, "BYE, BELL and HELLO of an earlier registration"},
-    {"hello-others", run_hello_others, "HELLO with others' queues, and with a wrong secret"},
-    {"hello-bye", run_hello_bye, "registers and leaves, with the same objects"},
-    {"hello-fresh", run_hello_fresh, "registers and leaves, with new objects each time"},
-    {"hello-tenants", run_tenants, "registers and leaves, each time for another tenant"},
-    {"bad-pools", run_bad_pools, "HELLO with a fifo, directory, link, sparse, small, public, leased pool"},
-    {"ping-1", run_ping_1, "PING of a stranger, one sender that waits for room"},
-    {"ping-8", run_ping_8, "the same, 8 senders"},
-    {"ping-24", run_ping_24, "the same, 24 senders"},
-    {"ping-read", run_ping_read, "PING of a stranger that reads every answer"},
-    {"bells", run_bells, "BELL, always"},
-    {"stats", run_stats, "STATS, always"},
-    {"locks", run_locks, "PING of a queue with 20,000 record locks on it"},
+    {"burn-1", run_burn_1, "burns processor time and says nothing: what any process of the host can do",
+     NULL},
+    {"burn-2", run_burn_2, "the same with two threads", NULL},
+    {"forged", run_forged, "noise, and messages in the names of others", NULL},
+    {"replayed", run_replayed, "BYE, BELL and HELLO of an earlier registration", NULL},
+    {"hello-others", run_hello_others, "HELLO with others' queues, and with a wrong secret", NULL},
+    {"hello-bye", run_hello_bye, "registers and leaves, with the same objects", NULL},
+    {"hello-fresh", run_hello_fresh, "registers and leaves, with new objects each time", NULL},
+    {"hello-tenants", run_tenants, "registers and leaves, each time for another tenant", NULL},
+    {"doomed", run_doomed, "the same with 1,000,000 small objects in the cache and some in each tenant",
+     NULL},
+    {"bad-pools", run_bad_pools, "HELLO with a fifo, directory, link, sparse, small, public, leased pool",
+     NULL},
+    {"ping-1", run_ping_1, "PING of a stranger, one sender that waits for room", NULL},
+    {"ping-8", run_ping_8, "the same, 8 senders", NULL},
+    {"ping-24", run_ping_24, "the same, 24 senders", NULL},
+    {"ping-read", run_ping_read, "PING of a stranger that reads every answer", NULL},
+    {"bells", run_bells, "BELL, always", NULL},
+    {"stats", run_stats, "STATS, always", NULL},
+    {"locks", run_locks, "PING of a queue with 20,000 record locks on it", NULL},
+    {"locks-hello", run_locks_hello, "HELLO of such a queue, with a wrong secret", NULL},
+    {"locks-pool", run_locks_pool, "HELLO with a pool that has so many locks", NULL},
 };
 const unsigned message_attack_count = ROWS(message_attacks);

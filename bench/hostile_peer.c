@@ -11,12 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MS      2000
-#define SPINS          2000
-#define SLEEP_MS       20
-#define FLOOD_SLACK    64u  /* completions that the cache may publish behind the head that we see */
-#define FLOODS_A_CHECK 512u /* how often a flooding peer reads its messages */
-#define ROWS_MAX       2048u
+#define ANSWER_MS        2000
+#define HIGHEST_PRIORITY 32767u /* of messages, on Linux */
+#define SPINS            2000
+#define SLEEPS_MAX       1000 /* for one answer */
+#define SLEEP_MS         20
+#define FLOOD_SLACK      64u  /* completions that the cache may publish behind the head that we see */
+#define FLOODS_A_CHECK   512u /* how often a flooding peer reads its messages */
+#define ROWS_MAX         2048u
 
 _Noreturn void attack_fails(const char *what, const char *why)
 {
@@ -39,6 +41,18 @@ void attack_leaves_queue(const struct hostile *hostile, uint64_t token)
     uint32_t place = atomic_fetch_add(&hostile->board->orphan_count, 1);
 
     atomic_store(&hostile->board->orphans[place % ORPHANS_MAX], token);
+}
+
+void attack_locks(int fd, int count)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    (void)fcntl(fd, F_SETLK, &lock);
+    for (int i = count; i >= 0; i--) {
+        lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * (off_t)i, .l_len = 1};
+        if (fcntl(fd, F_SETLK, &lock))
+            attack_fails("F_SETLK", strerror(errno));
+    }
 }
 
 uint64_t noise(uint64_t *state)
@@ -70,7 +84,7 @@ static mqd_t patient_queue(const struct hostile *hostile)
 
 void peer_send(const struct hostile *hostile, const void *message, size_t length)
 {
-    if (mq_send(patient_queue(hostile), message, length, 0) != 0 && errno != EINTR)
+    if (mq_send(patient_queue(hostile), message, length, HIGHEST_PRIORITY) != 0 && errno != EINTR)
         attack_fails("mq_send", strerror(errno));
 }
 
@@ -259,6 +273,7 @@ struct wire_completion peer_completion(struct peer *peer)
     for (unsigned spins = 0; !peer->dropped && ring_take(completions, &completion) != RING_OK; spins++) {
         if (spins % SPINS == SPINS - 1)
             sleep_for_completion(peer);
+        peer->dropped |= spins / SPINS >= SLEEPS_MAX;
     }
     if (peer->dropped)
         return (struct wire_completion){.status = WIRE_STATUS_FENCED};
@@ -385,6 +400,39 @@ bool peer_store(struct peer *peer, const void *key, uint16_t key_length, const v
 
     return lease && begin_fill(peer, lease, key, key_length, meta, meta_length, size) &&
            (size == 0 || fill_rest(peer, lease, size));
+}
+
+uint32_t peer_store_many(struct peer *peer, uint64_t first)
+{
+    uint32_t segments = peer->endpoint.pool.shape.segments, stored = 0;
+    uint64_t leases[64], number;
+
+    for (uint32_t i = 0; i < segments && i < ROWS(leases); i++) {
+        struct wire_request request = peer_request(peer, WIRE_OP_LOOKUP);
+        number = first + i;
+        request.segment = i;
+        request.flags = WIRE_LOOKUP_LEASE;
+        request.key_length = sizeof(number);
+        peer_hand_over(peer, i, &number, sizeof(number));
+        peer_put(peer, &request);
+    }
+    peer_flush(peer);
+    for (uint32_t i = 0; i < segments && i < ROWS(leases); i++)
+        leases[i] = peer_completion(peer).lease;
+    for (uint32_t i = 0; i < segments && i < ROWS(leases); i++) {
+        struct wire_request request = peer_request(peer, WIRE_OP_FILL_BEGIN);
+        number = first + i;
+        request.segment = i;
+        request.handle = leases[i];
+        request.key_length = sizeof(number);
+        request.fresh_until = request.keep_until = wall_ms(3600000);
+        peer_hand_over(peer, i, &number, sizeof(number));
+        peer_put(peer, &request);
+    }
+    peer_flush(peer);
+    for (uint32_t i = 0; i < segments && i < ROWS(leases); i++)
+        stored += peer_completion(peer).status == WIRE_STATUS_OK;
+    return stored;
 }
 
 /* ---- flooding ---- */
@@ -551,6 +599,27 @@ double ask_newcomer_ms(const char *instance)
         peer_leave(&newcomer);
     endpoint_destroy(&newcomer.endpoint);
     return welcome ? (double)(end - start) / 1e6 : -1;
+}
+
+bool ask_to_store(const char *instance)
+{
+    static const struct pool_shape tiny = {.segments = 2, .segment_bytes = 4096, .ring_entries = 16};
+    const struct hostile hostile = {.instance = instance};
+    uint64_t number = now_ns();
+    struct peer newcomer;
+
+    if (!peer_try_open(&newcomer, &hostile, &tiny))
+        return false;
+    bool fine = peer_register(&newcomer, WIRE_ROLE_PROXY, TENANT_VICTIM) &&
+                peer_store(&newcomer, &number, sizeof(number), NULL, 0, 4000);
+    if (fine) {
+        struct wire_request request = lookup(&newcomer, &number, sizeof(number), 0);
+        struct wire_completion completion = peer_ask(&newcomer, &request);
+        fine = completion.status == WIRE_STATUS_HIT && completion.length == 4000;
+    }
+    peer_leave(&newcomer);
+    endpoint_destroy(&newcomer.endpoint);
+    return fine;
 }
 
 unsigned ask_registrations(const char *instance, const char *tenant, uint64_t *out, unsigned most)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -314,6 +315,88 @@ static void run_giant_again(const struct hostile *hostile)
     }
 }
 
+/* ---- names of the dead ---- */
+
+#define LINKS      250u
+#define LOCKS      20000
+#define LEFT_BYTES ((off_t)3 << 30)
+
+/* An empty file under the name of a peer; its path. */
+static int leave_file(const struct hostile *hostile, uint64_t token, char path[NAMES_BYTES + 16])
+{
+    char name[NAMES_BYTES];
+
+    names_peer(name, hostile->instance, token);
+    snprintf(path, NAMES_BYTES + 16, "/dev/shm%s", name);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        attack_fails(path, strerror(errno));
+    return fd;
+}
+
+/* Each of them is one to be swept, with a file behind it that takes long to close. */
+static void run_links(const struct hostile *hostile)
+{
+    char path[NAMES_BYTES + 16], other[NAMES_BYTES + 16], name[NAMES_BYTES];
+    uint64_t token = now_ns() << 8;
+    int fd = leave_file(hostile, token, path);
+
+    for (unsigned i = 1; i < LINKS; i++) {
+        names_peer(name, hostile->instance, token + i);
+        snprintf(other, sizeof(other), "/dev/shm%s", name);
+        if (link(path, other))
+            attack_fails("link", strerror(errno));
+    }
+    attack_locks(fd, LOCKS);
+    attack_counts(hostile, LINKS);
+    attack_is_on(hostile);
+    for (;;)
+        pause();
+}
+
+static void fill_file(int fd)
+{
+    if (fallocate(fd, 0, 0, LEFT_BYTES))
+        attack_fails("fallocate", strerror(errno));
+    close(fd);
+}
+
+static void run_left_giants(const struct hostile *hostile)
+{
+    char path[NAMES_BYTES + 16];
+
+    attack_is_on(hostile);
+    for (uint64_t token = now_ns() << 8;; token++) {
+        fill_file(leave_file(hostile, token, path));
+        for (int i = 0; i < 100 && access(path, F_OK) == 0; i++)
+            poll(NULL, 0, 100);
+        attack_counts(hostile, 1);
+    }
+}
+
+/* The name of its pool is another file's when it dies. */
+static void run_die_giant(const struct hostile *hostile)
+{
+    attack_is_on(hostile);
+    for (;; attack_counts(hostile, 1)) {
+        pid_t pid = fork();
+        if (pid < 0)
+            attack_fails("fork", strerror(errno));
+        if (pid == 0) {
+            struct peer peer;
+            char path[NAMES_BYTES + 16];
+
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            peer_open_registered(&peer, hostile, &usual, TENANT_HOSTILE);
+            shm_unlink(peer.endpoint.name);
+            fill_file(leave_file(hostile, peer.endpoint.token, path));
+            _exit(0);
+        }
+        waitpid(pid, NULL, 0);
+        poll(NULL, 0, 200);
+    }
+}
+
 /* ---- deaths ---- */
 
 /* One life: registers, pins, reads, and is gone without a word. */
@@ -344,14 +427,17 @@ static void run_deaths(const struct hostile *hostile)
 }
 
 const struct attack pool_attacks[] = {
-    {"truncate", run_truncate, "pools truncated under the cache's reads; registers again"},
-    {"punch", run_punch, "holes punched into the segments that the cache writes"},
-    {"punch-giant", run_punch_giant, "the same in a pool of 1 GiB, whose hole takes long to punch"},
-    {"punch-huge", run_punch_huge, "the same with up to 4 GiB that are behind the pool in its file"},
-    {"extend", run_extend, "the pool grows and shrinks to its size"},
-    {"many-reads", run_many_reads, "reads of 1 MiB from as many registrations as one process may have"},
-    {"giant", run_giant, "pools of 1 GiB made, touched and left, the cache letting go last"},
-    {"giant-again", run_giant_again, "one pool of 1 GiB registered, touched and left"},
-    {"deaths", run_deaths, "registers, asks, dies"},
+    {"truncate", run_truncate, "pools truncated under the cache's reads; registers again", NULL},
+    {"punch", run_punch, "holes punched into the segments that the cache writes", NULL},
+    {"punch-giant", run_punch_giant, "the same in a pool of 1 GiB, whose hole takes long to punch", NULL},
+    {"punch-huge", run_punch_huge, "the same with up to 4 GiB that are behind the pool in its file", NULL},
+    {"extend", run_extend, "the pool grows and shrinks to its size", NULL},
+    {"many-reads", run_many_reads, "reads of 1 MiB from as many registrations as one process may have", NULL},
+    {"giant", run_giant, "pools of 1 GiB made, touched and left, the cache letting go last", NULL},
+    {"giant-again", run_giant_again, "one pool of 1 GiB registered, touched and left", NULL},
+    {"links", run_links, "250 names of one file with 20,000 record locks", NULL},
+    {"left-giants", run_left_giants, "files of 3 GiB under the names of dead proxies", NULL},
+    {"die-giant", run_die_giant, "dies when its pool's name is that of a file of 3 GiB", NULL},
+    {"deaths", run_deaths, "registers, asks, dies", NULL},
 };
 const unsigned pool_attack_count = ROWS(pool_attacks);

@@ -1,6 +1,8 @@
 /* Attacks by ring entry: what stands in the rings and segments of a registered pool. */
 #include "hostile.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +96,41 @@ static void run_many(const struct hostile *hostile)
         prepare_lookups(&peers[count], "flood", 1024);
     }
     flood(hostile, peers, count, NULL);
+}
+
+/* A lock that belongs to an open file description and so to no process, in place of ours. */
+static void lock_nameless(int fd)
+{
+    struct flock none = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    (void)fcntl(fd, F_SETLK, &none);
+    if (fcntl(fd, F_OFD_SETLK, &lock))
+        attack_fails("F_OFD_SETLK", strerror(errno));
+}
+
+/* Three times as many registrations as a process may have, if nobody can tell whose they are. */
+static void run_nameless(const struct hostile *hostile)
+{
+    static struct peer peers[3 * MANY];
+    unsigned count = 0;
+
+    for (; count < ROWS(peers); count++) {
+        if (!peer_try_open(&peers[count], hostile, &usual))
+            break;
+        lock_nameless(peers[count].endpoint.reply);
+        lock_nameless(peers[count].endpoint.pool.fd);
+        if (!peer_register(&peers[count], WIRE_ROLE_PROXY, TENANT_HOSTILE))
+            break;
+        prepare_lookups(&peers[count], "flood", 1024);
+    }
+    if (count > 0)
+        flood(hostile, peers, count, NULL);
+    attack_is_on(hostile);
+    for (;;) {
+        (void)peer_register(&peers[0], WIRE_ROLE_PROXY, TENANT_HOSTILE);
+        attack_counts(hostile, 1);
+    }
 }
 
 /* ---- lies in entries ---- */
@@ -353,14 +390,15 @@ static void run_deaf(const struct hostile *hostile)
 }
 
 const struct attack ring_attacks[] = {
-    {"fenced", run_fenced, "requests of another registration, as fast as the ring takes them"},
-    {"hits", run_hits, "lookups that hit, as fast as the ring takes them"},
-    {"many", run_many, "the same from as many registrations as one process may have"},
-    {"lengths", run_lengths, "lengths, offsets and segments out of bounds"},
-    {"twice", run_twice, "one segment handed over in every entry"},
-    {"entries", run_entries, "entries and payloads rewritten while they are read"},
-    {"semaphores", run_semaphores, "semaphores scribbled over"},
-    {"indices", run_indices, "indices that jump, run backwards, overflow; registers again"},
-    {"deaf", run_deaf, "bells demanded for each answer, on a queue that is full for ever"},
+    {"fenced", run_fenced, "requests of another registration, as fast as the ring takes them", NULL},
+    {"hits", run_hits, "lookups that hit, as fast as the ring takes them", NULL},
+    {"many", run_many, "the same from as many registrations as one process may have", NULL},
+    {"nameless", run_nameless, "the same from 192, with locks that belong to no process", NULL},
+    {"lengths", run_lengths, "lengths, offsets and segments out of bounds", NULL},
+    {"twice", run_twice, "one segment handed over in every entry", NULL},
+    {"entries", run_entries, "entries and payloads rewritten while they are read", NULL},
+    {"semaphores", run_semaphores, "semaphores scribbled over", NULL},
+    {"indices", run_indices, "indices that jump, run backwards, overflow; registers again", NULL},
+    {"deaf", run_deaf, "bells demanded for each answer, on a queue that is full for ever", NULL},
 };
 const unsigned ring_attack_count = ROWS(ring_attacks);

@@ -3,6 +3,7 @@
 #include "hostile.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -436,6 +437,85 @@ static void run_hoard_die(const struct hostile *hostile)
     }
 }
 
+/* What it has taken stays taken. */
+static _Noreturn void keep(struct peer *peers, unsigned count, const struct hostile *hostile)
+{
+    attack_is_on(hostile);
+    for (;;) {
+        for (unsigned i = 0; i < count; i++)
+            pool_beat(&peers[i].endpoint.pool);
+        poll(NULL, 0, 100);
+    }
+}
+
+static bool begin_with_metadata(struct peer *peer, uint32_t number)
+{
+    static uint8_t key[KEY_BYTES / 16];
+    struct wire_request request = peer_request(peer, WIRE_OP_FILL_BEGIN);
+
+    memcpy(key, &number, sizeof(number));
+    request.handle = peer_lease(peer, key, sizeof(key));
+    request.segment = 0;
+    request.key_length = sizeof(key);
+    request.meta_length = META;
+    request.value = UINT64_MAX;
+    request.fresh_until = request.keep_until = later_ms(3600000);
+    peer_hand_over(peer, 0, key, sizeof(key));
+    return request.handle && peer_ask(peer, &request).status == WIRE_STATUS_OK;
+}
+
+static bool pin_metadata(struct peer *peer, uint32_t number)
+{
+    static uint8_t meta[META];
+
+    return peer_store(peer, &number, sizeof(number), meta, META, 0) &&
+           peer_pin(peer, &number, sizeof(number)) != 0;
+}
+
+static bool lease_long_key(struct peer *peer, uint32_t number)
+{
+    static uint8_t key[KEY_BYTES];
+
+    memcpy(key, &number, sizeof(number));
+    return peer_lease(peer, key, sizeof(key)) != 0;
+}
+
+/* So many of each registration; nothing that has a body. */
+static _Noreturn void hold_on(const struct hostile *hostile, bool (*take)(struct peer *, uint32_t),
+                              unsigned each)
+{
+    static const struct pool_shape shape = {.segments = 2, .segment_bytes = 131072, .ring_entries = 64};
+    static struct peer peers[48];
+    unsigned count = 0;
+    bool more = true;
+
+    for (; count < ROWS(peers); count++) {
+        peer_open(&peers[count], hostile, &shape);
+        if (!peer_register(&peers[count], WIRE_ROLE_PROXY, TENANT_HOSTILE))
+            break;
+    }
+    for (uint32_t number = 0; number < count * each && more; number++) {
+        more = take(&peers[number % count], number);
+        attack_counts(hostile, 1);
+    }
+    keep(peers, count, hostile);
+}
+
+static void run_hold_fills(const struct hostile *hostile)
+{
+    hold_on(hostile, begin_with_metadata, 256);
+}
+
+static void run_hold_pins(const struct hostile *hostile)
+{
+    hold_on(hostile, pin_metadata, 1024);
+}
+
+static void run_hold_leases(const struct hostile *hostile)
+{
+    hold_on(hostile, lease_long_key, 256);
+}
+
 /* Pins, leases, half an object, requests and a wish for bells; then it stops. */
 static void run_stopped(const struct hostile *hostile)
 {
@@ -463,19 +543,23 @@ static void run_stopped(const struct hostile *hostile)
 }
 
 const struct attack store_attacks[] = {
-    {"read-1m", run_read, "reads of 1 MiB, as fast as the ring takes them"},
-    {"lookup-dear", run_lookup, "lookups with a key of 16 KiB and metadata of 64 KiB"},
-    {"update", run_update, "metadata of 64 KiB renewed, always"},
-    {"fill-abort", run_fill_abort, "objects of 32 MiB filled, and given up"},
-    {"churn", run_churn, "objects of 100 MiB stored, and removed"},
-    {"junk", run_junk, "objects of 4 KB that nobody wants"},
-    {"junk-large", run_junk_large, "objects of 1 MiB that nobody wants"},
-    {"junk-tiny", run_junk_tiny, "empty objects, as many as fit"},
-    {"expiring", run_expiring, "empty objects that live 20 ms"},
-    {"leases", run_leases, "the victim's objects removed, their leases kept (same tenant)"},
-    {"pins", run_pins, "the victim's objects pinned, as often as may be (same tenant)"},
-    {"hoard", run_hoard, "half-filled objects of many tenants, as much as there is memory"},
-    {"hoard-die", run_hoard_die, "the same, and then it dies; again and again"},
-    {"stopped", run_stopped, "stops itself while it holds pins, leases, requests (same tenant)"},
+    {"read-1m", run_read, "reads of 1 MiB, as fast as the ring takes them", NULL},
+    {"lookup-dear", run_lookup, "lookups with a key of 16 KiB and metadata of 64 KiB", NULL},
+    {"update", run_update, "metadata of 64 KiB renewed, always", NULL},
+    {"fill-abort", run_fill_abort, "objects of 32 MiB filled, and given up", NULL},
+    {"churn", run_churn, "objects of 100 MiB stored, and removed", NULL},
+    {"junk", run_junk, "objects of 4 KB that nobody wants", NULL},
+    {"junk-large", run_junk_large, "objects of 1 MiB that nobody wants", NULL},
+    {"junk-tiny", run_junk_tiny, "empty objects, as many as fit", NULL},
+    {"expiring", run_expiring, "empty objects that live 20 ms", NULL},
+    {"leases", run_leases, "the victim's objects removed, their leases kept (same tenant)",
+     "whoever serves a tenant may remove its objects"},
+    {"pins", run_pins, "the victim's objects pinned, as often as may be (same tenant)", NULL},
+    {"hoard", run_hoard, "half-filled objects of many tenants, as much as there is memory", NULL},
+    {"hoard-die", run_hoard_die, "the same, and then it dies; again and again", NULL},
+    {"hold-fills", run_hold_fills, "fills with 64 KiB of metadata begun, as many as may be, and kept", NULL},
+    {"hold-pins", run_hold_pins, "empty objects with 64 KiB of metadata pinned, as many as may be", NULL},
+    {"hold-leases", run_hold_leases, "leases of keys of 16 KiB, as many as may be", NULL},
+    {"stopped", run_stopped, "stops itself while it holds pins, leases, requests (same tenant)", NULL},
 };
 const unsigned store_attack_count = ROWS(store_attacks);

@@ -19,6 +19,7 @@ struct totals {
 struct slice_numbers {
     double rate, hit_share, attack_rate, cache_share;
     double hello_ms; /* how long a newcomer took to register; negative: no answer */
+    bool stores;     /* it can store an object, and find it */
 };
 
 struct round {
@@ -53,6 +54,7 @@ static struct slice_numbers measure(const struct stage *stage, enum slice slice,
     atomic_store(&stage->board->slice, slice);
     stage_pause(seconds / 2);
     double hello_ms = ask_newcomer_ms(stage->instance);
+    bool stores = ask_to_store(stage->instance);
     stage_pause(seconds / 2);
     atomic_store(&stage->board->slice, SLICE_NONE);
     struct totals last = totals(stage);
@@ -65,6 +67,7 @@ static struct slice_numbers measure(const struct stage *stage, enum slice slice,
         .attack_rate = (double)(last.attacks - first.attacks) / time,
         .cache_share = (last.cache_seconds - first.cache_seconds) / time,
         .hello_ms = hello_ms,
+        .stores = stores,
     };
 }
 
@@ -170,6 +173,11 @@ static double attack_rate(const struct round *round)
     return round->with_hostile.attack_rate;
 }
 
+static double honest_hit_share(const struct round *round)
+{
+    return round->with_neighbour.hit_share;
+}
+
 static double hit_share(const struct round *round)
 {
     return round->with_hostile.hit_share;
@@ -234,20 +242,34 @@ static void find_fault(struct verdict *verdict, const char *text)
     snprintf(verdict->text + used, sizeof(verdict->text) - used, "%s%s", used ? ", " : "FAIL: ", text);
 }
 
-static struct verdict judge(const struct stage *stage, const struct round *rounds, int count,
-                            const char *left, uint64_t wrong)
+static bool is_quick(double hello_ms)
+{
+    return hello_ms >= 0 && hello_ms <= TABLE_MOST_HELLO_MS;
+}
+
+static struct verdict judge(const struct stage *stage, const struct attack *attack,
+                            const struct round *rounds, int count, const char *left, uint64_t wrong)
 {
     struct verdict verdict = {.fine = true};
-    bool attacked = true, calm = true;
+    bool attacked = true, calm = true, stores = true, quick = true;
 
     for (int i = 0; i < count; i++) {
         attacked &= rounds[i].attacked;
         calm &= rounds[i].calm;
+        stores &= rounds[i].with_hostile.stores;
+        quick &= is_quick(rounds[i].with_hostile.hello_ms);
     }
     if (!attacked)
         find_fault(&verdict, "no attack");
     if (median(rounds, count, ratio_of) < TABLE_LEAST_RATIO)
         find_fault(&verdict, "too slow");
+    if (!attack->fewer_hits &&
+        median(rounds, count, hit_share) < TABLE_LEAST_HITS * median(rounds, count, honest_hit_share))
+        find_fault(&verdict, "fewer hits");
+    if (!stores)
+        find_fault(&verdict, "a newcomer cannot store");
+    if (!quick)
+        find_fault(&verdict, "a newcomer is not registered in time");
     if (!calm)
         find_fault(&verdict, "answers are missing");
     if (left[0])
@@ -306,7 +328,7 @@ bool table_measure(struct stage *stage, const struct attack *attack, double seco
     after = before; /* unless it answers */
     stage_await_rest(stage, &after, left, sizeof(left));
     describe_moves(&before, &after, moved, sizeof(moved));
-    struct verdict verdict = judge(stage, done, count, left, wrong_bytes(stage) - wrong);
+    struct verdict verdict = judge(stage, attack, done, count, left, wrong_bytes(stage) - wrong);
     printf("%-14s ", attack->name);
     print_numbers(stage, done, count);
     printf("  %s;%s", verdict.text, moved);

@@ -8,7 +8,9 @@
 bool table_measure(struct stage *stage, const struct attack *attack, double seconds, int rounds);
 void table_head(void);
 
-#define TABLE_LEAST_RATIO 0.45
-#define TABLE_ROUNDS_MAX  64
+#define TABLE_LEAST_RATIO   0.45
+#define TABLE_LEAST_HITS    0.9 /* of the share that hits when there is no attack */
+#define TABLE_MOST_HELLO_MS 2000
+#define TABLE_ROUNDS_MAX    64
 
 #endif

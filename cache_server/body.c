@@ -25,10 +25,12 @@ static bool grow_table(struct body *body, struct memory *memory, struct account 
     uint8_t **table = memory_alloc(memory, account, wanted * sizeof(*table));
     if (!table)
         return false;
+    body->charge += memory_charge(table);
     if (body->table_size == 0) {
         table[0] = body->single;
     } else {
         memcpy(table, body->table, body->chunks * sizeof(*table));
+        body->charge -= memory_charge(body->table);
         memory_free(memory, account, body->table);
     }
     body->table = table;
@@ -52,6 +54,7 @@ static bool add_chunk(struct body *body, struct memory *memory, struct account *
     else
         body->table[body->chunks] = chunk;
     body->chunks++;
+    body->charge += memory_charge(chunk);
     return true;
 }
 
@@ -79,20 +82,13 @@ void body_finish(struct body *body, struct memory *memory, struct account *accou
 
     if (body->chunks == 0 || last == 0)
         return;
+    body->charge -= memory_charge(chunk_at(body, body->chunks - 1));
     uint8_t *chunk = memory_shrink(memory, account, chunk_at(body, body->chunks - 1), last);
+    body->charge += memory_charge(chunk);
     if (body->table_size == 0)
         body->single = chunk;
     else
         body->table[body->chunks - 1] = chunk;
-}
-
-uint64_t body_charge(const struct body *body)
-{
-    uint64_t charge = body->table_size > 0 ? memory_charge(body->table) : 0;
-
-    for (uint32_t i = 0; i < body->chunks; i++)
-        charge += memory_charge(chunk_at(body, i));
-    return charge;
 }
 
 void body_free(struct body *body, struct memory *memory, struct account *account)

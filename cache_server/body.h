@@ -15,7 +15,8 @@
 #define BODY_SIZE_UNKNOWN UINT64_MAX
 
 struct body {
-    uint64_t size; /* bytes present */
+    uint64_t size;   /* bytes present */
+    uint64_t charge; /* of all its blocks */
     union {
         uint8_t *single; /* table_size == 0: the only chunk, if any */
         uint8_t **table; /* otherwise */
@@ -31,8 +32,6 @@ bool body_append(struct body *body, struct memory *memory, struct account *accou
                  const uint8_t *bytes, uint64_t length);
 /* Gives back what the last chunk does not use. */
 void body_finish(struct body *body, struct memory *memory, struct account *account);
-/* What all its blocks are charged with. */
-uint64_t body_charge(const struct body *body);
 void body_free(struct body *body, struct memory *memory, struct account *account);
 /* Copies [offset, offset + length), which must lie within the size. */
 void body_read(const struct body *body, uint64_t offset, uint8_t *out, uint64_t length);

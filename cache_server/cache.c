@@ -13,7 +13,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <utlist.h>
 
 /* Registrations that only admin clients get. */
@@ -51,12 +50,17 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     error = reaper_start(&cache->reaper);
     if (error)
         goto err_loop;
+    error = sweeper_start(&cache->sweeper, conf->instance);
+    if (error)
+        goto err_reaper;
     cache->former.fd = -1;
     error = claim_instance(conf->instance, &cache->commands.fd, problem, problem_size);
     if (error)
-        goto err_reaper;
+        goto err_sweeper;
     return 0;
 
+err_sweeper:
+    sweeper_stop(&cache->sweeper);
 err_reaper:
     reaper_stop(&cache->reaper);
 err_loop:
@@ -77,6 +81,7 @@ void cache_teardown(struct cache *cache)
     claim_release(cache->conf.instance, cache->commands.fd);
     if (cache->former.fd >= 0)
         mq_close(cache->former.fd);
+    sweeper_stop(&cache->sweeper);
     reaper_stop(&cache->reaper);
     loop_teardown(&cache->loop);
     leases_teardown(&cache->leases);
@@ -113,6 +118,16 @@ static bool has_place(const struct cache *cache, enum wire_role role)
                                    : cache->registry.count < REGISTRY_MAX - ADMIN_PLACES;
 }
 
+/* It counts among its process's already, but not yet among those who only ask. */
+static bool is_one_too_many(const struct session *session)
+{
+    const struct process *process = session->process;
+
+    if (session->role == WIRE_ROLE_ADMIN)
+        return process->admins == PROCESS_MAX_ADMINS;
+    return process->sessions - process->admins > PROCESS_MAX_SESSIONS;
+}
+
 /* Its process, tenant and descriptors; the session exists but nobody knows it yet. */
 static enum wire_refusal enrol(struct cache *cache, struct session *session, const char *tenant)
 {
@@ -120,7 +135,7 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
     session->process = process_join(&cache->processes, session->pid);
     if (!session->process)
         return WIRE_REFUSAL_RESOURCES;
-    if (session->process->sessions > PROCESS_MAX_SESSIONS + (session->role == WIRE_ROLE_ADMIN))
+    if (is_one_too_many(session))
         return WIRE_REFUSAL_FULL;
     if (session->role == WIRE_ROLE_PROXY) {
         session->tenant = tenants_get(&cache->tenants, tenant);
@@ -130,6 +145,7 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
     if (watch(cache, session))
         return WIRE_REFUSAL_RESOURCES;
     session->registration = registry_add(&cache->registry, session, session->token);
+    session->process->admins += session->role == WIRE_ROLE_ADMIN;
     if (session->tenant) {
         session->tenant->proxies++;
         cache->proxies++;
@@ -203,13 +219,15 @@ static void note_departure(struct session *session, enum departure why)
 }
 
 /* A dead process cannot remove its names. Ours to do where the kernel lets us: they belong to our user. */
-static void sweep_names(const struct cache *cache, uint64_t token)
+static void sweep_names(struct cache *cache, const struct session *session)
 {
     char name[NAMES_BYTES];
 
-    names_peer(name, cache->conf.instance, token);
+    names_peer(name, cache->conf.instance, session->token);
     mq_unlink(name);
-    shm_unlink(name);
+    int fd = segment_pool_unlink(name); /* it may be of another and larger file by now */
+    if (fd >= 0)
+        reaper_close(&cache->reaper, session->pid, fd);
 }
 
 void cache_part(struct cache *cache, struct session **pointer, enum departure why)
@@ -240,7 +258,8 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     registry_remove(&cache->registry, session->registration);
     /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */
     if (why == DEPARTURE_DIED)
-        sweep_names(cache, session->token);
+        sweep_names(cache, session);
+    session->process->admins -= session->role == WIRE_ROLE_ADMIN;
     process_leave(&cache->processes, &session->process);
     session_detach(&session);
 }

@@ -22,6 +22,7 @@
 #include "registry.h"
 #include "session.h"
 #include "store.h"
+#include "sweeper.h"
 #include "tenant.h"
 
 struct cache {
@@ -38,11 +39,9 @@ struct cache {
     int64_t next_beat_ms;      /* when heartbeats are looked at again */
     int64_t next_sweep_ms;     /* when names of the dead are looked for again */
     int64_t messages_after_ns; /* control messages wait until then while rings are busy */
-    void *sweep;               /* where that goes on; see endpoint.h */
     uint32_t unseen;           /* sessions that no pidfd watches */
     uint32_t proxies;          /* sessions with WIRE_ROLE_PROXY */
     uint32_t stalled;          /* sessions that are */
-    uint32_t purge_shelf;      /* next to be cleared of objects of doomed tenants */
     uint32_t turns;
     uint32_t unanswered; /* messages read since the queue was last seen empty */
     bool flooded;        /* the queue was not seen empty lately: bells may be lost, so no ring sleeps */
@@ -51,6 +50,7 @@ struct cache {
     struct registry registry;
     struct processes processes;
     struct reaper reaper;
+    struct sweeper sweeper;
     struct tenants tenants;
     struct store store;
     struct leases leases;

@@ -25,7 +25,8 @@ enum hold {
     HOLD_UNKNOWN,   /* it may not be asked for */
     HOLD_NONE,      /* nobody: its owner is dead, or has not got so far */
     HOLD_PROCESS,   /* a process that has a pid here */
-    HOLD_ELSEWHERE, /* a process of a pid namespace that cannot be seen from here */
+    HOLD_ELSEWHERE, /* a process of a pid namespace that cannot be seen from here, or an open file
+                       description */
 };
 
 struct object_view {

@@ -40,9 +40,8 @@ static void see_status(struct object_view *view, const struct stat *status)
 static void see_holder(struct object_view *view, int fd)
 {
     static const enum hold holds[] = {
-        [IDENTITY_ALIVE] = HOLD_PROCESS,
-        [IDENTITY_UNSEEN] = HOLD_ELSEWHERE,
-        [IDENTITY_UNLOCKED] = HOLD_NONE,
+        [IDENTITY_ALIVE] = HOLD_PROCESS,      [IDENTITY_UNSEEN] = HOLD_ELSEWHERE,
+        [IDENTITY_NAMELESS] = HOLD_ELSEWHERE, [IDENTITY_UNLOCKED] = HOLD_NONE,
         [IDENTITY_FAILED] = HOLD_UNKNOWN,
     };
 

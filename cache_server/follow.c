@@ -93,8 +93,7 @@ void follow_take_from_holder(struct lease *lease)
 
     if (!holder)
         return;
-    INVARIANT(handles_take(&holder->leases, handle) == lease);
-    holder->process->held -= lease_filled(lease);
+    INVARIANT(pins_take_lease(holder, handle) == lease);
     cache_count(holder, COUNTER_fill_aborts, lease_is_filling(lease));
 }
 
@@ -116,14 +115,15 @@ static bool promote(struct follower *follower)
     bool afresh = lease_filled(lease) == 0 && !lease_is_told(lease);
 
     if (session->leases.used == session->leases.capacity ||
+        !pins_process_may_hold(session, lease_charge(lease)) ||
         (lease_is_filling(lease) && !afresh && !pin(follower, lease_object(lease))))
         return false;
     follow_take_from_holder(lease);
     if (lease_is_filling(lease) && afresh)
         lease_discard(&cache->leases, lease);
-    follower->granted = handles_put(&session->leases, lease);
+    follower->granted = pins_put_lease(session, lease); /* what was filled is pinned: no memory is needed */
+    INVARIANT(follower->granted != 0);
     lease_adopt(&cache->leases, lease, session, follower->granted, cache->mono_ms);
-    session->process->held += lease_filled(lease);
     cache_count(session, COUNTER_promoted, 1);
     decide(follower, FATE_PROMOTED);
     return true;
@@ -515,8 +515,7 @@ unsigned follow_part(struct session *session, enum follow_loss loss)
         follower = handles_get(&session->follows, handle);
         drop(&follower);
     }
-    while ((lease = handles_take_any(&session->leases))) {
-        session->process->held -= lease_filled(lease);
+    while ((lease = pins_take_lease(session, handles_any(&session->leases)))) {
         fills += follow_lose(session->cache, &lease, loss);
     }
     return fills;

@@ -51,7 +51,7 @@ static void *free_place(struct handles *handles, uint32_t index)
     void *item = place->item;
 
     place->item = NULL;
-    place->note = 0;
+    place->note = NULL;
     place->generation++;
     place->next_free = handles->first_free;
     handles->first_free = index;
@@ -64,25 +64,16 @@ void *handles_take(struct handles *handles, uint64_t handle)
     return handles_get(handles, handle) ? free_place(handles, (uint32_t)handle - 1) : NULL;
 }
 
-uint64_t *handles_note(struct handles *handles, uint64_t handle)
+void **handles_note(struct handles *handles, uint64_t handle)
 {
     return handles_get(handles, handle) ? &handles->places[(uint32_t)handle - 1].note : NULL;
 }
 
-uint64_t handles_any(const struct handles *handles)
+uint64_t handles_any(struct handles *handles)
 {
-    for (uint32_t i = 0; handles->used > 0 && i < handles->capacity; i++) {
-        if (handles->places[i].item)
-            return handle_of(handles, i);
-    }
-    return 0;
-}
-
-void *handles_take_any(struct handles *handles)
-{
-    for (uint32_t i = 0; handles->used > 0 && i < handles->capacity; i++) {
-        if (handles->places[i].item)
-            return free_place(handles, i);
-    }
-    return NULL;
+    if (handles->used == 0)
+        return 0;
+    while (!handles->places[handles->looked].item)
+        handles->looked = (handles->looked + 1) % handles->capacity;
+    return handle_of(handles, handles->looked);
 }

@@ -12,7 +12,7 @@ struct handle_place {
     void *item; /* NULL: free */
     uint32_t generation;
     uint32_t next_free;
-    uint64_t note; /* the owner's; 0 at first */
+    void *note; /* the owner's; NULL at first */
 };
 
 struct handles {
@@ -20,6 +20,7 @@ struct handles {
     uint32_t capacity;
     uint32_t first_free;
     uint32_t used;
+    uint32_t looked; /* where handles_any() goes on */
 };
 
 bool handles_create(struct handles *handles, uint32_t capacity); /* false: no memory */
@@ -28,10 +29,8 @@ void handles_destroy(struct handles *handles);
 uint64_t handles_put(struct handles *handles, void *item);         /* 0: all places are taken */
 void *handles_get(const struct handles *handles, uint64_t handle); /* NULL: not (any more) a handle of ours */
 void *handles_take(struct handles *handles, uint64_t handle);      /* as get, and frees the place */
-uint64_t *handles_note(struct handles *handles, uint64_t handle);  /* NULL as handles_get() */
-/* Some handle that is in use; 0: none. */
-uint64_t handles_any(const struct handles *handles);
-/* Takes any item, for teardown; NULL when none is left. */
-void *handles_take_any(struct handles *handles);
+void **handles_note(struct handles *handles, uint64_t handle);     /* NULL as handles_get() */
+/* Some handle that is in use; 0: none. Who takes them one after the other looks at each place once. */
+uint64_t handles_any(struct handles *handles);
 
 #endif

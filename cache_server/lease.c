@@ -23,6 +23,7 @@ struct lease {
     uint32_t key_length; /* with the tenant's id */
     uint32_t followers;
     uint32_t told; /* of the followers */
+    uint32_t charge;
     bool cancelled;
     bool orphan;
     bool listed;
@@ -49,12 +50,14 @@ static struct lease *find(struct leases *leases, const struct store_key *key)
 
 static struct lease *create_lease(struct leases *leases, const struct store_key *key)
 {
-    struct lease *lease =
-        memory_alloc(&leases->store->memory, &key->tenant->account, sizeof(*lease) + key->length);
+    struct lease *lease = NULL;
 
+    if (store_may_hold(leases->store, key->tenant, sizeof(*lease) + key->length))
+        lease = memory_alloc(&leases->store->memory, &key->tenant->account, sizeof(*lease) + key->length);
     if (!lease)
         return NULL;
     memset(lease, 0, sizeof(*lease));
+    lease->charge = (uint32_t)memory_charge(lease);
     lease->tenant = key->tenant;
     lease->hash = key->hash;
     lease->key_length = key->length;
@@ -77,6 +80,11 @@ struct session *lease_holder(const struct lease *lease, uint64_t *handle)
 {
     *handle = lease->handle;
     return lease->holder;
+}
+
+uint64_t lease_charge(const struct lease *lease)
+{
+    return lease->charge;
 }
 
 int64_t lease_touched(const struct lease *lease)
@@ -128,6 +136,7 @@ struct lease *lease_grant(struct leases *leases, const struct store_key *key, in
         return NULL;
     }
     touch(leases, lease, now);
+    store_hold(leases->store, lease->tenant, lease->charge);
     leases->count++;
     lease->tenant->leases++;
     return lease;
@@ -146,6 +155,7 @@ static void forget(struct leases *leases, struct lease **pointer)
     leases->orphans -= lease->orphan;
     leases->count--;
     tenant->leases--;
+    store_let_go(leases->store, tenant, lease->charge);
     memory_free(&leases->store->memory, &tenant->account, lease);
 }
 
@@ -172,7 +182,8 @@ enum store_result lease_begin(struct leases *leases, struct lease *lease, const 
 enum store_result lease_append(struct leases *leases, struct lease *lease, const uint8_t *bytes,
                                uint64_t length, int64_t now)
 {
-    touch(leases, lease, now);
+    if (length > 0) /* nothing is no progress */
+        touch(leases, lease, now);
     return store_fill_append(leases->store, lease->object, bytes, length);
 }
 

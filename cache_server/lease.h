@@ -68,13 +68,16 @@ void leases_setup(struct leases *leases, struct store *store);
 /* Every lease must have ended. */
 void leases_teardown(struct leases *leases);
 
-/* NULL: somebody has it, or no memory. `now`: when it makes progress, here and below; any steady clock. */
+/* NULL: somebody has it, no memory, or the tenant holds as much as it may. `now`: when it makes progress,
+ * here and below; any steady clock. */
 struct lease *lease_grant(struct leases *leases, const struct store_key *key, int64_t now);
 /* The lease of this key, or NULL. */
 struct lease *lease_find(struct leases *leases, const struct store_key *key);
 /* Who has it, under which handle; set by whoever granted it. */
 void lease_set_holder(struct lease *lease, struct session *holder, uint64_t handle);
 struct session *lease_holder(const struct lease *lease, uint64_t *handle);
+/* What its holder, too, is charged with: entry and key. The object that is being filled comes on top. */
+uint64_t lease_charge(const struct lease *lease);
 /* Time of its last progress. */
 int64_t lease_touched(const struct lease *lease);
 enum store_result lease_begin(struct leases *leases, struct lease *lease, const uint8_t *meta,

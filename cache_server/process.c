@@ -7,10 +7,9 @@
 
 static struct process *find(const struct processes *processes, pid_t pid)
 {
-    struct process *process = NULL;
+    struct process *process;
 
-    if (pid > 0)
-        DL_SEARCH_SCALAR2(processes->all, process, pid, pid, next_of_all);
+    DL_SEARCH_SCALAR2(processes->all, process, pid, pid, next_of_all);
     return process;
 }
 
@@ -48,7 +47,7 @@ void process_leave(struct processes *processes, struct process **pointer)
     *pointer = NULL;
     if (--process->sessions > 0)
         return;
-    INVARIANT(!process->active && process->held == 0);
+    INVARIANT(!process->active && !process->holdings && process->held == 0);
     DL_DELETE2(processes->all, process, prev_of_all, next_of_all);
     free(process);
 }

@@ -5,7 +5,8 @@
  * PROCESS_QUANTUM_NS to the credit of a process with something to do, what it cost is taken off, and who has
  * no credit is passed over. The credit is capped at one quantum, so that idling saves nothing up.
  *
- * A process of another pid namespace has no pid that we see: each registration then counts as a process.
+ * Processes of other pid namespaces have no pid that we see (0): nothing tells them from each other, so all
+ * of them count as one process.
  *
  * Ownership: a process is created by its first registration and freed by its last. Bound: the registry's.
  * Knows no queue, no ring and no clock: times are arguments, in nanoseconds. */
@@ -17,7 +18,8 @@
 #include <sys/types.h>
 
 #define PROCESS_QUANTUM_NS   10000
-#define PROCESS_MAX_SESSIONS 64u
+#define PROCESS_MAX_SESSIONS 64u /* of proxies, */
+#define PROCESS_MAX_ADMINS   2u  /* and of those who only ask */
 
 struct session;
 
@@ -27,8 +29,10 @@ struct process {
     struct session *active; /* utlist: its sessions whose rings are polled; the head is next */
     pid_t pid;
     uint32_t sessions;
+    uint32_t admins; /* of them */
     uint32_t active_count;
-    uint64_t held; /* bytes of pinned objects, each time one is pinned, and of fills */
+    struct holding *holdings; /* uthash: see holding.h */
+    uint64_t held;            /* what its holdings weigh, and its leases */
     int64_t credit_ns;
 };
 

@@ -1,12 +1,13 @@
 #include "reaper.h"
 
+#include "thread.h"
+
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define REAPER_STACK ((size_t)256 << 10)
+#define STRANGERS ((pid_t)-1) /* whose account */
 
 static void do_job(struct reaper *reaper, const struct reaper_job *job)
 {
@@ -18,6 +19,7 @@ static void do_job(struct reaper *reaper, const struct reaper_job *job)
         close(job->fd);
     if (job->stranger)
         atomic_fetch_sub_explicit(&reaper->strangers, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&reaper->accounts[job->account].jobs, 1, memory_order_relaxed);
 }
 
 static void *run(void *context)
@@ -37,30 +39,12 @@ static void *run(void *context)
     }
 }
 
-/* The thread takes no signals: they are the loop's. */
-static int create_thread(struct reaper *reaper)
-{
-    pthread_attr_t attributes;
-    sigset_t all, before;
-
-    sigfillset(&all);
-    int error = pthread_attr_init(&attributes);
-    if (error)
-        return -error;
-    pthread_attr_setstacksize(&attributes, REAPER_STACK);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    error = pthread_create(&reaper->thread, &attributes, run, reaper);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -error;
-}
-
 int reaper_start(struct reaper *reaper)
 {
     memset(reaper, 0, sizeof(*reaper));
     if (sem_init(&reaper->wake, 0, 0) < 0)
         return -errno;
-    int error = create_thread(reaper);
+    int error = thread_start(&reaper->thread, run, reaper);
     if (error)
         sem_destroy(&reaper->wake);
     return error;
@@ -80,10 +64,42 @@ static uint32_t waiting(const struct reaper *reaper)
            atomic_load_explicit(&reaper->done, memory_order_acquire);
 }
 
-static void hand_over(struct reaper *reaper, struct reaper_job job)
+static uint32_t jobs_of(const struct reaper *reaper, uint32_t account)
+{
+    return atomic_load_explicit(&reaper->accounts[account].jobs, memory_order_relaxed);
+}
+
+/* The thread only counts down, so one that is free stays so until we take it. */
+static uint32_t account_of(struct reaper *reaper, pid_t pid)
+{
+    uint32_t chosen = REAPER_ACCOUNTS - 1;
+
+    for (uint32_t i = 0; i < REAPER_ACCOUNTS - 1; i++) {
+        if (jobs_of(reaper, i) == 0)
+            chosen = i;
+        else if (reaper->accounts[i].pid == pid)
+            return i;
+    }
+    reaper->accounts[chosen].pid = pid;
+    return chosen;
+}
+
+uint32_t reaper_owes(const struct reaper *reaper, pid_t pid)
+{
+    for (uint32_t i = 0; i < REAPER_ACCOUNTS - 1; i++) {
+        uint32_t jobs = jobs_of(reaper, i);
+        if (jobs > 0 && reaper->accounts[i].pid == pid)
+            return jobs;
+    }
+    return 0;
+}
+
+static void hand_over(struct reaper *reaper, pid_t pid, struct reaper_job job)
 {
     uint32_t put = atomic_load_explicit(&reaper->put, memory_order_relaxed);
 
+    job.account = account_of(reaper, pid);
+    atomic_fetch_add_explicit(&reaper->accounts[job.account].jobs, 1, memory_order_relaxed);
     if (waiting(reaper) == REAPER_ROOM) {
         do_job(reaper, &job);
         return;
@@ -93,21 +109,21 @@ static void hand_over(struct reaper *reaper, struct reaper_job job)
     sem_post(&reaper->wake);
 }
 
-void reaper_unmap(struct reaper *reaper, void *base, size_t bytes)
+void reaper_unmap(struct reaper *reaper, pid_t pid, void *base, size_t bytes)
 {
     atomic_fetch_add_explicit(&reaper->mapped, 1, memory_order_relaxed);
-    hand_over(reaper, (struct reaper_job){.base = base, .bytes = bytes, .fd = -1});
+    hand_over(reaper, pid, (struct reaper_job){.base = base, .bytes = bytes, .fd = -1});
 }
 
-void reaper_close(struct reaper *reaper, int fd)
+void reaper_close(struct reaper *reaper, pid_t pid, int fd)
 {
-    hand_over(reaper, (struct reaper_job){.fd = fd});
+    hand_over(reaper, pid, (struct reaper_job){.fd = fd});
 }
 
 void reaper_close_stranger(struct reaper *reaper, int fd)
 {
     atomic_fetch_add_explicit(&reaper->strangers, 1, memory_order_relaxed);
-    hand_over(reaper, (struct reaper_job){.fd = fd, .stranger = true});
+    hand_over(reaper, STRANGERS, (struct reaper_job){.fd = fd, .stranger = true});
 }
 
 bool reaper_is_behind(const struct reaper *reaper)

@@ -117,9 +117,9 @@ static const int always[] = {
     SCMP_SYS(exit_group),
 };
 
-/* Flags of openat: pools are opened to read and write, directories and /proc/self to read. Nothing is
- * created, cut off or opened to be written only. */
-#define OPEN_FLAGS    (O_RDWR | O_NONBLOCK | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW)
+/* Flags of openat: pools are opened to read and write, or just to be there (O_PATH), directories and
+ * /proc/self to read. Nothing is created, cut off or opened to be written only. */
+#define OPEN_FLAGS    (O_RDWR | O_NONBLOCK | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW | O_PATH)
 #define MQ_OPEN_FLAGS (O_WRONLY | O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK | O_CLOEXEC)
 
 /* Allowed when `argument` has no bit outside `allowed_bits`, or is `value`. Arguments that are int are

@@ -80,10 +80,23 @@ static bool take_over(struct serving *serving, struct lease *lease)
     return true;
 }
 
-static uint64_t hold_lease(struct session *session, struct lease *lease)
+static bool may_be_granted(const struct session *session)
 {
-    uint64_t handle = handles_put(&session->leases, lease);
+    return session->leases.used < session->leases.capacity &&
+           pins_may_hold(session, session->cache->key.length);
+}
 
+/* Of the key that nobody has the lease of. 0: the proxy, or its tenant, holds as much as it may. */
+static uint64_t grant_new(struct session *session)
+{
+    struct cache *cache = session->cache;
+    struct lease *lease = NULL;
+
+    if (may_be_granted(session))
+        lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
+    if (!lease)
+        return 0;
+    uint64_t handle = pins_put_lease(session, lease);
     lease_set_holder(lease, session, handle);
     return handle;
 }
@@ -93,20 +106,16 @@ static void follow_or_take_over(struct serving *serving, struct lease *taken,
                                 const struct wire_request *request, struct wire_completion *completion)
 {
     struct session *session = serving->session;
-    struct cache *cache = serving->cache;
 
     if (request->flags & WIRE_LOOKUP_FOLLOW) {
         completion->lease = follow_join(session, taken);
         completion->flags |= completion->lease ? WIRE_FOLLOWS : 0;
     }
-    if (completion->lease || !(request->flags & WIRE_LOOKUP_LEASE) ||
-        session->leases.used == session->leases.capacity || !take_over(serving, taken))
+    if (completion->lease || !(request->flags & WIRE_LOOKUP_LEASE) || !may_be_granted(session) ||
+        !take_over(serving, taken))
         return;
-    struct lease *lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
-    if (!lease)
-        return;
-    cache_count(session, COUNTER_promoted, 1);
-    completion->lease = hold_lease(session, lease);
+    completion->lease = grant_new(session);
+    cache_count(session, COUNTER_promoted, completion->lease != 0);
 }
 
 /* What a lookup that found nothing fresh has asked for. */
@@ -123,11 +132,8 @@ static void grant(struct serving *serving, const struct wire_request *request,
         follow_or_take_over(serving, taken, request, completion);
         return;
     }
-    if (!(request->flags & WIRE_LOOKUP_LEASE) || session->leases.used == session->leases.capacity)
-        return;
-    struct lease *lease = lease_grant(&cache->leases, &cache->key, cache->mono_ms);
-    if (lease)
-        completion->lease = hold_lease(session, lease);
+    if (request->flags & WIRE_LOOKUP_LEASE)
+        completion->lease = grant_new(session);
 }
 
 /* ---- answering a lookup ---- */
@@ -297,20 +303,10 @@ static enum wire_status status_of(struct session *session, enum store_result res
     return refuse(session, WIRE_STATUS_BAD);
 }
 
-/* Out of the session's hands; NULL: it has none of that handle. */
-static struct lease *take_lease(struct serving *serving, uint64_t handle)
-{
-    struct lease *lease = handles_take(&serving->session->leases, handle);
-
-    if (lease)
-        serving->session->process->held -= lease_filled(lease);
-    return lease;
-}
-
 /* Bytes that may come from a pool that lost pages are not handed on. */
 static void lose_lease(struct serving *serving, uint64_t handle, enum follow_loss loss)
 {
-    struct lease *lease = take_lease(serving, handle);
+    struct lease *lease = pins_take_lease(serving->session, handle);
 
     if (lease && follow_lose(serving->cache, &lease, shm_guard_faulted() ? FOLLOW_DISCARD : loss))
         cache_count(serving->session, COUNTER_fill_aborts, 1);
@@ -330,7 +326,7 @@ static enum wire_status commit(struct serving *serving, uint64_t handle)
     /* Bytes read from a pool that lost pages must not become an object that others are served. */
     if (shm_guard_faulted())
         return end_badly(serving, handle, WIRE_STATUS_BAD);
-    struct lease *lease = take_lease(serving, handle);
+    struct lease *lease = pins_take_lease(serving->session, handle);
     enum store_result result = follow_commit(serving->cache, &lease);
 
     cache_count(serving->session, result == STORE_OK ? COUNTER_fills : COUNTER_fill_aborts, 1);
@@ -343,13 +339,12 @@ static enum wire_status append(struct serving *serving, const struct wire_reques
 {
     struct session *session = serving->session;
     uint64_t piece = at_most(request->length - session->progress, SERVE_PIECE);
-    uint64_t before = lease_filled(lease);
     enum store_result result = STORE_NO_MEMORY;
 
     if (pins_may_hold(session, piece))
         result = lease_append(&serving->cache->leases, lease, body + session->progress, piece,
                               serving->cache->mono_ms);
-    session->process->held += lease_filled(lease) - before;
+    pins_fill_grew(session, request->handle);
     enum wire_status status = status_of(session, result);
     if (status != WIRE_STATUS_OK)
         return end_badly(serving, request->handle, status);
@@ -365,10 +360,13 @@ static enum wire_status begin_fill(struct serving *serving, const struct wire_re
 {
     if (lease_is_filling(lease) || !lease_key_is(lease, payload, request->key_length))
         return end_badly(serving, request->handle, refuse(serving->session, WIRE_STATUS_BAD));
-    enum wire_status status =
-        status_of(serving->session, lease_begin(&serving->cache->leases, lease, payload + request->key_length,
-                                                request->meta_length, request->value, request->fresh_until,
-                                                request->keep_until));
+    enum store_result result = STORE_NO_MEMORY;
+    if (pins_may_hold(serving->session, request->key_length + request->meta_length))
+        result = lease_begin(&serving->cache->leases, lease, payload + request->key_length,
+                             request->meta_length, request->value, request->fresh_until, request->keep_until);
+    if (result == STORE_OK && !pins_fill_begun(serving->session, request->handle))
+        result = STORE_NO_MEMORY;
+    enum wire_status status = status_of(serving->session, result);
     if (status != WIRE_STATUS_OK)
         return end_badly(serving, request->handle, status);
     follow_progress(lease);
@@ -458,10 +456,32 @@ static enum wire_status serve_fill_abort(struct serving *serving, const struct w
 /* The lease with which an object was revalidated; 0: none. */
 static void end_updated(struct serving *serving, uint64_t handle, struct object *object)
 {
-    struct lease *lease = take_lease(serving, handle);
+    struct lease *lease = pins_take_lease(serving->session, handle);
 
     if (lease && follow_updated(serving->cache, &lease, object))
         cache_count(serving->session, COUNTER_fill_aborts, 1);
+}
+
+/* Has the process room for it? */
+static bool may_renew(const struct session *session, const struct object *object, uint32_t meta_length)
+{
+    uint32_t before;
+
+    object_meta(object, &before);
+    return meta_length <= before || pins_process_may_hold(session, meta_length - before);
+}
+
+static enum store_result renew(struct serving *serving, const struct wire_request *request,
+                               struct object *object)
+{
+    struct session *session = serving->session;
+
+    if (!may_renew(session, object, request->meta_length))
+        return STORE_NO_MEMORY;
+    enum store_result result = store_update(&serving->cache->store, object, serving->cache->meta,
+                                            request->meta_length, request->fresh_until, request->keep_until);
+    pins_recount(session, request->handle);
+    return result;
 }
 
 static enum wire_status serve_update(struct serving *serving, const struct wire_request *request,
@@ -477,8 +497,7 @@ static enum wire_status serve_update(struct serving *serving, const struct wire_
     serving->bytes += request->meta_length;
     memcpy(serving->cache->meta, segment_payload(&session->pool, request->segment), request->meta_length);
     if (object && !shm_guard_faulted())
-        result = store_update(&serving->cache->store, object, serving->cache->meta, request->meta_length,
-                              request->fresh_until, request->keep_until);
+        result = renew(serving, request, object);
     segment_post_write(&session->pool, request->segment);
     end_updated(serving, request->value, result == STORE_OK ? object : NULL);
     if (!object)

@@ -9,6 +9,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* The reaper is busy with what this process has had us let go of. Then its queue is closed here and now, for
+ * the time of messages, which is limited, or else the reaper would be given more than it can do. */
+static bool owes_too_much(struct session *session)
+{
+    if (reaper_owes(session->reaper, session->pid) < REAPER_MOST)
+        return false;
+    close(session->reply);
+    session->reply = (mqd_t)-1;
+    return true;
+}
+
 static enum wire_refusal open_queue(struct session *session, const char *name)
 {
     int error = mq_open_existing(&session->reply, name, O_WRONLY);
@@ -22,8 +33,9 @@ static enum wire_refusal open_queue(struct session *session, const char *name)
     switch (identity_holder(session->reply, &session->pid, &session->death.fd)) {
     case IDENTITY_ALIVE:
     case IDENTITY_UNSEEN:
-        return WIRE_REFUSAL_NONE;
+        return owes_too_much(session) ? WIRE_REFUSAL_RESOURCES : WIRE_REFUSAL_NONE;
     case IDENTITY_UNLOCKED:
+    case IDENTITY_NAMELESS: /* by nobody who could be charged for it */
         return WIRE_REFUSAL_UNLOCKED;
     case IDENTITY_FAILED:
         break;
@@ -35,8 +47,12 @@ static enum wire_refusal attach_pool(struct session *session, const char *name,
                                      const struct wire_hello *hello)
 {
     struct pool_shape shape = {hello->segments, hello->segment_bytes, hello->ring_entries};
+    int fd, error = segment_pool_attach_and_keep(&session->pool, &fd, name, &shape, session->uid,
+                                                 session->pid, hello->secret);
 
-    switch (segment_pool_attach(&session->pool, name, &shape, session->uid, session->pid, hello->secret)) {
+    if (fd >= 0)
+        reaper_close(session->reaper, session->pid, fd);
+    switch (error) {
     case 0:
         return WIRE_REFUSAL_NONE;
     case -EKEYREJECTED:
@@ -61,9 +77,9 @@ static void destroy(struct session *session)
 {
     /* The queue first: until it is closed it counts against the limits of the host. */
     if (session->reply != (mqd_t)-1) /* an mqd_t is a descriptor: mq_overview(7) */
-        reaper_close(session->reaper, session->reply);
+        reaper_close(session->reaper, session->pid, session->reply);
     if (session->pool.base)
-        reaper_unmap(session->reaper, session->pool.base, session->pool.bytes);
+        reaper_unmap(session->reaper, session->pid, session->pool.base, session->pool.bytes);
     if (session->death.fd >= 0)
         close(session->death.fd);
     handles_destroy(&session->pins);

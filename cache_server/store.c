@@ -18,7 +18,8 @@ enum object_state { OBJECT_FILLING, OBJECT_STORED, OBJECT_DOOMED };
 
 struct object {
     UT_hash_handle hh;
-    struct object *prev, *next; /* LRU */
+    struct object *prev, *next;                     /* LRU */
+    struct object *prev_of_tenant, *next_of_tenant; /* while it is STORED */
     struct tenant *tenant;
     uint8_t *meta;
     struct body body;
@@ -26,7 +27,7 @@ struct object {
     int64_t fresh_until;
     struct expiry_node keep;
     uint64_t hash;
-    uint64_t charge; /* of all its blocks, while it is STORED */
+    uint32_t overhead; /* charge of entry and metadata */
     uint32_t pins;
     uint32_t key_length;
     uint16_t meta_length;
@@ -55,13 +56,13 @@ static void free_object(struct store *store, struct object *object)
 static void join_lru(struct store *store, struct object *object)
 {
     DL_APPEND(store->lru, object);
-    store->evictable += object->charge;
+    store->evictable += object_charge(object);
 }
 
 static void leave_lru(struct store *store, struct object *object)
 {
     DL_DELETE(store->lru, object);
-    store->evictable -= object->charge;
+    store->evictable -= object_charge(object);
 }
 
 /* STORED to DOOMED, and gone if nobody reads it. */
@@ -75,6 +76,7 @@ static void doom(struct store *store, struct object *object)
         leave_lru(store, object);
     expiry_remove(&store->expiry, &object->keep);
     object->state = OBJECT_DOOMED;
+    DL_DELETE2(object->tenant->stored, object, prev_of_tenant, next_of_tenant);
     object->tenant->objects--;
     store->objects--;
     if (object->pins == 0)
@@ -117,15 +119,13 @@ unsigned store_expire(struct store *store, int64_t now, unsigned most)
     return removed;
 }
 
-void store_purge_shelf(struct store *store, unsigned shelf)
+unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most)
 {
-    struct object *object, *next;
+    unsigned removed = 0;
 
-    HASH_ITER(hh, store->shelves[shelf], object, next)
-    {
-        if (object->tenant->doomed)
-            doom(store, object);
-    }
+    for (; removed < most && tenant->stored; removed++)
+        doom(store, tenant->stored);
+    return removed;
 }
 
 int64_t store_next_expiry(const struct store *store)
@@ -137,6 +137,15 @@ int64_t store_next_expiry(const struct store *store)
 
 /* ---- set-up ---- */
 
+/* With the longest key twice (its lease has it too), the most metadata, and what the blocks of the body cost.
+ */
+static uint64_t at_least_one_object(uint64_t share, uint64_t max_object)
+{
+    uint64_t one = max_object + max_object / 2048 + 2 * STORE_MAX_KEY + UINT16_MAX + BODY_CHUNK / 4;
+
+    return share > one ? share : one;
+}
+
 int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object, struct counters *counters)
 {
     if (sodium_init() < 0)
@@ -146,7 +155,9 @@ int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object,
     store->memory.make_room = evict_until_room;
     store->memory.context = store;
     store->max_object = max_object;
-    store->max_held = memory_limit / 2 > max_object ? memory_limit / 2 : max_object;
+    store->max_held = at_least_one_object(memory_limit / 4 * 3, max_object);
+    store->max_held_tenant = at_least_one_object(memory_limit / 2, max_object);
+    store->max_held_process = at_least_one_object(memory_limit / 4, max_object);
     store->counters = counters;
     randombytes_buf(store->hash_key, sizeof(store->hash_key));
     return 0;
@@ -219,13 +230,13 @@ bool store_remove(struct store *store, const struct store_key *key)
     return true;
 }
 
-static void hold(struct store *store, struct tenant *tenant, uint64_t bytes)
+void store_hold(struct store *store, struct tenant *tenant, uint64_t bytes)
 {
     tenant->held += bytes;
     store->held += bytes;
 }
 
-static void let_go(struct store *store, struct tenant *tenant, uint64_t bytes)
+void store_let_go(struct store *store, struct tenant *tenant, uint64_t bytes)
 {
     tenant->held -= bytes;
     store->held -= bytes;
@@ -233,14 +244,15 @@ static void let_go(struct store *store, struct tenant *tenant, uint64_t bytes)
 
 bool store_may_hold(const struct store *store, const struct tenant *tenant, uint64_t bytes)
 {
-    return tenant->held <= store->max_held && bytes <= store->max_held - tenant->held;
+    return tenant->held <= store->max_held_tenant && bytes <= store->max_held_tenant - tenant->held &&
+           store->held <= store->max_held && bytes <= store->max_held - store->held;
 }
 
 void store_pin(struct store *store, struct object *object)
 {
     if (object->pins++ == 0 && object->state == OBJECT_STORED) {
         leave_lru(store, object);
-        hold(store, object->tenant, object->body.size); /* what is being filled is held already */
+        store_hold(store, object->tenant, object_charge(object)); /* what is being filled is held already */
     }
     object->tenant->pins++;
     store->pins++;
@@ -257,7 +269,7 @@ void store_unpin(struct store *store, struct object **pointer)
     store->pins--;
     if (object->pins > 0 || object->state == OBJECT_FILLING)
         return;
-    let_go(store, object->tenant, object->body.size);
+    store_let_go(store, object->tenant, object_charge(object));
     if (object->state == OBJECT_DOOMED)
         free_object(store, object);
     else
@@ -296,6 +308,11 @@ static bool copy_meta(struct store *store, struct tenant *tenant, const uint8_t 
     return true;
 }
 
+static void count_overhead(struct object *object)
+{
+    object->overhead = (uint32_t)(memory_charge(object) + memory_charge(object->meta));
+}
+
 enum store_result store_fill_begin(struct store *store, struct object **out, const struct store_key *key,
                                    const uint8_t *meta, uint32_t meta_length, uint64_t expected,
                                    int64_t fresh_until, int64_t keep_until)
@@ -304,6 +321,8 @@ enum store_result store_fill_begin(struct store *store, struct object **out, con
     *out = NULL;
     if (expected != BODY_SIZE_UNKNOWN && expected > store->max_object)
         return STORE_TOO_LARGE;
+    if (!store_may_hold(store, key->tenant, sizeof(struct object) + key->length + meta_length))
+        return STORE_NO_MEMORY;
     struct object *object = create_object(store, key);
     if (!object)
         return STORE_NO_MEMORY;
@@ -315,6 +334,8 @@ enum store_result store_fill_begin(struct store *store, struct object **out, con
     object->expected = expected;
     object->fresh_until = fresh_until;
     object->keep.at = keep_until;
+    count_overhead(object);
+    store_hold(store, object->tenant, object_charge(object));
     *out = object;
     return STORE_OK;
 }
@@ -330,10 +351,10 @@ enum store_result store_fill_append(struct store *store, struct object *object, 
     if (!store_may_hold(store, object->tenant, length))
         return STORE_NO_MEMORY;
 
-    uint64_t before = object->body.size;
+    uint64_t before = object->body.charge;
     bool all =
         body_append(&object->body, &store->memory, &object->tenant->account, object->expected, bytes, length);
-    hold(store, object->tenant, object->body.size - before);
+    store_hold(store, object->tenant, object->body.charge - before);
     return all ? STORE_OK : STORE_NO_MEMORY;
 }
 
@@ -346,7 +367,7 @@ void store_fill_discard(struct store *store, struct object **pointer)
     object->state = OBJECT_DOOMED;
     if (object->pins > 0)
         return;
-    let_go(store, object->tenant, object->body.size);
+    store_let_go(store, object->tenant, object_charge(object));
     free_object(store, object);
 }
 
@@ -355,7 +376,9 @@ static bool finish(struct store *store, struct object *object)
 {
     if (object->expected != BODY_SIZE_UNKNOWN && object->body.size != object->expected)
         return false;
+    store_let_go(store, object->tenant, object->body.charge);
     body_finish(&object->body, &store->memory, &object->tenant->account);
+    store_hold(store, object->tenant, object->body.charge);
     object->expected = object->body.size;
     return true;
 }
@@ -373,9 +396,9 @@ static bool link_object(struct store *store, struct object *object)
         return false;
     }
     object->state = OBJECT_STORED;
-    object->charge = memory_charge(object) + memory_charge(object->meta) + body_charge(&object->body);
     if (object->pins == 0)
         join_lru(store, object);
+    DL_APPEND2(object->tenant->stored, object, prev_of_tenant, next_of_tenant);
     object->tenant->objects++;
     store->objects++;
     return true;
@@ -405,7 +428,7 @@ enum store_result store_fill_commit(struct store *store, struct object **pointer
         return STORE_NO_MEMORY;
     }
     if (object->pins == 0)
-        let_go(store, object->tenant, object->body.size);
+        store_let_go(store, object->tenant, object_charge(object));
     *pointer = NULL;
     memory_settle(&store->memory);
     return STORE_OK;
@@ -419,6 +442,11 @@ enum store_result store_fill_conclude(struct store *store, struct object **point
     return result;
 }
 
+static uint64_t more_than(uint64_t bytes, uint64_t before)
+{
+    return bytes > before ? bytes - before : 0;
+}
+
 enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
                                uint32_t meta_length, int64_t fresh_until, int64_t keep_until)
 {
@@ -427,11 +455,14 @@ enum store_result store_update(struct store *store, struct object *object, const
     INVARIANT(object->pins > 0 && meta_length <= UINT16_MAX);
     if (object->state != OBJECT_STORED)
         return STORE_MISMATCH;
-    if (!copy_meta(store, object->tenant, meta, meta_length, &copy))
+    if (!store_may_hold(store, object->tenant, more_than(meta_length, object->meta_length)) ||
+        !copy_meta(store, object->tenant, meta, meta_length, &copy))
         return STORE_NO_MEMORY;
-    object->charge += memory_charge(copy) - memory_charge(object->meta);
+    store_let_go(store, object->tenant, object_charge(object));
     memory_free(&store->memory, &object->tenant->account, object->meta);
     object->meta = copy;
+    count_overhead(object);
+    store_hold(store, object->tenant, object_charge(object));
     object->meta_length = (uint16_t)meta_length;
     object->fresh_until = fresh_until;
     object->keep.at = keep_until;
@@ -455,6 +486,11 @@ uint64_t object_size(const struct object *object)
 uint64_t object_expected(const struct object *object)
 {
     return object->expected;
+}
+
+uint64_t object_charge(const struct object *object)
+{
+    return object->overhead + object->body.charge;
 }
 
 bool object_is_held(const struct object *object)

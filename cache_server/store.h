@@ -37,9 +37,14 @@ struct store {
     uint64_t max_object;
     uint64_t objects;
     uint64_t pins;
-    uint64_t held;      /* body bytes of objects that are pinned or being filled; each tenant's in tenant.h */
-    uint64_t max_held;  /* by one tenant: half of the memory, and at least one object */
-    uint64_t evictable; /* bytes that evicting everything would free at once: stored and not pinned */
+    /* Memory that evicting cannot free: objects that are pinned or being filled, with all that they are
+     * charged with, and leases. Each tenant's in tenant.h. The bounds are shares of the memory, and at least
+     * one object of the largest size. */
+    uint64_t held;
+    uint64_t max_held;         /* by all: three quarters */
+    uint64_t max_held_tenant;  /* by one tenant: half */
+    uint64_t max_held_process; /* by one process: a quarter; process.h keeps its account */
+    uint64_t evictable;        /* bytes that evicting everything would free at once: stored and not pinned */
     struct object *shelves[STORE_SHELVES];
     struct object *lru; /* not pinned; head: next to be evicted, head->prev: most recent */
     struct expiry expiry;
@@ -75,8 +80,12 @@ enum store_result {
 /* Marks it as just used. NULL: not there, or kept long enough (it is removed then). */
 struct object *store_find(struct store *store, const struct store_key *key, int64_t now);
 
-/* May this tenant hold so many bytes more (pins and fills)? */
+/* May this tenant hold so many bytes more (pins, fills and leases)? What it is charged with in the end may be
+ * more, by a block of a body. */
 bool store_may_hold(const struct store *store, const struct tenant *tenant, uint64_t bytes);
+/* For what others keep beside objects; store_let_go() with the same number ends it. */
+void store_hold(struct store *store, struct tenant *tenant, uint64_t bytes);
+void store_let_go(struct store *store, struct tenant *tenant, uint64_t bytes);
 /* Pinning never fails; ask store_may_hold() before the first pin of an object (object_is_held()). */
 void store_pin(struct store *store, struct object *object);
 void store_unpin(struct store *store, struct object **object);
@@ -97,8 +106,8 @@ void store_fill_discard(struct store *store, struct object **object);
 /* New metadata and times for a pinned object. STORE_MISMATCH: it is not stored any more. */
 enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
                                uint32_t meta_length, int64_t fresh_until, int64_t keep_until);
-/* Removes the objects of doomed tenants from one of the STORE_SHELVES. */
-void store_purge_shelf(struct store *store, unsigned shelf);
+/* Removes at most `most` objects of a tenant, the oldest first; returns how many. */
+unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most);
 /* True if there was something. */
 bool store_remove(struct store *store, const struct store_key *key);
 
@@ -111,6 +120,8 @@ const uint8_t *object_meta(const struct object *object, uint32_t *length);
 uint64_t object_size(const struct object *object);
 /* What was announced, or BODY_SIZE_UNKNOWN; once it is whole, its size. */
 uint64_t object_expected(const struct object *object);
+/* All that it takes from its tenant's account: entry, key, metadata, body. */
+uint64_t object_charge(const struct object *object);
 /* Is it among what its tenant holds: pinned or being filled? */
 bool object_is_held(const struct object *object);
 bool object_has_key(const struct object *object, uint64_t hash, const uint8_t *bytes, uint32_t length);

@@ -2,7 +2,7 @@
  *
  * Ownership: a tenant lives from the first registration that names it until its place is needed and it has no
  * proxy left. Those with nothing stored go first, then the one with least; its objects are then to be removed
- * in steps (store_purge_shelf()), and it is freed by tenants_free_doomed() when the last has gone.
+ * in steps (store_purge()), and it is freed by tenants_free_doomed() when the last has gone.
  * Pointers to a tenant are held by sessions, objects and leases, all of which are counted.
  * Bound:     TENANTS_MAX of them, and TENANTS_DOOMED_MAX whose objects are being removed. */
 #ifndef LARDER_TENANT_H
@@ -15,6 +15,8 @@
 #define TENANTS_MAX        256u
 #define TENANTS_DOOMED_MAX 256u
 
+struct object;
+
 struct tenant {
     char name[NAMES_TENANT_MAX + 1];
     uint32_t id; /* never given twice in one run; part of every key */
@@ -24,8 +26,9 @@ struct tenant {
     uint32_t leases;
     uint32_t followers;
     uint64_t objects;
-    uint64_t held; /* body bytes of objects that are pinned or being filled */
-    bool doomed;   /* its name is free again; its objects are found no more and are being removed */
+    struct object *stored; /* utlist, the store's: its objects that can be found */
+    uint64_t held;         /* see store.h */
+    bool doomed;           /* its name is free again; its objects are found no more and are being removed */
     struct account account;
     struct counters counters;
 };

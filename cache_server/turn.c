@@ -4,7 +4,6 @@
 #include "claim.h"
 #include "clock.h"
 #include "dispatch.h"
-#include "endpoint.h"
 #include "follow.h"
 #include "log.h"
 #include "serve.h"
@@ -19,8 +18,8 @@
 #define LOCK_CHECK_MS        1000 /* has a living proxy let go of its queue? */
 #define LOCK_CHECK_UNSEEN_MS 100  /* where no pidfd tells of a death */
 #define SWEEP_INTERVAL_MS    5000 /* names of proxies that died while no cache was there to see it */
-#define SWEEP_STEP           256u /* names at a time */
 #define EXPIRE_STEP          64u  /* objects a turn */
+#define PURGE_STEP           64u  /* objects a turn */
 /* While rings are busy, descriptors are looked at once in so many turns. */
 #define TURNS_PER_POLL       8u
 
@@ -122,6 +121,15 @@ static bool arm_active(struct cache *cache)
 
 /* ---- time ---- */
 
+static bool has_to_purge(const struct cache *cache)
+{
+    for (uint32_t i = 0; i < cache->tenants.doomed_count; i++) {
+        if (cache->tenants.doomed[i]->stored)
+            return true;
+    }
+    return false;
+}
+
 static int sleep_time(const struct cache *cache)
 {
     int64_t expiry = store_next_expiry(&cache->store);
@@ -133,7 +141,7 @@ static int sleep_time(const struct cache *cache)
 
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
      */
-    if (expiry <= cache->now || wait <= 0)
+    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache))
         return 0;
     if (expiry < cache->now + wait)
         wait = expiry - cache->now;
@@ -222,19 +230,14 @@ static void renew_queue(struct cache *cache)
              "instance=%s", cache->conf.instance);
 }
 
-/* Objects of tenants whose names were needed, a shelf at a time. */
+/* Objects of tenants whose names were needed, some at a time: nobody is charged for the time that takes. */
 static void purge_doomed(struct cache *cache)
 {
-    store_purge_shelf(&cache->store, cache->purge_shelf);
-    cache->purge_shelf = (cache->purge_shelf + 1) % STORE_SHELVES;
+    unsigned left = PURGE_STEP;
+
+    for (uint32_t i = 0; i < cache->tenants.doomed_count && left > 0; i++)
+        left -= store_purge(&cache->store, cache->tenants.doomed[i], left);
     tenants_free_doomed(&cache->tenants);
-}
-
-static bool is_registered(void *context, uint64_t token)
-{
-    const struct cache *cache = context;
-
-    return registry_find_token(&cache->registry, token) != NULL;
 }
 
 static void keep_house(struct cache *cache)
@@ -260,7 +263,7 @@ static void keep_house(struct cache *cache)
     }
     if (mono >= cache->next_sweep_ms) {
         cache->next_sweep_ms = mono + SWEEP_INTERVAL_MS;
-        endpoint_sweep_step(&cache->sweep, SWEEP_STEP, cache->conf.instance, is_registered, cache);
+        sweeper_go(&cache->sweeper, &cache->registry);
     }
 }
 
@@ -352,7 +355,6 @@ void turn_end(struct cache *cache)
 {
     serve_active(cache); /* what has been asked already is answered */
     close(cache->signals.fd);
-    endpoint_sweep_end(&cache->sweep);
 }
 
 int turn_run(struct cache *cache)

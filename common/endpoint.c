@@ -1,5 +1,6 @@
 #include "endpoint.h"
 
+#include "clock.h"
 #include "identity.h"
 #include "log.h"
 #include "size.h"
@@ -7,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -223,6 +223,12 @@ enum endpoint_reach endpoint_reach(struct endpoint *endpoint)
                  "the cache of instance %s is dead (nobody holds queue %s); start cache_server --instance %s",
                  endpoint->instance, name, endpoint->instance);
         return give_up(endpoint, ENDPOINT_NO_CACHE);
+    case IDENTITY_NAMELESS:
+        snprintf(
+            endpoint->problem, sizeof(endpoint->problem),
+            "queue %s is locked by no process that has a number (an open file description); no cache does so",
+            name);
+        return give_up(endpoint, ENDPOINT_UNTRUSTED);
     case IDENTITY_FAILED:
         break;
     }
@@ -277,16 +283,27 @@ static bool unlocked(int fd)
     return identity_holder(fd, &pid, NULL) == IDENTITY_UNLOCKED;
 }
 
+/* One name, so that a file full of locks, which take long to walk when it is closed, is not opened again for
+ * each of its links. */
+static bool is_old_file_of_ours(const struct stat *status)
+{
+    return S_ISREG(status->st_mode) && status->st_nlink == 1 && status->st_uid == geteuid() &&
+           time(NULL) - status->st_ctime >= ENDPOINT_SWEEP_AGE_S;
+}
+
 static bool pool_is_dead(const char *name)
 {
+    char path[sizeof(SHM_DIRECTORY) + NAMES_BYTES];
     struct stat status = {0};
+
+    snprintf(path, sizeof(path), SHM_DIRECTORY "%s", name);
+    if (lstat(path, &status) != 0 || !is_old_file_of_ours(&status))
+        return false;
     int fd = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
 
     if (fd < 0)
         return false;
-    bool dead = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
-                status.st_uid == geteuid() && time(NULL) - status.st_ctime >= ENDPOINT_SWEEP_AGE_S &&
-                unlocked(fd);
+    bool dead = fstat(fd, &status) == 0 && is_old_file_of_ours(&status) && unlocked(fd);
     close(fd);
     return dead;
 }
@@ -339,9 +356,10 @@ bool endpoint_sweep_peer(const char *name)
     return swept;
 }
 
-int endpoint_sweep_step(void **place, unsigned most, const char *instance,
+int endpoint_sweep_step(void **place, int64_t for_ns, const char *instance,
                         bool (*is_known)(void *context, uint64_t token), void *context)
 {
+    int64_t start = clock_mono_ns();
     struct dirent *entry = NULL;
     int swept = 0;
 
@@ -350,15 +368,18 @@ int endpoint_sweep_step(void **place, unsigned most, const char *instance,
     if (!*place)
         return 0;
     pthread_mutex_lock(&own.mutex);
-    while (most-- > 0 && (entry = readdir(*place))) {
+    do {
         char name[NAMES_BYTES];
         uint64_t token;
 
+        entry = readdir(*place);
+        if (!entry)
+            break;
         if (!names_peer_parse(entry->d_name, instance, &token) || (is_known && is_known(context, token)))
             continue;
         names_peer(name, instance, token);
         swept += sweep_name(name);
-    }
+    } while (clock_mono_ns() - start < for_ns);
     pthread_mutex_unlock(&own.mutex);
     if (!entry)
         endpoint_sweep_end(place);
@@ -375,7 +396,7 @@ void endpoint_sweep_end(void **place)
 int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_t token), void *context)
 {
     void *place = NULL;
-    int swept = endpoint_sweep_step(&place, UINT_MAX, instance, is_known, context);
+    int swept = endpoint_sweep_step(&place, INT64_MAX, instance, is_known, context);
 
     endpoint_sweep_end(&place);
     return swept;

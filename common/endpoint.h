@@ -64,9 +64,11 @@ int endpoint_bye(struct endpoint *endpoint, uint64_t registration);
  * NULL) spares the look at peers that the caller knows to live. Returns how many peers were swept. */
 #define ENDPOINT_SWEEP_AGE_S 2
 int endpoint_sweep(const char *instance, bool (*is_known)(void *context, uint64_t token), void *context);
-/* The same in steps: looks at no more than `most` names of the directory, and goes on there at the next call.
+/* The same in steps: ends after so many nanoseconds, or when it has come to the end of the directory (then
+ * *place is NULL), and goes on there at the next call. One name may take longer: what is removed may be
+ * large.
  * `*place` is NULL at first; endpoint_sweep_end() lets go of it. */
-int endpoint_sweep_step(void **place, unsigned most, const char *instance,
+int endpoint_sweep_step(void **place, int64_t for_ns, const char *instance,
                         bool (*is_known)(void *context, uint64_t token), void *context);
 void endpoint_sweep_end(void **place);
 /* The same for one peer's name that somebody has found, and also for a queue without a pool (which no list of

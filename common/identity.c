@@ -22,7 +22,8 @@ int identity_lock(int fd)
     return errno == EACCES ? -EAGAIN : -errno;
 }
 
-/* 0 and *pid (0 for a process that has no pid here), or -ENOENT when nobody holds the lock. */
+/* 0 and *pid (0 for a process that has no pid here, -1 for an open file description: fcntl(2)), or -ENOENT
+ * when nobody holds the lock. */
 static int ask(int fd, pid_t *pid)
 {
     struct flock lock = whole_file();
@@ -31,7 +32,7 @@ static int ask(int fd, pid_t *pid)
         return -errno;
     if (lock.l_type == F_UNLCK)
         return -ENOENT;
-    *pid = lock.l_pid > 0 ? lock.l_pid : 0;
+    *pid = lock.l_pid;
     return 0;
 }
 
@@ -48,8 +49,11 @@ static enum identity_result attempt(int fd, pid_t *pid, int *pidfd, bool *again)
     *again = false;
     if (error)
         return from_error(error);
-    if (*pid == 0)
-        return IDENTITY_UNSEEN;
+    if (*pid <= 0) {
+        enum identity_result result = *pid == 0 ? IDENTITY_UNSEEN : IDENTITY_NAMELESS;
+        *pid = 0;
+        return result;
+    }
     if (!pidfd)
         return IDENTITY_ALIVE;
     *pidfd = (int)syscall(SYS_pidfd_open, *pid, 0);

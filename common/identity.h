@@ -18,6 +18,8 @@ int identity_lock(int fd);
 enum identity_result {
     IDENTITY_ALIVE,    /* *pid holds the lock and *pidfd (if asked for) watches it */
     IDENTITY_UNSEEN,   /* locked by a process of another pid namespace: *pid is 0, *pidfd is -1 */
+    IDENTITY_NAMELESS, /* locked, but by an open file description (F_OFD_SETLK), which has no pid: nobody can
+                          say who that is. *pid and *pidfd as above */
     IDENTITY_UNLOCKED, /* nobody holds it: its owner is dead, or has not got so far */
     IDENTITY_FAILED,   /* the kernel refused the question */
 };

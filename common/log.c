@@ -1,6 +1,7 @@
 #include "log.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -116,10 +117,9 @@ static bool is_within_rate(void)
     return true;
 }
 
-void log_write(enum log_level level, const char *message, const char *format, ...)
+static void write_line(enum log_level level, const char *message, const char *format, va_list arguments)
 {
     char line[LINE_BYTES + 1];
-    va_list arguments;
 
     if (!is_within_rate())
         return;
@@ -128,15 +128,25 @@ void log_write(enum log_level level, const char *message, const char *format, ..
     size_t length = prefix(line, level, message);
     if (format[0] != '\0' && length + 2 < LINE_BYTES) {
         line[length++] = ' ';
-        va_start(arguments, format);
         length +=
             clamp(vsnprintf(line + length, LINE_BYTES - length, format, arguments), LINE_BYTES - length);
-        va_end(arguments);
     }
     while (length > 0 && line[length - 1] == ' ')
         length--;
     line[length++] = '\n';
     emit(line, length);
+}
+
+void log_write(enum log_level level, const char *message, const char *format, ...)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* nothing waits while it is held */
+    va_list arguments;
+
+    va_start(arguments, format);
+    pthread_mutex_lock(&mutex);
+    write_line(level, message, format, arguments);
+    pthread_mutex_unlock(&mutex);
+    va_end(arguments);
 }
 
 const char *log_quote(const char *text, unsigned length, char *out, unsigned out_size)

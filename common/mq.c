@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 int mq_create_exclusive(mqd_t *out, const char *name, long depth)
 {
@@ -28,9 +29,14 @@ int mq_open_existing(mqd_t *out, const char *name, int flags)
     return 0;
 }
 
+static unsigned highest_priority(void)
+{
+    return (unsigned)sysconf(_SC_MQ_PRIO_MAX) - 1; /* a constant of the C library: no system call */
+}
+
 int mq_send_message(mqd_t queue, const void *message, size_t length)
 {
-    return mq_send(queue, message, length, 0) == 0 ? 0 : -errno;
+    return mq_send(queue, message, length, highest_priority()) == 0 ? 0 : -errno;
 }
 
 static struct timespec in_ms(int ms)
@@ -54,7 +60,7 @@ int mq_send_patiently(mqd_t queue, const void *message, size_t length, int patie
 
     if (mq_setattr(queue, &blocking, NULL) < 0)
         return -errno;
-    int error = mq_timedsend(queue, message, length, 0, &until) == 0 ? 0 : -errno;
+    int error = mq_timedsend(queue, message, length, highest_priority(), &until) == 0 ? 0 : -errno;
     mq_setattr(queue, &nonblocking, NULL);
     return error;
 }

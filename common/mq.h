@@ -17,6 +17,8 @@
 /* Creates exclusively, mode 0600, for reading and writing (F_SETLK wants a writable descriptor). */
 int mq_create_exclusive(mqd_t *out, const char *name, long depth);
 int mq_open_existing(mqd_t *out, const char *name, int flags);
+/* All messages go with the highest priority there is, so that nobody can overtake them: among those of one
+ * priority the queue is a line (mq_overview(7)). */
 int mq_send_message(mqd_t queue, const void *message, size_t length);
 /* Waits for room, at most so long, in the line of those who wait already (Linux serves waiting senders of one
  * priority in order). For the rare case that others keep the queue full. -ETIMEDOUT: no room in time. */

@@ -1,20 +1,24 @@
 #include "segment_pool.h"
 
 #include "identity.h"
+#include "names.h"
 #include "shm_guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define POOL_MAGIC  0x4c4f4f5052445241u /* "ARDRPOOL" */
-#define POOL_HEADER 4096u
+#define SHM_DIRECTORY "/dev/shm"
+
+#define POOL_MAGIC    0x4c4f4f5052445241u /* "ARDRPOOL" */
+#define POOL_HEADER   4096u
 
 /* Payloads a power of two apart would all begin in the same sets of the processor's caches; a stride that is
  * an odd number of lines longer spreads them. */
-#define POOL_COLOUR (17u * 64u)
+#define POOL_COLOUR   (17u * 64u)
 
 struct pool_header {
     uint64_t magic;
@@ -162,31 +166,50 @@ static int check_header(const struct segment_pool *pool, uint64_t secret)
     return shm_guard_leave() && match ? 0 : -EKEYREJECTED;
 }
 
-int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
-                        uid_t owner, pid_t holder, uint64_t secret)
+int segment_pool_attach_and_keep(struct segment_pool *pool, int *fd, const char *name,
+                                 const struct pool_shape *shape, uid_t owner, pid_t holder, uint64_t secret)
 {
     uint64_t bytes;
     int error;
 
+    *fd = pool->fd = -1;
     if (!pool_shape_valid(shape, &bytes))
         return -EINVAL;
     /* shm_open adds O_NOFOLLOW; O_NONBLOCK so that a fifo of this name cannot hold us up. */
-    int fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
-    if (fd < 0)
+    *fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
+    if (*fd < 0)
         return -errno;
-    error = !identity_is_private(fd, owner) || !is_held_by(fd, holder) ? -EPERM : 0;
-    if (!error && !is_backed(fd, bytes))
+    error = !identity_is_private(*fd, owner) || !is_held_by(*fd, holder) ? -EPERM : 0;
+    if (!error && !is_backed(*fd, bytes))
         error = -EINVAL;
     if (!error)
-        error = map_and_lay_out(pool, shape, fd, (size_t)bytes);
-    close(fd);
+        error = map_and_lay_out(pool, shape, *fd, (size_t)bytes);
     if (error)
         return error;
-    pool->fd = -1;
     error = check_header(pool, secret);
     if (error)
         unmap(pool);
     return error;
+}
+
+int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
+                        uid_t owner, pid_t holder, uint64_t secret)
+{
+    int fd, error = segment_pool_attach_and_keep(pool, &fd, name, shape, owner, holder, secret);
+
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+int segment_pool_unlink(const char *name)
+{
+    char path[sizeof(SHM_DIRECTORY) + NAMES_BYTES];
+
+    snprintf(path, sizeof(path), SHM_DIRECTORY "%s", name);
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    shm_unlink(name);
+    return fd;
 }
 
 void segment_pool_detach(struct segment_pool *pool)

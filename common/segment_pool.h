@@ -79,7 +79,16 @@ void segment_pool_destroy(struct segment_pool *pool);
  * or nobody; -EINVAL: wrong size or sparse; -EKEYREJECTED: another secret in the header. */
 int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,
                         uid_t owner, pid_t holder, uint64_t secret);
+/* The same, and hands over the descriptor (-1: there is none), whatever the result: closing it takes as long
+ * as there are record locks on the object. */
+int segment_pool_attach_and_keep(struct segment_pool *pool, int *fd, const char *name,
+                                 const struct pool_shape *shape, uid_t owner, pid_t holder, uint64_t secret);
 void segment_pool_detach(struct segment_pool *pool);
+
+/* Removes a name. The pages may go with the last descriptor, which can take long: returns one, so that the
+ * caller can choose who closes it; -1: there is nothing to close. Its kind (O_PATH) needs no permission, and
+ * dropping it drops no locks. */
+int segment_pool_unlink(const char *name);
 
 /* The owner, every WELCOME.heartbeat_ms or more often. */
 static inline void pool_beat(struct segment_pool *pool)

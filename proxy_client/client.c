@@ -40,6 +40,7 @@
 #define FULL_QUEUE_TRIES    3u
 #define HELLO_PATIENCE_MS   20
 #define SWEEP_INTERVAL_MS   3000
+#define SWEEP_STEP_NS       200000 /* at a time */
 #define SILENCE_CHECK_MS    1000u
 #define DEFERRED_CHECK_MS   5u
 #define HEARTBEAT_MIN_MS    10u
@@ -133,6 +134,7 @@ struct larder_client {
     uint32_t heartbeat_ms;
     uint32_t found_full; /* times in a row that there was no room for a HELLO */
     int64_t next_sweep_ms;
+    void *sweep_place;     /* where it goes on; see endpoint.h */
     int64_t next_check_ms; /* for a cache that is silent or gone */
     uint32_t attachment;   /* counts, shifted as in handles */
     bool armed;            /* our sleeping flag is up */
@@ -269,8 +271,9 @@ static void sweep(struct larder_client *client)
 
     if (client->next_sweep_ms > now)
         return;
-    client->next_sweep_ms = now + SWEEP_INTERVAL_MS;
-    endpoint_sweep(client->instance, NULL, NULL);
+    endpoint_sweep_step(&client->sweep_place, SWEEP_STEP_NS, client->instance, NULL, NULL);
+    if (!client->sweep_place) /* otherwise it goes on with the next attempt */
+        client->next_sweep_ms = now + SWEEP_INTERVAL_MS;
 }
 
 static void attempt(struct larder_client *client)
@@ -353,6 +356,7 @@ static void on_welcome(struct larder_client *client, const struct wire_welcome *
     client->attachment = (client->attachment + (1u << HANDLE_PLACE_BITS)) & HANDLE_ATTACH_MASK;
     client->deferred_count = 0;
     client->state = CLIENT_ATTACHED;
+    endpoint_sweep_end(&client->sweep_place); /* the cache's from here on */
     client->tell_attached = true;
     client->problem[0] = '\0';
     set_attached_timer(client);
@@ -593,6 +597,7 @@ static int open_watch(struct larder_client *client)
 
 static void free_client(struct larder_client *client)
 {
+    endpoint_sweep_end(&client->sweep_place);
     if (client->timer >= 0)
         close(client->timer);
     if (client->watch >= 0)
@@ -617,7 +622,7 @@ int larder_client_create(struct larder_client **out, const struct larder_options
     if (!error)
         error = make_operations(client) ? open_watch(client) : -ENOMEM;
     if (!error) {
-        sweep(client);
+        endpoint_sweep(client->instance, NULL, NULL);
         error = make_connection(client);
         if (error && client->problem[0])
             snprintf(problem, problem_size, "%s", client->problem);

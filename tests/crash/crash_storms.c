@@ -33,7 +33,7 @@ static void begin(void)
     story_start_cache(&story, NULL);
     peer_create(&other, &story, "news");
     peer_store(&other, "large", 1, LARGE);
-    descriptors = story_descriptors(&story);
+    descriptors = story_least_descriptors(&story);
 }
 
 static void check_other(void)
@@ -189,6 +189,32 @@ START_TEST(registrations_left_behind)
     }
     story_await_counter(&story, COUNTER_proxies_reclaimed, TIMES);
     ck_assert_uint_eq(story_counter(&story, COUNTER_departures), 0);
+    end();
+}
+END_TEST
+
+/* Who only asks is let in twice, so that one process cannot take the places that are kept for those. */
+START_TEST(one_process_asks_too_often_at_a_time)
+{
+    struct liar askers[2], third;
+    union wire_message message;
+
+    begin();
+    for (int i = 0; i < 2; i++)
+        asker_open(&askers[i], &story);
+    liar_appear_with(&third, &story, &tiny);
+    size_t length = liar_hello(&third, "news", &message);
+    message.wire_hello.role = WIRE_ROLE_ADMIN;
+    liar_send(&third, &message, length);
+    liar_expect_refusal(&third, WIRE_HELLO, WIRE_REFUSAL_FULL);
+    asker_close(&askers[0]);
+    liar_send(&third, &message, length);
+    ck_assert(liar_receive(&third, &message, TEST_DEADLINE_MS));
+    ck_assert_uint_eq(message.header.type, WIRE_WELCOME);
+    third.registration = message.wire_welcome.registration;
+    liar_end(&third, true);
+    asker_close(&askers[1]);
+    story_await_counter(&story, COUNTER_registrations_refused, 1);
     end();
 }
 END_TEST
@@ -520,6 +546,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, hello_storm_of_many_tokens);
     tcase_add_test(tcase, ten_thousand_registrations_one_after_the_other);
     tcase_add_test(tcase, registrations_left_behind);
+    tcase_add_test(tcase, one_process_asks_too_often_at_a_time);
     tcase_add_test(tcase, one_process_registers_too_often_at_a_time);
     tcase_add_test(tcase, registered_ones_are_served_beside_blocked_senders);
     tcase_add_test(tcase, newcomers_are_let_in_beside_blocked_senders);

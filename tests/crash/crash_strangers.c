@@ -26,7 +26,7 @@ static void begin_with(const char *const arguments[])
     story_start_cache(&story, arguments);
     peer_create(&other, &story, "news");
     peer_store(&other, "large", 1, LARGE);
-    descriptors = story_descriptors(&story);
+    descriptors = story_least_descriptors(&story);
 }
 
 static void begin(void)
@@ -215,6 +215,28 @@ static void both_of_another_owner(struct wire_hello *hello)
     queue_of_another_owner(hello);
 }
 
+/* Locked, but by a description, which belongs to no process: nobody could be charged for what it does. */
+static void lock_by_description(int fd)
+{
+    struct flock none = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    ck_assert_int_eq(fcntl(fd, F_SETLK, &none), 0);
+    ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &lock), 0);
+}
+
+static void queue_is_locked_by_a_description(struct wire_hello *hello)
+{
+    (void)hello;
+    lock_by_description(liar.endpoint.reply);
+}
+
+static void pool_is_locked_by_a_description(struct wire_hello *hello)
+{
+    (void)hello;
+    lock_by_description(liar.endpoint.pool.fd);
+}
+
 static const struct {
     void (*spoil)(struct wire_hello *);
     enum wire_refusal reason; /* WIRE_REFUSAL_NONE: nobody can be answered */
@@ -230,6 +252,8 @@ static const struct {
     {pool_is_empty, WIRE_REFUSAL_POOL, ANYBODY},
     {pool_is_sparse, WIRE_REFUSAL_POOL, ANYBODY},
     {pool_is_a_page_longer, WIRE_REFUSAL_POOL, ANYBODY},
+    {queue_is_locked_by_a_description, WIRE_REFUSAL_UNLOCKED, ANYBODY},
+    {pool_is_locked_by_a_description, WIRE_REFUSAL_POOL, ANYBODY},
     {pool_of_another_owner, WIRE_REFUSAL_POOL, AS_ROOT},
     {queue_of_another_owner, WIRE_REFUSAL_NONE, AS_ROOT},
     {both_of_another_owner, WIRE_REFUSAL_NONE, AS_ROOT},

@@ -171,6 +171,18 @@ int story_descriptors(const struct story *story)
     return list_descriptors(story, NULL, NULL);
 }
 
+int story_least_descriptors(const struct story *story)
+{
+    int least = story_descriptors(story);
+
+    for (int looks = 0; looks < 20; looks++) {
+        poll(NULL, 0, 1);
+        int seen = story_descriptors(story);
+        least = seen < least ? seen : least;
+    }
+    return least;
+}
+
 uint64_t story_resident(const struct story *story)
 {
     char path[64], text[128] = "";

@@ -54,6 +54,8 @@ bool story_queue_exists(const struct story *story);
 /* Of the cache's process, from /proc. Whoever has just asked for its numbers may still be in them. -1: we may
  * not look (a process that is not dumpable shows its descriptors to root alone). */
 int story_descriptors(const struct story *story);
+/* At rest: the least of some looks, because its other threads let go of theirs a moment later. */
+int story_least_descriptors(const struct story *story);
 uint64_t story_resident(const struct story *story); /* bytes */
 void story_await_descriptors(const struct story *story, int count);
 /* Leaves it so many that are free; UINT32_MAX lifts the limit. */

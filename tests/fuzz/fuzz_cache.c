@@ -86,8 +86,8 @@ int __wrap_shm_guard_setup(void)
 
 int __wrap_reaper_start(struct reaper *reaper);
 void __wrap_reaper_stop(struct reaper *reaper);
-void __wrap_reaper_unmap(struct reaper *reaper, void *base, size_t bytes);
-void __wrap_reaper_close(struct reaper *reaper, int fd);
+void __wrap_reaper_unmap(struct reaper *reaper, pid_t pid, void *base, size_t bytes);
+void __wrap_reaper_close(struct reaper *reaper, pid_t pid, int fd);
 void __wrap_reaper_close_stranger(struct reaper *reaper, int fd);
 
 int __wrap_reaper_start(struct reaper *reaper)
@@ -101,21 +101,47 @@ void __wrap_reaper_stop(struct reaper *reaper)
     (void)reaper;
 }
 
-void __wrap_reaper_unmap(struct reaper *reaper, void *base, size_t bytes)
+void __wrap_reaper_unmap(struct reaper *reaper, pid_t pid, void *base, size_t bytes)
 {
     (void)reaper;
+    (void)pid;
     REQUIRE(munmap(base, bytes) == 0);
 }
 
 void __wrap_reaper_close_stranger(struct reaper *reaper, int fd)
 {
-    __wrap_reaper_close(reaper, fd);
+    __wrap_reaper_close(reaper, 0, fd);
 }
 
-void __wrap_reaper_close(struct reaper *reaper, int fd)
+void __wrap_reaper_close(struct reaper *reaper, pid_t pid, int fd)
 {
     (void)reaper;
+    (void)pid;
     REQUIRE(close(fd) == 0);
+}
+
+/* ---- no sweeps: all peers are of this process, and their locks would be lost ---- */
+
+int __wrap_sweeper_start(struct sweeper *sweeper, const char *instance);
+void __wrap_sweeper_stop(struct sweeper *sweeper);
+void __wrap_sweeper_go(struct sweeper *sweeper, const struct registry *registry);
+
+int __wrap_sweeper_start(struct sweeper *sweeper, const char *instance)
+{
+    (void)sweeper;
+    (void)instance;
+    return 0;
+}
+
+void __wrap_sweeper_stop(struct sweeper *sweeper)
+{
+    (void)sweeper;
+}
+
+void __wrap_sweeper_go(struct sweeper *sweeper, const struct registry *registry)
+{
+    (void)sweeper;
+    (void)registry;
 }
 
 /* ---- turns ---- */

@@ -1,6 +1,7 @@
 #include "fuzz_numbers.h"
 
 #include "fuzz.h"
+#include "holding.h"
 
 #include <utlist.h>
 
@@ -24,33 +25,40 @@ static struct sums over_tenants(const struct cache *cache)
         sums.proxies += tenant->proxies;
         sums.stalled += tenant->stalled;
         sums.followers += tenant->followers;
-        REQUIRE(tenant->held <= cache->store.max_held);
+        REQUIRE(tenant->held <= cache->store.max_held_tenant + 2 * BODY_CHUNK);
     }
     return sums;
 }
 
-/* What its process is charged with for it. */
-static uint64_t held_by(const struct session *session)
+static uint64_t leases_of(const struct session *session)
 {
     uint64_t held = 0;
 
-    for (uint32_t i = 0; i < session->pins.capacity; i++)
-        held += session->pins.places[i].item ? session->pins.places[i].note : 0;
     for (uint32_t i = 0; i < session->leases.capacity; i++)
-        held += session->leases.places[i].item ? lease_filled(session->leases.places[i].item) : 0;
+        held += session->leases.places[i].item ? lease_charge(session->leases.places[i].item) : 0;
     return held;
 }
 
-static uint64_t held_by_processes(const struct cache *cache)
+/* What processes hold; `held` is that of leases alone. */
+static struct sums over_processes(const struct cache *cache)
 {
     const struct process *process;
-    uint64_t held = 0;
+    const struct holding *holding;
+    struct sums sums = {0};
+    uint64_t weights = 0;
 
     DL_FOREACH2(cache->processes.all, process, next_of_all)
     {
-        held += process->held;
+        sums.held += process->held;
+        for (holding = process->holdings; holding; holding = holding->hh.next) {
+            sums.pins += holding->pins;
+            sums.leases += holding->fills;
+            weights += holding->weight;
+        }
     }
-    return held;
+    REQUIRE(weights <= sums.held);
+    sums.held -= weights;
+    return sums;
 }
 
 static struct sums over_sessions(const struct cache *cache)
@@ -68,7 +76,7 @@ static struct sums over_sessions(const struct cache *cache)
         sums.proxies += session->role == WIRE_ROLE_PROXY;
         sums.stalled += session->state == SESSION_STALLED;
         sums.followers += session->follows.used;
-        sums.held += held_by(session);
+        sums.held += leases_of(session);
     }
     return sums;
 }
@@ -76,6 +84,7 @@ static struct sums over_sessions(const struct cache *cache)
 void check_numbers(const struct cache *cache)
 {
     struct sums tenants = over_tenants(cache), sessions = over_sessions(cache);
+    struct sums processes = over_processes(cache);
     const struct store *store = &cache->store;
 
     REQUIRE(sessions.sessions == cache->registry.count);
@@ -84,7 +93,8 @@ void check_numbers(const struct cache *cache)
     REQUIRE(sessions.leases + cache->leases.orphans == cache->leases.count);
     REQUIRE(tenants.leases == cache->leases.count);
     REQUIRE(sessions.followers == cache->leases.followers && tenants.followers == cache->leases.followers);
-    REQUIRE(sessions.held == held_by_processes(cache));
+    REQUIRE(sessions.held == processes.held && sessions.pins == processes.pins);
+    REQUIRE(processes.leases <= sessions.leases);
     REQUIRE(sessions.pins == store->pins && tenants.pins == store->pins);
     REQUIRE(tenants.objects == store->objects);
     REQUIRE(tenants.held == store->held);

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -538,6 +539,15 @@ static void make_pool_file(const char *path)
     close(open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
 }
 
+static void make_linked_file(const char *path)
+{
+    char other[NAMES_BYTES + 32];
+
+    make_pool_file(path);
+    snprintf(other, sizeof(other), "%s.link", path);
+    ck_assert_int_eq(link(path, other), 0);
+}
+
 static void make_fifo(const char *path)
 {
     ck_assert_int_eq(mkfifo(path, 0600), 0);
@@ -566,22 +576,58 @@ static const struct {
     void (*make)(const char *);
     int swept;
 } things[] = {
-    {make_pool_file, 1}, {make_fifo, 0}, {make_directory, 0}, {make_symlink, 0}, {make_strangers_file, 0},
+    {make_pool_file, 1}, {make_linked_file, 0}, {make_fifo, 0},
+    {make_directory, 0}, {make_symlink, 0},     {make_strangers_file, 0},
 };
 
 START_TEST(what_is_no_pool_of_ours_is_left_alone)
 {
-    char name[NAMES_BYTES], path[NAMES_BYTES + 16];
+    char name[NAMES_BYTES], path[NAMES_BYTES + 32];
 
     begin();
     names_peer(name, instance, 0xabcdef);
     snprintf(path, sizeof(path), "/dev/shm%s", name);
     things[_i].make(path);
     bool made = pool_exists(name);
+    int events = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    ck_assert_int_ge(events, 0);
+    if (made)
+        ck_assert_int_ge(inotify_add_watch(events, path, IN_OPEN | IN_DONT_FOLLOW), 0);
     ahead = OLD;
     ck_assert_int_eq(endpoint_sweep(instance, NULL, NULL), things[_i].swept);
     ck_assert_int_eq(pool_exists(name), made && !things[_i].swept);
+    if (!things[_i].swept) { /* nor opened: closing it could take long */
+        ck_assert_int_eq(read(events, (char[4096]){0}, 4096), -1);
+        ck_assert_int_eq(errno, EAGAIN);
+    }
+    close(events);
     remove(path);
+    strcat(path, ".link");
+    remove(path);
+    end();
+}
+END_TEST
+
+/* However little time there is, a step looks at one name, and the next goes on behind it. */
+START_TEST(steps_come_to_the_end)
+{
+    char name[NAMES_BYTES], path[NAMES_BYTES + 16];
+    void *place = NULL;
+    int swept = 0, steps = 0;
+
+    begin();
+    for (uint64_t token = 1; token <= 5; token++) {
+        names_peer(name, instance, token);
+        snprintf(path, sizeof(path), "/dev/shm%s", name);
+        make_pool_file(path);
+    }
+    ahead = OLD;
+    do {
+        swept += endpoint_sweep_step(&place, 0, instance, NULL, NULL);
+        steps++;
+    } while (place);
+    ck_assert_int_eq(swept, 5);
+    ck_assert_int_ge(steps, 5);
     end();
 }
 END_TEST
@@ -601,6 +647,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, full_command_queue_does_not_block);
     tcase_add_test(tcase, only_the_dead_and_old_are_swept);
     tcase_add_test(tcase, own_locks_survive_own_sweep);
+    tcase_add_test(tcase, steps_come_to_the_end);
     tcase_add_test(tcase, other_instances_are_left_alone);
     tcase_add_test(tcase, queue_of_a_living_peer_is_left_alone);
     ADD_ROWS(tcase, what_is_no_pool_of_ours_is_left_alone, things);

@@ -149,6 +149,25 @@ START_TEST(holder_of_another_pid_namespace_is_unseen)
 }
 END_TEST
 
+/* Such a lock is a lock, for whoever sweeps, but nobody's. */
+START_TEST(lock_of_a_description_is_nameless)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    pid_t pid = 77;
+    int pidfd = 77, fd = make_file(), other = open(path, O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_eq(fcntl(other, F_OFD_SETLK, &lock), 0);
+    ck_assert_int_eq(identity_holder(fd, &pid, &pidfd), IDENTITY_NAMELESS);
+    ck_assert_int_eq(pid, 0);
+    ck_assert_int_eq(pidfd, -1);
+    ck_assert_int_eq(identity_lock(fd), -EAGAIN);
+    close(other);
+    ck_assert_int_eq(identity_holder(fd, &pid, &pidfd), IDENTITY_UNLOCKED);
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(bad_descriptor_fails)
 {
     int pidfd;
@@ -218,6 +237,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, holder_is_seen_and_its_death_too);
     tcase_add_test(tcase, own_lock_is_invisible_and_dropped_by_any_close);
     tcase_add_test(tcase, holder_of_another_pid_namespace_is_unseen);
+    tcase_add_test(tcase, lock_of_a_description_is_nameless);
     tcase_add_test(tcase, bad_descriptor_fails);
     tcase_add_test(tcase, read_only_descriptor_cannot_lock);
     ADD_ROWS(tcase, mode_is_judged, modes);

@@ -215,12 +215,12 @@ START_TEST(growing_object_is_read_to_its_end)
     struct object *object = lease_object(lease);
     ck_assert(object_is_held(object) && lease_is_of(lease, object));
     store_pin(&here.store, object);
-    ck_assert_uint_eq(here.news->held, 1000);
+    ck_assert_uint_eq(here.news->held, lease_charge(lease) + object_charge(object));
     if (_i == CANCEL)
         lease_cancel_key(&here.leases, key_of(here.news, "a"));
     ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes + 1000, sizeof(here.bytes) - 1000, 0),
                      STORE_OK);
-    ck_assert_uint_eq(here.news->held, sizeof(here.bytes));
+    ck_assert_uint_eq(here.news->held, lease_charge(lease) + object_charge(object));
     ck_assert_uint_eq(object_expected(object), BODY_SIZE_UNKNOWN);
     if (_i == DISCARD) {
         lease_discard(&here.leases, lease);
@@ -234,7 +234,7 @@ START_TEST(growing_object_is_read_to_its_end)
         ck_assert_uint_eq(object_expected(object), sizeof(here.bytes));
     }
     ck_assert_ptr_eq(look_up(here.news, "a"), _i == COMMIT ? object : NULL);
-    ck_assert_uint_eq(here.news->held, sizeof(here.bytes));
+    ck_assert_uint_eq(here.news->held, object_charge(object));
     uint8_t out[3000];
     object_read(object, BODY_CHUNK - 1000, out, sizeof(out));
     ck_assert(is_pattern(out, 1, BODY_CHUNK - 1000, sizeof(out)));
@@ -323,6 +323,8 @@ START_TEST(who_makes_no_progress_is_named_once)
     ck_assert_int_eq(lease_begin(&here.leases, a, NULL, 0, 10, LATER, LATER), STORE_OK);
     ck_assert_int_eq(lease_append(&here.leases, a, here.bytes, 1, 40), STORE_OK);
     ck_assert_int_eq(lease_longest_quiet(&here.leases), 20);
+    ck_assert_int_eq(lease_append(&here.leases, a, here.bytes, 0, 90), STORE_OK); /* which is no progress */
+    ck_assert_int_eq(lease_touched(a), 40);
     ck_assert_ptr_null(lease_overdue(&here.leases, 19));
     ck_assert_ptr_eq(lease_overdue(&here.leases, 35), b);
     ck_assert_ptr_eq(lease_overdue(&here.leases, 35), c);
@@ -376,6 +378,7 @@ START_TEST(leases_are_charged)
     ck_assert_uint_gt(count, 200);
     ck_assert_uint_lt(count, 512);
     ck_assert_uint_eq(here.news->account.used + here.store.index.used, here.store.memory.used);
+    ck_assert_uint_eq(here.news->held, here.news->account.used); /* nothing can evict them */
     while (count > 0)
         lease_end(&here.leases, &leases[--count]);
     ck_assert_uint_eq(here.store.memory.used, 0);

@@ -26,11 +26,11 @@ START_TEST(registrations_of_one_pid_are_one_process)
 }
 END_TEST
 
-START_TEST(without_a_pid_each_is_on_its_own)
+START_TEST(those_without_a_pid_are_one)
 {
     struct process *a = process_join(&processes, 0), *b = process_join(&processes, 0);
 
-    ck_assert_ptr_ne(a, b);
+    ck_assert_ptr_eq(a, b);
     process_leave(&processes, &a);
     process_leave(&processes, &b);
     ck_assert_ptr_null(processes.all);
@@ -84,7 +84,7 @@ END_TEST
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, registrations_of_one_pid_are_one_process);
-    tcase_add_test(tcase, without_a_pid_each_is_on_its_own);
+    tcase_add_test(tcase, those_without_a_pid_are_one);
     tcase_add_test(tcase, time_is_shared_whatever_a_batch_costs);
     tcase_add_test(tcase, idling_saves_nothing_up);
 }

@@ -43,14 +43,35 @@ START_TEST(ending_waits_for_what_was_handed_over)
         ck_assert_int_ge(fds[i], 0);
     }
     for (int i = 0; i < 100; i++) {
-        reaper_unmap(&reaper, memory[i], 4 * PAGE);
-        reaper_close(&reaper, fds[i]);
+        reaper_unmap(&reaper, 100 + i, memory[i], 4 * PAGE);
+        reaper_close(&reaper, 100 + i, fds[i]);
     }
     reaper_stop(&reaper);
     for (int i = 0; i < 100; i++)
         ck_assert(!is_mapped(memory[i]) && !is_open(fds[i]));
     ck_assert_uint_eq(reaper_mapped(&reaper), 0);
     ck_assert(!reaper_is_behind(&reaper));
+    for (int i = 0; i < 100; i++)
+        ck_assert_uint_eq(reaper_owes(&reaper, 100 + i), 0);
+}
+END_TEST
+
+/* What one has caused to wait is not held against another. */
+START_TEST(each_process_has_an_account)
+{
+    ck_assert_int_eq(reaper_start(&reaper), 0);
+    pthread_cancel(reaper.thread); /* nobody takes anything */
+    pthread_join(reaper.thread, NULL);
+    for (uint32_t i = 0; i < REAPER_MOST; i++)
+        reaper_close(&reaper, 7, -1);
+    reaper_close(&reaper, 8, -1);
+    ck_assert_uint_eq(reaper_owes(&reaper, 7), REAPER_MOST);
+    ck_assert_uint_eq(reaper_owes(&reaper, 8), 1);
+    ck_assert_uint_eq(reaper_owes(&reaper, 9), 0);
+    for (pid_t pid = 1000; pid < 2000; pid++) /* more than there are accounts */
+        reaper_close(&reaper, pid, -1);
+    ck_assert_uint_eq(reaper_owes(&reaper, 8), 1);
+    ck_assert_uint_eq(reaper_owes(&reaper, 7), REAPER_MOST);
 }
 END_TEST
 
@@ -59,7 +80,7 @@ START_TEST(more_than_fits_is_done_all_the_same)
 {
     ck_assert_int_eq(reaper_start(&reaper), 0);
     for (uint32_t i = 0; i < 4 * REAPER_ROOM; i++)
-        reaper_unmap(&reaper, map(1), PAGE);
+        reaper_unmap(&reaper, (pid_t)(i % 1000), map(1), PAGE);
     reaper_stop(&reaper);
     ck_assert_uint_eq(reaper_mapped(&reaper), 0);
 }
@@ -76,6 +97,7 @@ END_TEST
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, ending_waits_for_what_was_handed_over);
+    tcase_add_test(tcase, each_process_has_an_account);
     tcase_add_test(tcase, more_than_fits_is_done_all_the_same);
     tcase_add_test(tcase, nothing_to_do_is_no_trouble);
 }

@@ -263,6 +263,51 @@ START_TEST(attached_pool_shows_the_same_bytes)
 }
 END_TEST
 
+/* Closing may take long, so who attaches may have somebody else do it, also when nothing came of it. */
+START_TEST(descriptor_is_handed_over_whatever_the_result)
+{
+    struct segment_pool cache;
+    int fd = 77;
+
+    begin();
+    ck_assert_int_eq(segment_pool_attach_and_keep(&cache, &fd, here.name, &small, geteuid(), ANYBODY, SECRET),
+                     -ENOENT);
+    ck_assert_int_eq(fd, -1);
+    struct segment_pool proxy = create(&small);
+    ck_assert_int_eq(
+        segment_pool_attach_and_keep(&cache, &fd, here.name, &small, geteuid(), ANYBODY, SECRET + 1),
+        -EKEYREJECTED);
+    ck_assert_int_eq(close(fd), 0);
+    ck_assert_int_eq(segment_pool_attach_and_keep(&cache, &fd, here.name, &small, geteuid(), ANYBODY, SECRET),
+                     0);
+    ck_assert_int_eq(close(fd), 0);
+    segment_pool_detach(&cache);
+    destroy(&proxy);
+    end();
+}
+END_TEST
+
+/* Whatever has the name; the file lives as long as the descriptor. */
+START_TEST(unlinked_pool_goes_with_the_descriptor)
+{
+    struct stat status;
+
+    begin();
+    ck_assert_int_eq(segment_pool_unlink(here.name), -1);
+    struct segment_pool proxy = create(&small);
+    ck_assert_int_eq(fchmod(proxy.fd, 0), 0);
+    int fd = segment_pool_unlink(here.name);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(shm_open(here.name, O_RDONLY, 0), -1);
+    segment_pool_destroy(&proxy);
+    ck_assert_int_eq(fstat(fd, &status), 0);
+    ck_assert_uint_eq(status.st_nlink, 0);
+    ck_assert_int_gt(status.st_blocks, 0);
+    close(fd);
+    end();
+}
+END_TEST
+
 START_TEST(segment_goes_there_and_back)
 {
     struct segment_pool cache;
@@ -489,6 +534,8 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, created_pool_is_locked_by_its_creator);
     tcase_add_test(tcase, full_shm_is_an_error_at_creation);
     tcase_add_test(tcase, attached_pool_shows_the_same_bytes);
+    tcase_add_test(tcase, descriptor_is_handed_over_whatever_the_result);
+    tcase_add_test(tcase, unlinked_pool_goes_with_the_descriptor);
     tcase_add_test(tcase, segment_goes_there_and_back);
     ADD_ROWS(tcase, damaged_pool_is_refused, damages);
     ADD_ROWS(tcase, claimed_shape_must_fit_the_object, claims);

@@ -394,34 +394,78 @@ START_TEST(one_tenant_holds_no_more_than_half)
 {
     begin_with(MEMORY, MEMORY / 4);
     struct object *filling;
-    uint64_t quarter = MEMORY / 4;
+    uint64_t quarter = MEMORY / 4, left;
 
-    ck_assert_uint_eq(here.store.max_held, MEMORY / 2);
+    ck_assert_uint_eq(here.store.max_held_tenant, MEMORY / 2);
+    ck_assert_uint_eq(here.store.max_held, MEMORY / 4 * 3);
     ck_assert_int_eq(put_key(key_of(here.news, "a"), 1, quarter, NEVER, NEVER), STORE_OK);
     struct object *pinned = find(here.news, "a", 0);
+    uint64_t charge = object_charge(pinned);
+    ck_assert_uint_gt(charge, quarter);
     store_pin(&here.store, pinned);
     store_pin(&here.store, pinned); /* counts once */
-    ck_assert_uint_eq(here.news->held, quarter);
-    ck_assert(store_may_hold(&here.store, here.news, quarter));
-    ck_assert(!store_may_hold(&here.store, here.news, quarter + 1));
-    ck_assert(store_may_hold(&here.store, here.shop, 2 * quarter)); /* each has a bound of its own */
+    ck_assert_uint_eq(here.news->held, charge);
+    left = 2 * quarter - charge;
+    ck_assert(store_may_hold(&here.store, here.news, left));
+    ck_assert(!store_may_hold(&here.store, here.news, left + 1));
+    /* Each has a bound of its own, and all have one. */
+    ck_assert(store_may_hold(&here.store, here.shop, 3 * quarter - charge));
+    ck_assert(!store_may_hold(&here.store, here.shop, 3 * quarter - charge + 1));
+    store_hold(&here.store, here.shop, 3 * quarter - charge);
+    ck_assert(!store_may_hold(&here.store, here.news, 1));
+    store_let_go(&here.store, here.shop, 3 * quarter - charge);
 
     const struct store_key *key = key_of(here.news, "b");
     ck_assert_int_eq(store_fill_begin(&here.store, &filling, key, NULL, 0, BODY_SIZE_UNKNOWN, NEVER, NEVER),
                      STORE_OK);
-    ck_assert_int_eq(store_fill_append(&here.store, filling, here.bytes, quarter - 1), STORE_OK);
-    ck_assert_int_eq(store_fill_append(&here.store, filling, here.bytes, 1), STORE_OK);
-    ck_assert_uint_eq(here.news->held, 2 * quarter);
-    ck_assert_uint_eq(here.store.held, 2 * quarter);
+    while (store_fill_append(&here.store, filling, here.bytes, 1000) == STORE_OK)
+        ck_assert_uint_eq(here.news->held, charge + object_charge(filling));
+    ck_assert_uint_gt(here.news->held, 2 * quarter - 1000);
+    ck_assert_uint_lt(here.news->held, 2 * quarter + BODY_CHUNK + 1000);
+    ck_assert_uint_eq(here.store.held, here.news->held);
     ck_assert_int_eq(put_key(key_of(here.news, "c"), 1, 1, NEVER, NEVER), STORE_NO_MEMORY);
     ck_assert_int_eq(put_key(key_of(here.shop, "c"), 1, 1, NEVER, NEVER), STORE_OK);
     store_fill_discard(&here.store, &filling);
     ck_assert_int_eq(put_key(key_of(here.news, "c"), 1, 1, NEVER, NEVER), STORE_OK);
     struct object *again = pinned;
     store_unpin(&here.store, &again);
-    ck_assert_uint_eq(here.news->held, quarter);
+    ck_assert_uint_eq(here.news->held, charge);
     store_unpin(&here.store, &pinned);
     ck_assert_uint_eq(here.store.held + here.news->held + here.shop->held, 0);
+    end();
+}
+END_TEST
+
+/* What is held is what evicting cannot free, whether it is body or not: an empty object with much metadata,
+ * one that is being filled, one whose metadata grows. */
+START_TEST(held_is_all_that_an_object_takes)
+{
+    static const uint8_t meta[UINT16_MAX];
+    struct object *filling, *pinned;
+
+    begin_with(MEMORY, MEMORY / 4);
+    ck_assert_int_eq(store_fill_begin(&here.store, &filling, key_of(here.news, "a"), meta, sizeof(meta),
+                                      BODY_SIZE_UNKNOWN, NEVER, NEVER),
+                     STORE_OK);
+    ck_assert_uint_eq(here.news->held, here.news->account.used);
+    ck_assert_int_eq(store_fill_append(&here.store, filling, here.bytes, 1), STORE_OK); /* a chunk */
+    ck_assert_uint_eq(here.news->held, here.news->account.used);
+    ck_assert_uint_gt(here.news->held, BODY_CHUNK + sizeof(meta));
+    pinned = filling;
+    store_pin(&here.store, pinned);
+    ck_assert_int_eq(store_fill_commit(&here.store, &filling), STORE_OK);
+    ck_assert_uint_eq(here.news->held, here.news->account.used);
+    ck_assert_int_eq(store_update(&here.store, pinned, NULL, 0, NEVER, NEVER), STORE_OK);
+    ck_assert_uint_eq(here.news->held, here.news->account.used);
+    store_hold(&here.store, here.news, MEMORY / 2 - here.news->held - sizeof(meta) + 1);
+    ck_assert_int_eq(store_update(&here.store, pinned, meta, sizeof(meta), NEVER, NEVER), STORE_NO_MEMORY);
+    ck_assert_int_eq(store_update(&here.store, pinned, meta, sizeof(meta) - 1, NEVER, NEVER), STORE_OK);
+    ck_assert_int_eq(
+        store_fill_begin(&here.store, &filling, key_of(here.news, "b"), meta, sizeof(meta), 0, NEVER, NEVER),
+        STORE_NO_MEMORY);
+    store_let_go(&here.store, here.news, here.news->held - object_charge(pinned));
+    store_unpin(&here.store, &pinned);
+    ck_assert_uint_eq(here.store.held + here.news->held, 0);
     end();
 }
 END_TEST
@@ -435,9 +479,12 @@ START_TEST(objects_of_doomed_tenants_are_purged)
     }
     struct object *pinned = store_find(&here.store, key_number(here.news, 7), 0);
     store_pin(&here.store, pinned);
-    here.news->doomed = true;
-    for (unsigned shelf = 0; shelf < STORE_SHELVES; shelf++)
-        store_purge_shelf(&here.store, shelf);
+    ck_assert_uint_eq(store_purge(&here.store, here.news, 30), 30); /* no more at a time */
+    ck_assert_uint_eq(here.news->objects, 70);
+    ck_assert_ptr_null(store_find(&here.store, key_number(here.news, 29), 0));
+    ck_assert_ptr_nonnull(store_find(&here.store, key_number(here.news, 30), 0));
+    ck_assert_uint_eq(store_purge(&here.store, here.news, 1000), 70);
+    ck_assert_uint_eq(store_purge(&here.store, here.news, 1000), 0);
     ck_assert_uint_eq(here.news->objects, 0);
     ck_assert_uint_eq(here.shop->objects, 100);
     ck_assert_uint_ne(here.news->account.used, 0); /* its reader goes on */
@@ -620,12 +667,12 @@ START_TEST(pinned_while_it_grows)
     ck_assert_int_eq(store_fill_append(&here.store, object, here.bytes, 600), STORE_OK);
     again = object;
     store_pin(&here.store, again);
-    ck_assert_uint_eq(here.store.held, 600);
+    ck_assert_uint_eq(here.store.held, object_charge(object));
     ck_assert_uint_eq(here.store.pins, 2);
     store_unpin(&here.store, &again);
     again = object;
     ck_assert_int_eq(store_fill_commit(&here.store, &object), STORE_OK);
-    ck_assert_uint_eq(here.store.held, 600);
+    ck_assert_uint_eq(here.store.held, object_charge(again));
     ck_assert_uint_eq(here.store.evictable, 0);
     put(here.news, "a", 2, 50, NEVER);
     object_read(again, 0, here.out, 600);
@@ -1043,6 +1090,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, least_recently_used_goes_first);
     tcase_add_test(tcase, memory_stays_within_its_limit_whatever_comes);
     tcase_add_test(tcase, one_tenant_holds_no_more_than_half);
+    tcase_add_test(tcase, held_is_all_that_an_object_takes);
     tcase_add_test(tcase, objects_of_doomed_tenants_are_purged);
     tcase_add_test(tcase, pinned_memory_is_not_given_twice);
     tcase_add_test(tcase, refused_allocation_is_survived_wherever_it_hits);
