@@ -568,7 +568,8 @@ START_TEST(bytes_are_read_as_they_arrive)
         tell(&reader, (struct order){.verb = READ_META, .number = handle, .seed = 1, .size = 500});
     ck_assert(said.event.length == 500 && said.event.object_size == size);
     struct wire_row row = story_numbers(&story);
-    ck_assert(gauge_of(&row, GAUGE_pins) == 1 && gauge_of(&row, GAUGE_bytes_held) == LARGE);
+    uint64_t held = gauge_of(&row, GAUGE_bytes_held); /* with key, metadata and what blocks are rounded to */
+    ck_assert(gauge_of(&row, GAUGE_pins) == 1 && held >= LARGE && held < 2 * LARGE);
     ck_assert(gauge_of(&row, GAUGE_followers) == 1 && row.values[COUNTER_followed] == 2);
     ask(&reader, follow, known);
     ck_assert_int_eq(end_it(&holder, lease, LARGE), LARDER_OK);
