@@ -602,7 +602,7 @@ START_TEST(what_is_no_pool_of_ours_is_left_alone)
     }
     close(events);
     remove(path);
-    strcat(path, ".link");
+    snprintf(path, sizeof(path), "/dev/shm%s.link", name);
     remove(path);
     end();
 }
