@@ -368,9 +368,9 @@ static void run_left_giants(const struct hostile *hostile)
     attack_is_on(hostile);
     for (uint64_t token = now_ns() << 8;; token++) {
         fill_file(leave_file(hostile, token, path));
+        attack_counts(hostile, 1);
         for (int i = 0; i < 100 && access(path, F_OK) == 0; i++)
             poll(NULL, 0, 100);
-        attack_counts(hostile, 1);
     }
 }
 

@@ -37,6 +37,8 @@ struct cache {
     int64_t mono_ms;           /* monotonic clock of this turn; so are the next ones: */
     int64_t next_check_ms;     /* when locks are asked for again */
     int64_t next_beat_ms;      /* when heartbeats are looked at again */
+    int64_t next_renewal_ms;   /* when the command queue may be given a name again */
+    int64_t next_complaint_ms; /* when it may be said again that that cannot be done */
     int64_t next_sweep_ms;     /* when names of the dead are looked for again */
     int64_t messages_after_ns; /* control messages wait until then while rings are busy */
     uint32_t unseen;           /* sessions that no pidfd watches */

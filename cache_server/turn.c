@@ -15,13 +15,15 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#define LOCK_CHECK_MS        1000 /* has a living proxy let go of its queue? */
-#define LOCK_CHECK_UNSEEN_MS 100  /* where no pidfd tells of a death */
-#define SWEEP_INTERVAL_MS    5000 /* names of proxies that died while no cache was there to see it */
-#define EXPIRE_STEP          64u  /* objects a turn */
-#define PURGE_STEP           64u  /* objects a turn */
+#define LOCK_CHECK_MS         1000  /* has a living proxy let go of its queue? */
+#define LOCK_CHECK_UNSEEN_MS  100   /* where no pidfd tells of a death */
+#define RENEWAL_INTERVAL_MS   1000  /* attempts to have a name again */
+#define COMPLAINT_INTERVAL_MS 10000 /* and what is said about them */
+#define SWEEP_INTERVAL_MS     5000  /* names of proxies that died while no cache was there to see it */
+#define EXPIRE_STEP           64u   /* objects a turn */
+#define PURGE_STEP            64u   /* objects a turn */
 /* While rings are busy, descriptors are looked at once in so many turns. */
-#define TURNS_PER_POLL       8u
+#define TURNS_PER_POLL        8u
 
 /* ---- rings ---- */
 
@@ -199,19 +201,38 @@ static void check_heartbeats(struct cache *cache)
     }
 }
 
+/* Whoever removes our name can also let another cache have it. Those who are registered need no name, and are
+ * served until the last of them has left; newcomers are the other's. */
+static void go_on_without_name(struct cache *cache, int error, const char *problem)
+{
+    bool stops = error == -EBUSY && cache->proxies == 0;
+
+    if (stops)
+        cache->failed = error;
+    if (!stops && cache->mono_ms < cache->next_complaint_ms)
+        return;
+    cache->next_complaint_ms = cache->mono_ms + COMPLAINT_INTERVAL_MS;
+    log_error(stops ? "the command queue has lost its name, and another cache has it; stopping"
+              : error == -EBUSY
+                  ? "the command queue has lost its name, and another cache has it; serving those "
+                    "who are registered"
+                  : "the command queue has lost its name and cannot be made anew",
+              "instance=%s reason=\"%s\"", cache->conf.instance, problem);
+}
+
 /* The name of our queue is gone, but nobody who has it open is: they go on with it, newcomers need another.
  */
 static void renew_queue(struct cache *cache)
 {
     char problem[512] = "";
     mqd_t queue;
-    int error = claim_instance(cache->conf.instance, &queue, problem, sizeof(problem));
 
+    if (cache->mono_ms < cache->next_renewal_ms)
+        return;
+    cache->next_renewal_ms = cache->mono_ms + RENEWAL_INTERVAL_MS;
+    int error = claim_instance(cache->conf.instance, &queue, problem, sizeof(problem));
     if (error) {
-        log_error(error == -EBUSY ? "the command queue has lost its name, and another cache has it; stopping"
-                                  : "the command queue has lost its name and cannot be made anew",
-                  "instance=%s reason=\"%s\"", cache->conf.instance, problem);
-        cache->failed = error == -EBUSY ? error : 0;
+        go_on_without_name(cache, error, problem);
         return;
     }
     if (cache->former.fd >= 0) {

@@ -62,7 +62,8 @@ START_TEST(cache_without_descriptors)
     int before = story_least_descriptors(&story);
     for (int i = 0; i < LEAVING; i++)
         peer_create(&leaving[i], &story, "news");
-    asker_open(&asker, &story); /* stays: another one would find no room */
+    asker_open(&asker, &story);                                  /* stays: another one would find no room */
+    story_await_descriptors(&story, before + 2 * (LEAVING + 1)); /* its other threads have let go of theirs */
     story_leave_descriptors(&story, (uint32_t)_i);
     create_unattached(&newcomer);
     await_problem(&newcomer, "descriptors", _i > 1 ? "descriptors" : "does not answer");
@@ -471,6 +472,40 @@ START_TEST(names_removed_again_and_again)
 }
 END_TEST
 
+/* Another cache has the name: who is registered is served on, and only then the first one ends. */
+START_TEST(name_taken_by_another_cache)
+{
+    enum { CHECKS_MS = 2500 }; /* it looks after its name each second */
+    struct test_child first;
+    struct liar asker;
+    char name[NAMES_BYTES];
+
+    story_begin(&story, "taken");
+    story_start_cache(&story, NULL);
+    peer_create(&other, &story, "news");
+    peer_store(&other, "large", 1, LARGE);
+    asker_open(&asker, &story);
+    freeze_process(story.cache.pid); /* so that it does not mend it */
+    names_command_queue(name, story.instance);
+    ck_assert_int_eq(mq_unlink(name), 0);
+    first = story.cache;
+    story_start_cache(&story, NULL);
+    kill(first.pid, SIGCONT);
+    uint64_t uptime = asker_numbers(&asker).uptime_ms;
+    while (asker_numbers(&asker).uptime_ms < uptime + CHECKS_MS)
+        peer_check(&other, "large", 1, LARGE);
+    ck_assert(larder_client_attached(other.client));
+    peer_is_served(&other);
+    asker_close(&asker);
+    peer_destroy(&other);
+    ck_assert_int_eq(test_child_stop(&first, 0, TEST_DEADLINE_MS), 1);
+    peer_create(&other, &story, "news");
+    peer_is_served(&other);
+    peer_destroy(&other);
+    story_end(&story);
+}
+END_TEST
+
 /* The cache ends while its queue has no name; the one that comes next is found by those who have lost theirs.
  */
 START_TEST(names_removed_and_then_the_cache_dies)
@@ -501,6 +536,7 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, allocations_fail_at_random, 0, ROWS(hungers));
     tcase_add_test(tcase, names_removed_under_living_processes);
     tcase_add_test(tcase, names_removed_again_and_again);
+    tcase_add_test(tcase, name_taken_by_another_cache);
     tcase_add_test(tcase, names_removed_and_then_the_cache_dies);
 }
 
