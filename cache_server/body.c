@@ -91,13 +91,28 @@ void body_finish(struct body *body, struct memory *memory, struct account *accou
         body->table[body->chunks - 1] = chunk;
 }
 
-void body_free(struct body *body, struct memory *memory, struct account *account)
+uint32_t body_free_some(struct body *body, struct memory *memory, struct account *account, uint32_t most)
 {
-    for (uint32_t i = 0; i < body->chunks; i++)
-        memory_free(memory, account, chunk_at(body, i));
+    uint32_t freed = 0;
+
+    for (; freed < most && body->chunks > 0; freed++) {
+        uint8_t *chunk = chunk_at(body, body->chunks - 1);
+
+        body->charge -= memory_charge(chunk);
+        memory_free(memory, account, chunk);
+        body->chunks--;
+    }
+    if (body->chunks > 0)
+        return freed;
     if (body->table_size > 0)
         memory_free(memory, account, body->table);
     memset(body, 0, sizeof(*body));
+    return freed;
+}
+
+void body_free(struct body *body, struct memory *memory, struct account *account)
+{
+    body_free_some(body, memory, account, UINT32_MAX);
 }
 
 void body_read(const struct body *body, uint64_t offset, uint8_t *out, uint64_t length)

@@ -32,6 +32,8 @@ bool body_append(struct body *body, struct memory *memory, struct account *accou
                  const uint8_t *bytes, uint64_t length);
 /* Gives back what the last chunk does not use. */
 void body_finish(struct body *body, struct memory *memory, struct account *account);
+/* At most `most` chunks, from the end; returns how many. Nothing is left of it when `chunks` is 0. */
+uint32_t body_free_some(struct body *body, struct memory *memory, struct account *account, uint32_t most);
 void body_free(struct body *body, struct memory *memory, struct account *account);
 /* Copies [offset, offset + length), which must lie within the size. */
 void body_read(const struct body *body, uint64_t offset, uint8_t *out, uint64_t length);

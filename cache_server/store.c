@@ -16,9 +16,14 @@
 
 enum object_state { OBJECT_FILLING, OBJECT_STORED, OBJECT_DOOMED };
 
+static uint32_t at_most(uint32_t number, uint32_t most)
+{
+    return number < most ? number : most;
+}
+
 struct object {
     UT_hash_handle hh;
-    struct object *prev, *next;                     /* LRU */
+    struct object *prev, *next;                     /* LRU, or those that are dying */
     struct object *prev_of_tenant, *next_of_tenant; /* while it is STORED */
     struct tenant *tenant;
     uint8_t *meta;
@@ -47,9 +52,49 @@ static void free_object(struct store *store, struct object *object)
     struct account *account = &object->tenant->account;
 
     INVARIANT(object->pins == 0);
+    store->chunks_left -= at_most(object->body.chunks, store->chunks_left);
     body_free(&object->body, &store->memory, account);
     memory_free(&store->memory, account, object->meta);
     memory_free(&store->memory, account, object);
+}
+
+/* Nobody has it any more. Freeing hundreds of megabytes at once takes tens of milliseconds. */
+static void dispose(struct store *store, struct object *object)
+{
+    if (object->body.chunks <= store->chunks_left) {
+        free_object(store, object);
+        return;
+    }
+    DL_APPEND(store->dying, object);
+    store->dying_bytes += object_charge(object);
+}
+
+/* Some chunks of the one that has been dying longest. */
+static void bury(struct store *store, uint32_t most)
+{
+    struct object *object = store->dying;
+    uint64_t before = object_charge(object);
+
+    uint32_t freed = body_free_some(&object->body, &store->memory, &object->tenant->account, most);
+    store->chunks_left -= at_most(freed, store->chunks_left);
+    store->dying_bytes -= before - object_charge(object);
+    if (object->body.chunks > 0)
+        return;
+    DL_DELETE(store->dying, object);
+    store->dying_bytes -= object_charge(object);
+    free_object(store, object);
+}
+
+void store_tidy(struct store *store)
+{
+    store->chunks_left = STORE_CHUNKS_AT_ONCE;
+    while (store->dying && store->chunks_left > 0)
+        bury(store, store->chunks_left);
+}
+
+bool store_is_tidy(const struct store *store)
+{
+    return !store->dying;
 }
 
 /* The list holds what is stored and not being read: what evicting would free at once. */
@@ -80,7 +125,7 @@ static void doom(struct store *store, struct object *object)
     object->tenant->objects--;
     store->objects--;
     if (object->pins == 0)
-        free_object(store, object);
+        dispose(store, object);
 }
 
 static void count(struct store *store, struct tenant *tenant, enum counter counter)
@@ -95,9 +140,13 @@ static bool evict_until_room(void *context, uint64_t bytes)
     struct memory *memory = &store->memory;
 
     /* What cannot be done is refused before anything is lost for it: fills, pinned objects and index stay. */
-    if (bytes > memory->limit || memory->used - store->evictable > memory->limit - bytes)
+    if (bytes > memory->limit || memory->used - store->evictable - store->dying_bytes > memory->limit - bytes)
         return false;
     while (memory->used + bytes > memory->limit) {
+        if (store->dying) {
+            bury(store, 1);
+            continue;
+        }
         count(store, store->lru->tenant, COUNTER_evictions);
         doom(store, store->lru);
     }
@@ -158,6 +207,7 @@ int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object,
     store->max_held = at_least_one_object(memory_limit / 4 * 3, max_object);
     store->max_held_tenant = at_least_one_object(memory_limit / 2, max_object);
     store->max_held_process = at_least_one_object(memory_limit / 4, max_object);
+    store->chunks_left = STORE_CHUNKS_AT_ONCE;
     store->counters = counters;
     randombytes_buf(store->hash_key, sizeof(store->hash_key));
     return 0;
@@ -168,6 +218,8 @@ void store_teardown(struct store *store)
     INVARIANT(store->pins == 0);
     while (store->lru)
         doom(store, store->lru);
+    while (store->dying)
+        bury(store, UINT32_MAX);
     expiry_free(&store->expiry, &store->memory, &store->index);
     INVARIANT(store->memory.used == 0);
 }
@@ -271,7 +323,7 @@ void store_unpin(struct store *store, struct object **pointer)
         return;
     store_let_go(store, object->tenant, object_charge(object));
     if (object->state == OBJECT_DOOMED)
-        free_object(store, object);
+        dispose(store, object);
     else
         join_lru(store, object);
 }
@@ -368,7 +420,7 @@ void store_fill_discard(struct store *store, struct object **pointer)
     if (object->pins > 0)
         return;
     store_let_go(store, object->tenant, object_charge(object));
-    free_object(store, object);
+    dispose(store, object);
 }
 
 /* False: less has arrived than was announced. */

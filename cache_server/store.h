@@ -8,12 +8,12 @@
  *     store_fill_discard    DOOMED
  *     eviction, expiry, replacement, store_remove()
  *                           DOOMED    not found any more; readers that pinned it may finish
- *     last store_unpin()    gone
+ *     last store_unpin()    gone, or DYING: nobody has it any more, its memory is given back in pieces
  *
  * Ownership: the store owns every object. A pointer from store_find() is good until the next call of the
  * store; a pin makes it good until the unpin. Taking an object away nulls the caller's pointer. Bound:
  * memory_limit, with every byte charged (memory.h); what room needs is evicted from the cold end, O(1) an
- *            object. Pinned and filling objects count too.
+ *            object. Pinned and filling objects count too, and those that are dying.
  * Hashing:   SipHash with a random key (libsodium), so that nobody can choose keys that collide; keys are
  * compared whole. The index is split into SHELVES tables, so that growing one moves only a small part. Knows
  * no queue, no ring, no clock: times are arguments, in milliseconds since the epoch. */
@@ -26,8 +26,10 @@
 #include "memory.h"
 #include "tenant.h"
 
-#define STORE_MAX_KEY 16384u
-#define STORE_SHELVES 256u
+#define STORE_MAX_KEY        16384u
+#define STORE_SHELVES        256u
+/* Chunks that are freed at once, until store_tidy(): much more at a time would make others wait. */
+#define STORE_CHUNKS_AT_ONCE 256u
 
 struct object; /* opaque but for the accessors below */
 
@@ -45,8 +47,11 @@ struct store {
     uint64_t max_held_tenant;  /* by one tenant: half */
     uint64_t max_held_process; /* by one process: a quarter; process.h keeps its account */
     uint64_t evictable;        /* bytes that evicting everything would free at once: stored and not pinned */
+    uint64_t dying_bytes;      /* charge of those that are dying */
+    uint32_t chunks_left;      /* to be freed at once */
     struct object *shelves[STORE_SHELVES];
-    struct object *lru; /* not pinned; head: next to be evicted, head->prev: most recent */
+    struct object *dying; /* oldest first; what needs room takes theirs before it evicts */
+    struct object *lru;   /* not pinned; head: next to be evicted, head->prev: most recent */
     struct expiry expiry;
     struct counters *counters; /* the cache's, borrowed */
     uint8_t hash_key[16];
@@ -106,6 +111,9 @@ void store_fill_discard(struct store *store, struct object **object);
 /* New metadata and times for a pinned object. STORE_MISMATCH: it is not stored any more. */
 enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
                                uint32_t meta_length, int64_t fresh_until, int64_t keep_until);
+/* Now and then: gives back some of the memory of what is dying. */
+void store_tidy(struct store *store);
+bool store_is_tidy(const struct store *store);
 /* Removes at most `most` objects of a tenant, the oldest first; returns how many. */
 unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most);
 /* True if there was something. */

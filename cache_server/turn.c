@@ -143,7 +143,7 @@ static int sleep_time(const struct cache *cache)
 
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
      */
-    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache))
+    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache) || !store_is_tidy(&cache->store))
         return 0;
     if (expiry < cache->now + wait)
         wait = expiry - cache->now;
@@ -267,6 +267,7 @@ static void keep_house(struct cache *cache)
 
     cache->now = clock_wall_ms();
     cache->mono_ms = mono;
+    store_tidy(&cache->store);
     store_expire(&cache->store, cache->now, EXPIRE_STEP);
     follow_check_progress(cache);
     if (cache->tenants.doomed_count > 0)

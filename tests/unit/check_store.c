@@ -470,6 +470,42 @@ START_TEST(held_is_all_that_an_object_takes)
 }
 END_TEST
 
+/* Large ones go in pieces, are charged until they have gone, and are no hindrance to what needs room. */
+START_TEST(much_memory_is_given_back_in_pieces)
+{
+    enum { CHUNKS = 3 * STORE_CHUNKS_AT_ONCE };
+    struct object *object;
+
+    begin_with((uint64_t)(CHUNKS + 64) * BODY_CHUNK, (uint64_t)CHUNKS * BODY_CHUNK + 1);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(store_fill_begin(&here.store, &object, key_of(here.news, "a"), NULL, 0,
+                                          BODY_SIZE_UNKNOWN, NEVER, NEVER),
+                         STORE_OK);
+        for (unsigned chunk = 0; chunk < CHUNKS; chunk++)
+            ck_assert_int_eq(store_fill_append(&here.store, object, here.bytes, BODY_CHUNK), STORE_OK);
+        uint64_t used = here.news->account.used;
+        store_fill_discard(&here.store, &object);
+        ck_assert_uint_eq(here.news->held, 0);
+        if (i == 0) { /* room is made from it: the second time its chunks are those of the new one */
+            ck_assert_uint_eq(here.news->account.used, used);
+            ck_assert(!store_is_tidy(&here.store));
+            continue;
+        }
+        for (unsigned times = 0; !store_is_tidy(&here.store); times++) {
+            uint64_t before = here.news->account.used;
+            store_tidy(&here.store);
+            ck_assert_uint_le(before - here.news->account.used,
+                              (STORE_CHUNKS_AT_ONCE + 2) * (BODY_CHUNK + 64));
+            ck_assert_uint_lt(times, 5);
+            check_accounts();
+        }
+    }
+    ck_assert_uint_eq(here.news->account.used, 0);
+    ck_assert_uint_eq(counted(COUNTER_evictions), 0);
+    end();
+}
+END_TEST
+
 START_TEST(objects_of_doomed_tenants_are_purged)
 {
     begin();
@@ -1091,6 +1127,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, memory_stays_within_its_limit_whatever_comes);
     tcase_add_test(tcase, one_tenant_holds_no_more_than_half);
     tcase_add_test(tcase, held_is_all_that_an_object_takes);
+    tcase_add_test(tcase, much_memory_is_given_back_in_pieces);
     tcase_add_test(tcase, objects_of_doomed_tenants_are_purged);
     tcase_add_test(tcase, pinned_memory_is_not_given_twice);
     tcase_add_test(tcase, refused_allocation_is_survived_wherever_it_hits);
