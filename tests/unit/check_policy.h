@@ -29,14 +29,22 @@
     ck_assert_msg(strcmp(got, wanted) == 0, "%s: %s is \"%s\", not \"%s\"", (row)->name, #got, got, wanted)
 
 /* Of a table whose rows begin with their names. */
+static inline const char *name_of_row(const void *table, int row, size_t row_bytes)
+{
+    const char *name = NULL;
+
+    memcpy(&name, (const char *)table + (size_t)row * row_bytes, sizeof(name));
+    return name;
+}
+
 static inline void check_names(const void *table, int rows, size_t row_bytes)
 {
     for (int i = 0; i < rows; i++) {
-        const char *name = *(const char *const *)((const char *)table + (size_t)i * row_bytes);
+        const char *name = name_of_row(table, i, row_bytes);
 
         ck_assert(name && *name);
         for (int j = 0; j < i; j++)
-            ck_assert_str_ne(name, *(const char *const *)((const char *)table + (size_t)j * row_bytes));
+            ck_assert_str_ne(name, name_of_row(table, j, row_bytes));
     }
 }
 #define CHECK_NAMES(table) check_names(table, ROWS(table), sizeof *(table))
