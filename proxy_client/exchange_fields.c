@@ -162,18 +162,21 @@ bool fields_to_origin(struct exchange *exchange, enum fields_purpose purpose)
            add(&home->fields, HTTP_SPAN("X-Forwarded-Proto"), exchange->request.scheme);
 }
 
-static void add_date(struct http_text *text, int64_t now)
-{
-    char date[HTTP_DATE_BYTES + 1];
-
-    http_date_format(now, date);
-    http_text_add_field(text, &(struct http_field){HTTP_SPAN("Date"), {date, HTTP_DATE_BYTES}});
-}
-
 static bool text_done(struct http_text *text, struct http_span *lines)
 {
     *lines = (struct http_span){text->at, (uint32_t)text->length};
     return !text->failed;
+}
+
+/* Content-Length is made anew; an interim response has none (RFC 9110 section 8.6). */
+static void add_end_to_end(struct http_text *text, const struct http_fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->items[i];
+
+        if (!http_name_is(field, "content-length") && !http_field_is_hop_by_hop(fields, field))
+            http_text_add_field(text, field);
+    }
 }
 
 bool fields_to_client(struct exchange *exchange, const struct http_fields *fields, struct http_span *lines)
@@ -181,14 +184,9 @@ bool fields_to_client(struct exchange *exchange, const struct http_fields *field
     struct exchange_home *home = exchange->home;
     struct http_text text = http_text_into(home->lines, sizeof home->lines);
 
-    for (uint32_t i = 0; i < fields->count; i++) {
-        const struct http_field *field = &fields->items[i];
-
-        if (!http_name_is(field, "content-length") && !http_field_is_hop_by_hop(fields, field))
-            http_text_add_field(&text, field);
-    }
+    add_end_to_end(&text, fields);
     if (!http_field_find(fields, "date", NULL))
-        add_date(&text, exchange_now_s(exchange));
+        http_date_add_field(&text, exchange_now_s(exchange));
     return text_done(&text, lines);
 }
 
@@ -197,13 +195,7 @@ bool fields_of_interim(struct exchange *exchange, const struct http_fields *fiel
     struct exchange_home *home = exchange->home;
     struct http_text text = http_text_into(home->lines, sizeof home->lines);
 
-    for (uint32_t i = 0; i < fields->count; i++) {
-        const struct http_field *field = &fields->items[i];
-
-        /* No content follows, and none of our making (RFC 9112 section 6.1 and RFC 9110 section 8.6). */
-        if (!http_name_is(field, "content-length") && !http_field_is_hop_by_hop(fields, field))
-            http_text_add_field(&text, field);
-    }
+    add_end_to_end(&text, fields);
     return text_done(&text, lines);
 }
 

@@ -219,3 +219,11 @@ void http_date_format(int64_t seconds, char out[HTTP_DATE_BYTES + 1])
     put_number(out + 20, c.minute, 2);
     put_number(out + 23, c.second, 2);
 }
+
+void http_date_add_field(struct http_text *text, int64_t seconds)
+{
+    char date[HTTP_DATE_BYTES + 1];
+
+    http_date_format(seconds, date);
+    http_text_add_field(text, &(struct http_field){HTTP_SPAN("Date"), {date, HTTP_DATE_BYTES}});
+}

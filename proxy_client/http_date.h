@@ -14,5 +14,7 @@ bool http_date_parse(struct http_span text, int64_t now, int64_t *out);
 /* Writes exactly HTTP_DATE_BYTES bytes and a terminating zero. Times outside the years 0 to 9999 are clamped.
  */
 void http_date_format(int64_t seconds, char out[HTTP_DATE_BYTES + 1]);
+/* "Date: ...\r\n" */
+void http_date_add_field(struct http_text *text, int64_t seconds);
 
 #endif

@@ -15,11 +15,6 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* tchar, RFC 9110 section 5.6.2 */
 static bool is_tchar(unsigned char c)
 {
@@ -187,7 +182,7 @@ bool http_parse_seconds(struct http_span span, int64_t *out)
     if (span.length == 0)
         return false;
     for (uint32_t i = 0; i < span.length; i++) {
-        if (!is_digit(span.at[i]))
+        if (!http_is_digit(span.at[i]))
             return false;
         seconds = seconds * 10 + (span.at[i] - '0');
         if (seconds > DELTA_SECONDS_MAX)
@@ -204,7 +199,7 @@ bool http_parse_length(struct http_span span, uint64_t *out)
     if (span.length == 0)
         return false;
     for (uint32_t i = 0; i < span.length; i++) {
-        if (!is_digit(span.at[i]) || __builtin_mul_overflow(length, 10u, &length) ||
+        if (!http_is_digit(span.at[i]) || __builtin_mul_overflow(length, 10u, &length) ||
             __builtin_add_overflow(length, (unsigned)(span.at[i] - '0'), &length))
             return false;
     }

@@ -43,7 +43,11 @@ bool http_span_equal(struct http_span a, struct http_span b);        /* bytes */
 bool http_span_equal_nocase(struct http_span a, struct http_span b); /* ASCII letters */
 bool http_name_is(const struct http_field *field, const char *name); /* case-insensitive */
 struct http_span http_span_trim(struct http_span span);              /* SP and HTAB on both sides */
-bool http_is_token(struct http_span span);                           /* RFC 9110 section 5.6.2, not empty */
+static inline bool http_is_digit(char c)                             /* ASCII, whatever the locale */
+{
+    return c >= '0' && c <= '9';
+}
+bool http_is_token(struct http_span span); /* RFC 9110 section 5.6.2, not empty */
 
 /* First field of that name, or NULL. `after` continues behind an earlier result (NULL: from the start). */
 const struct http_field *http_field_find(const struct http_fields *fields, const char *name,

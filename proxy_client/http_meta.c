@@ -57,15 +57,6 @@ bool http_meta_decode(struct http_meta *out, const void *blob, size_t length)
     return lines_are_sound(out->fields);
 }
 
-/* A response must not be stored without the time it was made (RFC 9110 section 6.6.1). */
-static void add_date(struct http_text *text, int64_t response_time)
-{
-    char date[HTTP_DATE_BYTES + 1];
-
-    http_date_format(response_time, date);
-    http_text_add_field(text, &(struct http_field){HTTP_SPAN("Date"), {date, HTTP_DATE_BYTES}});
-}
-
 static void add_fields(struct http_text *text, const struct http_fields *fields)
 {
     for (uint32_t i = 0; i < fields->count; i++) {
@@ -89,8 +80,9 @@ int http_meta_encode(const struct http_meta_head *head, const struct http_fields
     text = http_text_into((char *)out + HEAD_BYTES,
                           size - HEAD_BYTES < FIELDS_MAX ? size - HEAD_BYTES : FIELDS_MAX);
     add_fields(&text, fields);
+    /* A response must not be stored without the time it was made (RFC 9110 section 6.6.1). */
     if (!http_field_find(fields, "date", NULL))
-        add_date(&text, head->response_time);
+        http_date_add_field(&text, head->response_time);
     if (text.failed || !lines_are_sound((struct http_span){text.at, (uint32_t)text.length}))
         return -1;
     written.fields_length = (uint32_t)text.length;

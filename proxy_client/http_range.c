@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static struct http_span behind(struct http_span span, uint32_t count)
 {
     return (struct http_span){span.at + count, span.length - count};
@@ -23,7 +18,7 @@ static bool take_position(struct http_span *rest, uint64_t *out)
     uint32_t i = 0;
 
     *out = 0;
-    for (; i < rest->length && is_digit(rest->at[i]); i++) {
+    for (; i < rest->length && http_is_digit(rest->at[i]); i++) {
         if (__builtin_mul_overflow(*out, 10u, out) ||
             __builtin_add_overflow(*out, (unsigned)(rest->at[i] - '0'), out))
             *out = UINT64_MAX;
@@ -180,7 +175,7 @@ static bool take_number(struct http_span *rest, uint64_t *out)
 {
     uint32_t i = 0;
 
-    while (i < rest->length && is_digit(rest->at[i]))
+    while (i < rest->length && http_is_digit(rest->at[i]))
         i++;
     if (!http_parse_length((struct http_span){rest->at, i}, out))
         return false;

@@ -9,11 +9,6 @@
 #define DECIMAL_DIGITS  12 /* before the point */
 #define FRACTION_DIGITS 3
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool is_lower(char c)
 {
     return c >= 'a' && c <= 'z';
@@ -64,7 +59,7 @@ static uint32_t count_digits(const struct http_span *in)
 {
     uint32_t digits = 0;
 
-    while (digits < in->length && is_digit(in->at[digits]))
+    while (digits < in->length && http_is_digit(in->at[digits]))
         digits++;
     return digits;
 }
@@ -77,7 +72,7 @@ static bool take_key(struct http_span *in, struct http_span *key)
     if (in->length == 0 || !(is_lower(in->at[0]) || in->at[0] == '*'))
         return false;
     while (in->length > 0 &&
-           (is_lower(in->at[0]) || is_digit(in->at[0]) || (in->at[0] && strchr("_-.*", in->at[0]))))
+           (is_lower(in->at[0]) || http_is_digit(in->at[0]) || (in->at[0] && strchr("_-.*", in->at[0]))))
         skip(in, 1);
     *key = front(&start, in);
     return true;
@@ -150,7 +145,7 @@ static bool is_base64(struct http_span text)
 
         if (c == '=')
             padding++;
-        else if (padding == 0 && (is_alpha(c) || is_digit(c) || c == '+' || c == '/'))
+        else if (padding == 0 && (is_alpha(c) || http_is_digit(c) || c == '+' || c == '/'))
             data++;
         else
             return false;
@@ -230,7 +225,7 @@ static bool utf8_feed(struct utf8 *state, unsigned char byte)
 /* Lower case only (section 4.2.10). */
 static int hex_digit(char c)
 {
-    return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return http_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static bool take_display_byte(struct http_span *in, unsigned char *byte)
@@ -290,7 +285,7 @@ static bool take_bare_item(struct http_span *in, struct http_sf_item *item)
     case '-':
         return take_number(in, item);
     default:
-        if (is_digit(in->at[0]))
+        if (http_is_digit(in->at[0]))
             return take_number(in, item);
         return (is_alpha(in->at[0]) || in->at[0] == '*') && take_token(in, item);
     }

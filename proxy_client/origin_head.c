@@ -46,19 +46,14 @@ static bool append(struct origin_head_reader *response, const char *bytes, size_
     return true;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* "HTTP/1.1 200 Reason" (RFC 9112 section 4): a new response begins, perhaps behind an interim one. The space
  * in front of a reason that is empty may be left out, because so many do. */
 static enum origin_line status_line(struct origin_head_reader *response, const char *line, size_t size)
 {
-    if (size < 12 || memcmp(line, "HTTP/1.", 7) != 0 || !is_digit(line[7]) || line[8] != ' ')
+    if (size < 12 || memcmp(line, "HTTP/1.", 7) != 0 || !http_is_digit(line[7]) || line[8] != ' ')
         return ORIGIN_LINE_BAD;
     for (int i = 9; i < 12; i++) {
-        if (!is_digit(line[i]))
+        if (!http_is_digit(line[i]))
             return ORIGIN_LINE_BAD;
     }
     if (size > 12 && line[12] != ' ')

@@ -11,10 +11,6 @@ await_proxies 2
 URL=http://${HTTP[proxy]}
 OTHER=http://${HTTP[other]}
 
-requests_to() { # PATH: how often the origin was asked for it
-    origin_stat ".by_path[\"$1\"] // 0"
-}
-
 await_stored() {
     wait_until "no fill is under way" cache_shows .cache.leases 0
 }

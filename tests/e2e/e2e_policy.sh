@@ -16,10 +16,6 @@ MAX_AGE='header=Cache-Control:%20max-age'
 CDN='header=CDN-Cache-Control:%20'
 OLD='header=Age:%20100' # with max-age=60: stale as soon as it is stored
 
-requests_to() { # PATH: how often the origin was asked for it
-    origin_stat ".by_path[\"$1\"] // 0"
-}
-
 expect_requests() { # NUMBER PATH
     expect_eq "requests for $2" "$(requests_to "$2")" "$1"
 }

@@ -13,10 +13,6 @@ URL=http://${HTTP[proxy]}
 OTHER=http://${HTTP[other]}
 FRESH='header=Cache-Control:%20max-age=600'
 
-requests_to() { # PATH: how often the origin was asked for it
-    origin_stat ".by_path[\"$1\"] // 0"
-}
-
 store() { # SIZE PATH QUERY: through the first proxy; the whole is in $DIR/whole
     generated "$1" >"$DIR/whole"
     get_ok "$DIR/body" "$URL$2?size=$1&$3"

@@ -15,10 +15,6 @@ OTHER=http://${HTTP[other]}
 FRESH='header=Cache-Control:%20max-age=600'
 BY_ENCODING="by=Accept-Encoding&header=Vary:%20Accept-Encoding&$FRESH"
 
-requests_to() { # PATH: how often the origin was asked for it
-    origin_stat ".by_path[\"$1\"] // 0"
-}
-
 cache_status() { # Larder's line is the last; a key may have commas
     header Cache-Status | tail -n 1
 }

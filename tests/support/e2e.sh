@@ -362,6 +362,10 @@ origin_stat() { # JQ_EXPRESSION
     origin_control stats | jq -r "$1"
 }
 
+requests_to() { # PATH: how often the origin was asked for it
+    origin_stat ".by_path[\"$1\"] // 0"
+}
+
 origin_shows() { # JQ_EXPRESSION VALUE
     [[ $(origin_stat "$1") == "$2" ]]
 }
