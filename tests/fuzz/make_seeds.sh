@@ -120,6 +120,31 @@ meta forbidden 200 0 'Content-Length: 3\r\n'
 meta folded 200 0 'X: a\r\n b\r\n'
 meta empty 200 15 ''
 meta index 200 32 'Larder-Generation: 0123456789abcdef0123456789abcdef\r\nLarder-Vary: accept-encoding\r\n'
+parts() { # parts LENGTH [FIRST END]...: struct stored_head of http_parts.c, then the extents
+    u64 "$1"
+    shift
+    printf '0123456789abcdef'
+    u32 $(($# / 2))
+    u32 0
+    while (($# > 0)); do
+        u64 "$1"
+        u64 "$2"
+        shift 2
+    done
+}
+meta_parts() { # meta_parts NAME FLAGS LENGTH [FIRST END]...
+    local lines='ETag: "a"\r\nDate: Fri, 15 Jan 2027 08:00:00 GMT\r\n'
+    {
+        meta_head "$(printf '%b' "$lines" | wc -c)" 200 "$2"
+        printf '%b' "$lines"
+        parts "${@:3}"
+    } | seed "meta/$1"
+}
+meta_parts parts-none 64 100000
+meta_parts parts 66 100000 0 5000 4000 9000 20000 100000
+meta_parts parts-unordered 64 100000 20000 30000 0 5000
+meta_parts parts-unannounced 0 100000
+parts 1000 0 500 700 1000 | seed meta/parts-alone
 meta late 200 0 'A:\r\nB: \t \r\nC: a\t\tb \r\n\r\n'
 
 # ---- policy: struct numbers, then lines ----
