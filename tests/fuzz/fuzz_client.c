@@ -604,6 +604,17 @@ void larder_fill_discard(struct larder_client *self, uint64_t lease)
     larder_fill_abort(self, lease);
 }
 
+void larder_fill_keep(struct larder_client *self, uint64_t lease)
+{
+    if (!self->attached || !holds(lease))
+        return;
+    const struct object *object = client.fills[place_of(lease)].object;
+    if (object && object->size > 0)
+        store(lease);
+    else
+        end_lease(lease);
+}
+
 /* This cache gives no follow handles. */
 int larder_follow(struct larder_client *self, uint64_t follow, uint64_t known, void *user)
 {

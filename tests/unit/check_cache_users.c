@@ -35,7 +35,7 @@ static struct asked asked[OPS_MAX]; /* under way, oldest first */
 static unsigned asked_count;
 static struct larder_event answers[OPS_MAX];
 static unsigned answer_count, answer_at;
-static uint64_t released, aborted, discarded, unfollowed;
+static uint64_t released, aborted, discarded, kept, unfollowed;
 
 int larder_client_create(struct larder_client **client, const struct larder_options *options, char *problem,
                          size_t problem_size)
@@ -202,6 +202,12 @@ void larder_fill_discard(struct larder_client *client, uint64_t lease)
 {
     (void)client;
     discarded = lease;
+}
+
+void larder_fill_keep(struct larder_client *client, uint64_t lease)
+{
+    (void)client;
+    kept = lease;
 }
 
 int larder_read_meta(struct larder_client *client, uint64_t handle, struct larder_segment **segment,
@@ -436,6 +442,10 @@ START_TEST(late_answers_about_a_fill_are_given_back)
     ck_assert_uint_eq(unfollowed, _i == 0 ? 9 : 0);
     cache_link_discard(&cache, &lease);
     ck_assert_uint_eq(discarded, 11);
+    ck_assert_uint_eq(lease, 0);
+    lease = 12;
+    cache_link_keep(&cache, &lease);
+    ck_assert_uint_eq(kept, 12);
     ck_assert_uint_eq(lease, 0);
     end();
 }
