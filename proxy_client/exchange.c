@@ -7,6 +7,7 @@
  *                                   │               └─ another answer ──┐                │
  *                                   └─ miss, or no answer in time ──────┴──> FETCH <─────┘
  *                                                                              └──> ENDED
+ * Of what is not stored whole, see exchange_parts.c for SURVEY and COMBINE.
  * FETCH with a lease also fills the cache. If the client leaves while a fill is under way the exchange goes
  * on without a sink until the object is stored. An exchange is freed at the end of the turn in which it
  * ENDED, so every function may return through its callers. */
@@ -47,7 +48,9 @@ struct http_request exchange_http_request(struct exchange *exchange)
 
 struct http_rules exchange_rules(const struct exchange *exchange)
 {
-    return (struct http_rules){.targets = &exchange->home->targets, .unknown_statuses = true};
+    return (struct http_rules){.targets = &exchange->home->targets,
+                               .unknown_statuses = true,
+                               .parts = exchange->is_get && exchange->has_range};
 }
 
 static struct exchange *exchange_take(struct exchange_home *home)
@@ -106,6 +109,7 @@ void exchange_end(struct exchange *exchange)
     free(exchange->tail);
     exchange->blob = exchange->tail = NULL;
     ranges_forget(exchange);
+    parts_forget(exchange);
     variants_forget(exchange);
     loop_put_off(exchange->home->loop, &exchange->free_later);
 }
@@ -120,6 +124,7 @@ static void detach(struct exchange *exchange)
     exchange->sink = NULL;
     exchange->hold = EXCHANGE_HOLD_NOTHING;
     deadline_clear(&exchange->deadline);
+    body_reader_stop(&exchange->reader);
     if (!fill_writer_active(&exchange->fill) || failed_while_held)
         exchange_end(exchange);
     else if (exchange->fetch)
@@ -196,7 +201,7 @@ void exchange_await_answer(struct exchange *exchange)
     loop_arm(exchange->home->loop, &exchange->home->answers, &exchange->deadline);
 }
 
-static void go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const char *detail)
+void exchange_go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const char *detail)
 {
     exchange->cache_status = (struct http_cache_status){.fwd = fwd, .detail = detail};
     if (exchange->directives.only_if_cached && (exchange->is_get || exchange->is_head)) {
@@ -206,17 +211,15 @@ static void go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const
                       "not in the cache, and the request forbids to fetch it");
         return;
     }
-    if (exchange->has_range) /* a part is wanted, and only the whole can be stored */
-        cache_link_give_up(exchange->home->link, &exchange->lease);
     fetch_start(exchange, EXCHANGE_FETCH);
 }
 
-static void go_without_cache(struct exchange *exchange, const char *detail)
+void exchange_go_without_cache(struct exchange *exchange, const char *detail)
 {
     cache_link_unwait(exchange->home->link, &exchange->wait);
     cache_ops_sever(&exchange->ops);
     deadline_clear(&exchange->deadline);
-    go_forward(exchange, HTTP_FWD_BYPASS, detail);
+    exchange_go_forward(exchange, HTTP_FWD_BYPASS, detail);
 }
 
 static void answered(void *owner, struct cache_op *op, struct larder_event *event)
@@ -238,11 +241,12 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
         found(exchange, event);
         break;
     case LARDER_MISS:
-        go_forward(exchange, exchange->variants ? HTTP_FWD_VARY_MISS : HTTP_FWD_URI_MISS,
-                   exchange->has_range && exchange->is_get ? "range" : NULL);
+        exchange_go_forward(exchange, exchange->variants ? HTTP_FWD_VARY_MISS : HTTP_FWD_URI_MISS,
+                            exchange->has_range && exchange->is_get && !exchange->lease ? "range" : NULL);
         break;
     default:
-        go_without_cache(exchange, event->status == LARDER_LOST ? "no-cache-server" : "cache-refused");
+        exchange_go_without_cache(exchange,
+                                  event->status == LARDER_LOST ? "no-cache-server" : "cache-refused");
     }
 }
 
@@ -264,13 +268,15 @@ static void look_up(struct exchange *exchange)
     if (error == -EAGAIN)
         error = cache_link_wait(link, &exchange->wait);
     if (error)
-        go_without_cache(exchange, why_no_lookup(error));
+        exchange_go_without_cache(exchange, why_no_lookup(error));
 }
 
 static bool retry(struct cache_wait *wait)
 {
     struct exchange *exchange = (struct exchange *)(void *)((char *)wait - offsetof(struct exchange, wait));
 
+    if (exchange->state == EXCHANGE_SURVEY)
+        return parts_retry(exchange);
     if (exchange->state != EXCHANGE_LOOKUP)
         return fetch_retry(exchange);
     look_up(exchange);
@@ -287,6 +293,16 @@ static void look_up_to_validate(struct exchange *exchange)
     look_up(exchange);
 }
 
+bool exchange_may_look_again(const struct exchange *exchange)
+{
+    return !exchange->directives.only_if_cached && !(exchange->lookup_flags & LARDER_LOOKUP_REVALIDATE);
+}
+
+void exchange_look_again(struct exchange *exchange)
+{
+    look_up_to_validate(exchange);
+}
+
 static void forget_stored(struct exchange *exchange)
 {
     cache_link_release(exchange->home->link, &exchange->handle);
@@ -295,8 +311,7 @@ static void forget_stored(struct exchange *exchange)
 /* A hit comes without lease and perhaps without a pin. */
 static bool may_ask_again(const struct exchange *exchange, const struct larder_event *event)
 {
-    return event->status == LARDER_HIT && !exchange->directives.only_if_cached &&
-           !(exchange->lookup_flags & LARDER_LOOKUP_REVALIDATE);
+    return event->status == LARDER_HIT && exchange_may_look_again(exchange);
 }
 
 static void found_unusable(struct exchange *exchange, const struct larder_event *event)
@@ -306,7 +321,7 @@ static void found_unusable(struct exchange *exchange, const struct larder_event 
     if (exchange->is_get && may_ask_again(exchange, event))
         look_up_to_validate(exchange); /* brings the lease to replace it */
     else
-        go_forward(exchange, HTTP_FWD_MISS, "bad-metadata");
+        exchange_go_forward(exchange, HTTP_FWD_MISS, "bad-metadata");
 }
 
 /* Its own freshness decides which it is (RFC 9211 section 2.2), however the question was put to the cache. */
@@ -331,7 +346,7 @@ static void found_stale(struct exchange *exchange, struct larder_event *event)
     } else {
         forget_stored(exchange);
         cache_link_give_up(exchange->home->link, &exchange->lease);
-        go_forward(exchange, fwd, NULL);
+        exchange_go_forward(exchange, fwd, NULL);
     }
 }
 
@@ -342,10 +357,22 @@ static void found_index(struct exchange *exchange, const struct larder_event *ev
         look_up(exchange);
         break;
     case VARIANTS_NO_KEY:
-        go_forward(exchange, HTTP_FWD_VARY_MISS, "vary");
+        exchange_go_forward(exchange, HTTP_FWD_VARY_MISS, "vary");
         break;
     case VARIANTS_BAD:
         found_unusable(exchange, event);
+    }
+}
+
+/* Bytes are missing. Whoever brings them confirms what is there as well, so it does not matter whether that
+ * is fresh. */
+static void found_incomplete(struct exchange *exchange, const struct larder_event *event)
+{
+    if (may_ask_again(exchange, event)) {
+        forget_stored(exchange);
+        look_up_to_validate(exchange); /* brings the lease, should there be something new */
+    } else {
+        parts_complete(exchange, event);
     }
 }
 
@@ -355,8 +382,11 @@ static void found(struct exchange *exchange, struct larder_event *event)
         found_unusable(exchange, event);
     } else if (exchange->meta.head.flags & HTTP_META_INDEX) {
         found_index(exchange, event);
+    } else if (parts_open(exchange, event) && !parts_suffice(exchange)) {
+        found_incomplete(exchange, event);
     } else if (stored_may_be_served(exchange)) {
-        cache_link_give_up(exchange->home->link, &exchange->lease);
+        if (!exchange->extents)
+            cache_link_give_up(exchange->home->link, &exchange->lease);
         stored_serve(exchange, event);
     } else {
         found_stale(exchange, event);
@@ -368,13 +398,17 @@ static void deadline_passed(struct deadline *deadline)
     struct exchange *exchange =
         (struct exchange *)(void *)((char *)deadline - offsetof(struct exchange, deadline));
 
+    if (exchange->state == EXCHANGE_SURVEY) {
+        parts_survey_timed_out(exchange);
+        return;
+    }
     if (exchange->state != EXCHANGE_LOOKUP) {
         fetch_deadline_passed(exchange);
         return;
     }
     if (exchange->ops.count > 0)
         cache_link_timed_out(exchange->home->link, exchange->asked_ms);
-    go_without_cache(exchange, "cache-timeout");
+    exchange_go_without_cache(exchange, "cache-timeout");
 }
 
 static void decide(struct exchange *exchange)
@@ -385,12 +419,13 @@ static void decide(struct exchange *exchange)
     exchange->verdict = http_request_verdict(&request, &reason);
     http_request_control_parse(&exchange->directives, request.fields);
     if (exchange->verdict == HTTP_REQUEST_BYPASS || exchange->verdict == HTTP_REQUEST_UNSAFE) {
-        go_forward(exchange, exchange->is_get || exchange->is_head ? HTTP_FWD_BYPASS : HTTP_FWD_METHOD,
-                   reason);
+        exchange_go_forward(
+            exchange, exchange->is_get || exchange->is_head ? HTTP_FWD_BYPASS : HTTP_FWD_METHOD, reason);
         return;
     }
     if (!cache_link_usable(exchange->home->link)) {
-        go_without_cache(exchange, exchange->home->link->silent ? "cache-timeout" : "no-cache-server");
+        exchange_go_without_cache(exchange,
+                                  exchange->home->link->silent ? "cache-timeout" : "no-cache-server");
         return;
     }
     exchange->lookup_flags = exchange->is_head ? LARDER_LOOKUP_NO_BODY : LARDER_LOOKUP_LEASE;
@@ -421,7 +456,7 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
 
 void exchange_room(struct exchange *exchange)
 {
-    if (exchange->state == EXCHANGE_STORED)
+    if (exchange->state == EXCHANGE_STORED || parts_come_first(exchange))
         body_reader_room(&exchange->reader);
     else if (exchange->fetch)
         origin_resume(exchange->fetch);
@@ -481,6 +516,7 @@ void exchange_home_destroy(struct exchange_home **home)
         return;
     for (struct exchange *exchange = (*home)->first; exchange; exchange = exchange->next)
         exchange_end(exchange);
+    parts_end_notes(*home);
     loop_finish_tasks((*home)->loop);
     for (struct exchange *exchange = (*home)->free_exchanges; exchange; exchange = next) {
         next = exchange->next;

@@ -37,8 +37,11 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
     case EXCHANGE_VALIDATE:
         return FIELDS_VALIDATE;
     case EXCHANGE_CONTINUE:
+    case EXCHANGE_COMBINE:
         return FIELDS_CONTINUE;
     default:
+        if (exchange->has_range && (exchange->lease || exchange->extents))
+            return FIELDS_PART;
         return exchange->lease ? FIELDS_WHOLE : FIELDS_PASS;
     }
 }
@@ -103,6 +106,7 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
     stored_times(exchange, &storing, &object.fresh_until, &object.keep_until);
     if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms)
         return;
+    length = parts_mark(exchange, length, &storing, &object.keep);
     object.meta = (struct http_span){exchange->home->meta, (uint32_t)length};
     if (head->length_known)
         object.size = head->length;
@@ -162,7 +166,9 @@ static void pass_head(struct exchange *exchange)
     bool filling = fill_writer_active(&exchange->fill);
 
     exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
-    if ((filling || exchange->is_head) && client_has_it(exchange, head))
+    if (exchange->state == EXCHANGE_COMBINE)
+        parts_pass_head(exchange);
+    else if ((filling || exchange->is_head) && client_has_it(exchange, head))
         give_not_modified(exchange);
     else if (!filling || !head->length_known || head->length > 0)
         give_fetched_head(exchange);
@@ -186,9 +192,9 @@ static void apply_head(struct exchange *exchange)
     }
 }
 
-static void fill_and_pass(struct exchange *exchange)
+/* What is filled, if anything, has begun. */
+static void pass_filling(struct exchange *exchange)
 {
-    begin_fill(exchange, origin_response(exchange->fetch));
     cache_link_give_up(exchange->home->link, &exchange->lease);
     if (!fill_writer_awaits_acceptance(&exchange->fill)) {
         pass_head(exchange);
@@ -196,6 +202,23 @@ static void fill_and_pass(struct exchange *exchange)
     }
     exchange->hold = EXCHANGE_HOLD_ACCEPTANCE;
     exchange_await_answer(exchange);
+}
+
+static void fill_and_pass(struct exchange *exchange)
+{
+    if (parts_find_place(exchange)) {
+        exchange->hold = EXCHANGE_HOLD_PART;
+        exchange_await_answer(exchange);
+        return;
+    }
+    begin_fill(exchange, origin_response(exchange->fetch));
+    pass_filling(exchange);
+}
+
+static void fill_part_and_pass(struct exchange *exchange)
+{
+    parts_begin_fill(exchange);
+    pass_filling(exchange);
 }
 
 static void pass_on(struct exchange *exchange)
@@ -213,6 +236,7 @@ static void pass_on(struct exchange *exchange)
         fill_and_pass(exchange);
         return;
     }
+    parts_forget(exchange); /* they are in another place */
     exchange->hold = EXCHANGE_HOLD_PLACE;
     exchange_await_answer(exchange);
 }
@@ -232,9 +256,11 @@ static void release_hold(struct exchange *exchange)
         pass_on(exchange);
     else if (hold == EXCHANGE_HOLD_PLACE)
         fill_and_pass(exchange);
+    else if (hold == EXCHANGE_HOLD_PART)
+        fill_part_and_pass(exchange);
     else
         pass_head(exchange);
-    if (exchange->state != EXCHANGE_FETCH || exchange->hold)
+    if ((exchange->state != EXCHANGE_FETCH && exchange->state != EXCHANGE_COMBINE) || exchange->hold)
         return;
     if (exchange->fetch_ended)
         on_ended(exchange, exchange->result);
@@ -286,6 +312,8 @@ static bool retry_invalidation(struct exchange *exchange)
 
 bool fetch_retry(struct exchange *exchange)
 {
+    if (exchange->hold == EXCHANGE_HOLD_PART)
+        return parts_retry(exchange);
     return exchange->hold == EXCHANGE_HOLD_PLACE ? variants_retry(exchange) : retry_invalidation(exchange);
 }
 
@@ -357,6 +385,8 @@ static void on_head(void *owner)
 
     if (exchange->state == EXCHANGE_CONTINUE) {
         continue_stored(exchange, head);
+    } else if (exchange->state == EXCHANGE_COMBINE && parts_gap_answered(exchange)) {
+        return;
     } else if (exchange->state == EXCHANGE_VALIDATE && head->status == 304) {
         exchange->validated = true;
     } else if (may_take_stored_instead(exchange, head->status)) {
@@ -416,7 +446,7 @@ static bool are_the_last(const struct exchange *exchange, size_t size)
 
 static bool takes_no_more(const struct exchange *exchange)
 {
-    if (exchange->hold || fill_writer_busy(&exchange->fill))
+    if (exchange->hold || fill_writer_busy(&exchange->fill) || parts_come_first(exchange))
         return true;
     return exchange->sink && exchange->sink->room(exchange->owner) == 0;
 }
@@ -459,25 +489,55 @@ static void complete(struct exchange *exchange)
         return;
     }
     exchange->committing = false;
+    parts_leave_note(exchange);
     deadline_clear(&exchange->deadline);
     if (!exchange->head_given && !give_fetched_head(exchange))
         return;
     if (exchange->tail)
         give_body(exchange, exchange->tail, exchange->tail_size);
     origin_close(&exchange->fetch);
-    exchange_finish(exchange);
+    if (exchange->state == EXCHANGE_COMBINE)
+        parts_after_gap(exchange);
+    else
+        exchange_finish(exchange);
+}
+
+static void await_commit(struct exchange *exchange)
+{
+    exchange->committing = true;
+    if (exchange->sink && !deadline_is_set(&exchange->deadline))
+        exchange_await_answer(exchange);
+}
+
+static void filled(struct exchange *exchange)
+{
+    if (parts_settle(exchange))
+        await_commit(exchange);
+    else
+        complete(exchange);
+}
+
+void fetch_settled(struct exchange *exchange)
+{
+    complete(exchange);
 }
 
 static void commit(struct exchange *exchange)
 {
     fill_writer_finish(&exchange->fill);
-    if (!fill_writer_active(&exchange->fill)) {
-        complete(exchange);
-        return;
-    }
-    exchange->committing = true;
-    if (exchange->sink)
-        exchange_await_answer(exchange);
+    if (fill_writer_active(&exchange->fill))
+        await_commit(exchange);
+    else
+        filled(exchange);
+}
+
+/* Nobody waits for it any more. */
+static void finish_fill(struct exchange *exchange)
+{
+    parts_settle(exchange);
+    parts_leave_note(exchange);
+    if (!exchange->sink)
+        exchange_end(exchange);
 }
 
 void fetch_fill_changed(void *owner)
@@ -487,9 +547,9 @@ void fetch_fill_changed(void *owner)
     if (exchange->hold == EXCHANGE_HOLD_ACCEPTANCE && !fill_writer_awaits_acceptance(&exchange->fill))
         release_hold(exchange);
     else if (exchange->committing && !fill_writer_active(&exchange->fill))
-        complete(exchange);
-    else if (!exchange->sink && !fill_writer_active(&exchange->fill))
-        exchange_end(exchange);
+        filled(exchange);
+    else if (!fill_writer_active(&exchange->fill) && (!exchange->sink || !exchange->fetch))
+        finish_fill(exchange);
     else if (exchange->fetch)
         origin_resume(exchange->fetch);
 }
@@ -498,7 +558,8 @@ void fetch_deadline_passed(struct exchange *exchange)
 {
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
     bool placing = exchange->hold == EXCHANGE_HOLD_PLACE;
-    unsigned asked = invalidating || placing ? exchange->ops.count : exchange->fill.ops.count;
+    bool parting = exchange->hold == EXCHANGE_HOLD_PART;
+    unsigned asked = invalidating || placing || parting ? exchange->ops.count : exchange->fill.ops.count;
 
     if (asked > 0)
         cache_link_timed_out(exchange->home->link, exchange->asked_ms);
@@ -508,6 +569,8 @@ void fetch_deadline_passed(struct exchange *exchange)
     }
     if (placing)
         variants_give_up_place(exchange);
+    if (parting)
+        parts_give_up_place(exchange);
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
@@ -550,6 +613,8 @@ static void fail_before_head(struct exchange *exchange, enum origin_result resul
 
 static void failed(struct exchange *exchange, enum origin_result result)
 {
+    if (result == ORIGIN_BROKEN || result == ORIGIN_TIMED_OUT)
+        fill_writer_break(&exchange->fill);
     fill_writer_abort(&exchange->fill);
     if (!exchange->sink) {
         exchange_end(exchange);

@@ -72,6 +72,7 @@ bool stored_may_be_served_in_trouble(const struct exchange *exchange, enum http_
 
 void stored_keep(struct exchange *exchange, const struct larder_event *event)
 {
+    free(exchange->blob);
     exchange->blob = malloc(event->meta_length);
     INVARIANT(exchange->blob);
     memcpy(exchange->blob, event->segment->data, event->meta_length);
@@ -88,26 +89,33 @@ static bool client_has_it(struct exchange *exchange)
            http_not_modified(exchange->request.fields, &home->fields, exchange_now_s(exchange));
 }
 
+void stored_make_head(struct exchange *exchange, struct exchange_head *head)
+{
+    int status = exchange->meta.head.status;
+
+    *head = (struct exchange_head){.status = status,
+                                   .lines = exchange->meta.fields,
+                                   .has_body = !exchange->is_head && status != 204 && status != 304,
+                                   .length_known = status != 204 && status != 304,
+                                   .length = exchange->object_size,
+                                   .age = age_now(exchange),
+                                   .cache_status = exchange->cache_status};
+    exchange->position = 0;
+    exchange->end = exchange->object_size;
+    if (client_has_it(exchange) && fields_of_not_modified(exchange, &exchange->home->fields, &head->lines)) {
+        head->status = 304;
+        head->has_body = head->length_known = false;
+    } else {
+        ranges_apply(exchange, head);
+    }
+}
+
 /* True: the response is complete without a body. */
 static bool give_stored_head(struct exchange *exchange)
 {
-    int status = exchange->meta.head.status;
-    struct exchange_head head = {.status = status,
-                                 .lines = exchange->meta.fields,
-                                 .has_body = !exchange->is_head && status != 204 && status != 304,
-                                 .length_known = status != 204 && status != 304,
-                                 .length = exchange->object_size,
-                                 .age = age_now(exchange),
-                                 .cache_status = exchange->cache_status};
+    struct exchange_head head;
 
-    exchange->position = 0;
-    exchange->end = exchange->object_size;
-    if (client_has_it(exchange) && fields_of_not_modified(exchange, &exchange->home->fields, &head.lines)) {
-        head.status = 304;
-        head.has_body = head.length_known = false;
-    } else {
-        ranges_apply(exchange, &head);
-    }
+    stored_make_head(exchange, &head);
     exchange_give_head(exchange, &head);
     return !head.has_body;
 }
@@ -125,6 +133,10 @@ static void give_segment(struct exchange *exchange, struct larder_segment **segm
 
 static void read_on(struct exchange *exchange)
 {
+    if (exchange->extents) {
+        parts_read_on(exchange);
+        return;
+    }
     body_reader_start(&exchange->reader, exchange->handle, exchange->position, exchange->end);
     body_reader_room(&exchange->reader);
 }
@@ -152,6 +164,11 @@ void stored_serve(struct exchange *exchange, struct larder_event *event)
     exchange->state = EXCHANGE_STORED;
     exchange->cache_status =
         (struct http_cache_status){.hit = true, .has_ttl = true, .ttl = ttl_now(exchange)};
+    if (exchange->extents) {
+        stored_keep(exchange, event);
+        parts_serve(exchange);
+        return;
+    }
     if (event->length < event->object_size && !exchange->is_head)
         stored_keep(exchange, event);
     if (give_stored_head(exchange)) {
@@ -173,7 +190,9 @@ void stored_serve_kept(struct exchange *exchange)
     exchange->state = EXCHANGE_STORED;
     exchange->cache_status.has_ttl = true;
     exchange->cache_status.ttl = ttl_now(exchange);
-    if (give_stored_head(exchange) || (exchange->position == exchange->end && !ranges_next(exchange)))
+    if (exchange->extents)
+        parts_serve(exchange);
+    else if (give_stored_head(exchange) || (exchange->position == exchange->end && !ranges_next(exchange)))
         exchange_finish(exchange);
     else
         read_on(exchange);
@@ -195,10 +214,11 @@ static void reader_is_over(void *owner)
 {
     struct exchange *exchange = owner;
 
-    if (exchange->reader.state == BODY_READER_DONE && ranges_next(exchange)) {
+    if (exchange->reader.state == BODY_READER_DONE && (parts_go_on(exchange) || ranges_next(exchange))) {
         read_on(exchange);
         return;
     }
+    parts_let_go(exchange);
     cache_link_release(exchange->home->link, &exchange->handle);
     if (exchange->reader.state == BODY_READER_DONE)
         exchange_finish(exchange);
@@ -269,7 +289,7 @@ static void remove_stored(const struct exchange *exchange)
     cache_link_remove_later(exchange->home->link, &key);
 }
 
-static void adopt_meta(struct exchange *exchange, int meta_length)
+void stored_adopt(struct exchange *exchange, int meta_length)
 {
     free(exchange->blob);
     exchange->blob = malloc((size_t)meta_length);
@@ -311,24 +331,33 @@ enum http_head_effect stored_head_effect(struct exchange *exchange)
                             &response);
 }
 
-bool stored_update(struct exchange *exchange)
+int stored_renew(struct exchange *exchange, struct http_storing *storing)
 {
     struct exchange_home *home = exchange->home;
     struct http_rules rules = exchange_rules(exchange);
-    /* What is stored is a response to GET, whatever has confirmed it. */
-    struct http_request request = {HTTP_SPAN("GET"), exchange->request.target, exchange->request.fields};
+    /* What is stored is a whole response to GET, whatever has confirmed it. */
+    struct http_request request = {HTTP_SPAN("GET"), exchange->request.target,
+                                   exchange_http_request(exchange).fields};
     struct http_response stored = {exchange->meta.head.status, &home->fields};
-    struct http_storing storing;
     char date[HTTP_DATE_BYTES + 1];
-    int length;
 
+    *storing = (struct http_storing){.store = false};
     home->more_fields = origin_response(exchange->fetch)->fields;
     add_missing_date(&home->more_fields, exchange_now_s(exchange), date);
     if (!make_updated_fields(exchange, &home->more_fields))
-        return false;
-    storing = http_storing_updated(&rules, &request, &stored, &home->more_fields, exchange->request_time,
-                                   exchange_now_s(exchange));
-    length = stored_encode(exchange, stored.status, &home->fields, &storing);
+        return -1;
+    *storing = http_storing_updated(&rules, &request, &stored, &home->more_fields, exchange->request_time,
+                                    exchange_now_s(exchange));
+    return stored_encode(exchange, stored.status, &home->fields, storing);
+}
+
+bool stored_update(struct exchange *exchange)
+{
+    struct exchange_home *home = exchange->home;
+    struct http_storing storing;
+    int length = stored_renew(exchange, &storing);
+
+    length = parts_describe(exchange, length);
     if (length < 0)
         return false;
     if (storing.store && variants_fit(exchange, &home->fields))
@@ -336,6 +365,6 @@ bool stored_update(struct exchange *exchange)
     else if (storing.forbidden)
         remove_stored(exchange);
     cache_link_give_up(home->link, &exchange->lease);
-    adopt_meta(exchange, length);
+    stored_adopt(exchange, length);
     return true;
 }

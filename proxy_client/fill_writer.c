@@ -334,6 +334,7 @@ bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct
     writer->size = object->size;
     writer->fresh_until = object->fresh_until;
     writer->keep_until = object->keep_until;
+    writer->keep = object->keep;
     writer->state = FILL_OPEN;
     pump(writer, "", 0);
     return fill_writer_active(writer);
@@ -349,6 +350,22 @@ void fill_writer_write(struct fill_writer *writer, const char *data, size_t size
         fail(writer, "more bytes than announced");
     else
         pump(writer, data, size);
+}
+
+/* What stands in a segment goes along if it can be without waiting. */
+static void hand_over(struct fill_writer *writer)
+{
+    if (writer->segment && writer->used > 0)
+        submit(writer);
+}
+
+void fill_writer_break(struct fill_writer *writer)
+{
+    if (writer->state == FILL_OPEN && writer->keep && writer->begun) {
+        hand_over(writer);
+        cache_link_keep(writer->link, &writer->lease);
+    }
+    fill_writer_abort(writer);
 }
 
 void fill_writer_finish(struct fill_writer *writer)

@@ -28,7 +28,8 @@ static bool items_are_sound(const struct http_parts *parts)
 
 static bool is_sound(const struct http_parts *parts)
 {
-    return parts->length > 0 && parts->count <= HTTP_PARTS_MAX && items_are_sound(parts);
+    return parts->length > 0 && parts->length <= INT64_MAX && parts->count <= HTTP_PARTS_MAX &&
+           items_are_sound(parts);
 }
 
 int http_parts_encode(const struct http_parts *parts, void *out, size_t size)
@@ -94,6 +95,14 @@ static void remove_at(struct http_parts *parts, uint32_t at)
 {
     parts->count--;
     memmove(&parts->items[at], &parts->items[at + 1], (parts->count - at) * sizeof *parts->items);
+}
+
+void http_parts_remove(struct http_parts *parts, const struct http_range *range)
+{
+    for (uint32_t i = parts->count; i > 0; i--) {
+        if (parts->items[i - 1].first == range->first && parts->items[i - 1].end == range->end)
+            remove_at(parts, i - 1);
+    }
 }
 
 static void remove_within(struct http_parts *parts, const struct http_range *range)
@@ -196,6 +205,15 @@ bool http_pieces_gap(const struct http_pieces *pieces, struct http_range *gap)
         found = true;
     }
     return found;
+}
+
+uint64_t http_pieces_spared(const struct http_pieces *pieces, const struct http_range *gap)
+{
+    uint64_t wanted = 0;
+
+    for (uint32_t i = 0; i < pieces->count; i++)
+        wanted += size_of(&pieces->items[i].range);
+    return wanted - size_of(gap);
 }
 
 /* ---- what an origin sent ---- */

@@ -27,7 +27,7 @@
 
 struct http_parts {
     unsigned char generation[HTTP_PARTS_GENERATION];
-    uint64_t length; /* of the whole, at least 1 */
+    uint64_t length; /* of the whole, 1 .. INT64_MAX */
     uint32_t count;
     struct http_range items[HTTP_PARTS_MAX]; /* by their first byte; none lies within another */
 };
@@ -48,6 +48,8 @@ enum http_parts_added {
 };
 /* What lies within the new extent is left out; where there are too many, so is the smallest. */
 enum http_parts_added http_parts_add(struct http_parts *parts, uint64_t own, const struct http_range *range);
+/* It has turned out not to be there; nothing happens if it is not in the list either. */
+void http_parts_remove(struct http_parts *parts, const struct http_range *range);
 bool http_parts_has(const struct http_parts *parts, const struct http_range *range);
 
 /* ---- what a range consists of ---- */
@@ -68,6 +70,8 @@ void http_parts_cover(const struct http_parts *parts, uint64_t own, const bool *
                       const struct http_range *wanted, struct http_pieces *out);
 /* From the first byte that is missing to the last, to be fetched as one range. False: nothing is missing. */
 bool http_pieces_gap(const struct http_pieces *pieces, struct http_range *gap);
+/* Bytes that need not be fetched then. */
+uint64_t http_pieces_spared(const struct http_pieces *pieces, const struct http_range *gap);
 
 /* ---- what an origin sent ---- */
 

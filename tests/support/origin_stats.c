@@ -24,6 +24,7 @@ struct gate {
 struct origin_counters origin_counters;
 uint64_t origin_version;
 int origin_failure;
+int64_t origin_cut = -1;
 static struct bytes last_head;
 static struct path_count *paths;
 static struct gate *gates;
@@ -76,6 +77,7 @@ void stats_reset(void)
     origin_counters = (struct origin_counters){0};
     origin_version = 0;
     origin_failure = 0;
+    origin_cut = -1;
     bytes_free(&last_head);
     while (paths)
         forget_path(paths);

@@ -98,6 +98,16 @@ START_TEST(parts_are_bounded)
 }
 END_TEST
 
+START_TEST(parts_are_removed)
+{
+    struct http_parts parts = parts_of(1000, "0-99 50-199 300-399");
+
+    http_parts_remove(&parts, &(struct http_range){50, 200});
+    http_parts_remove(&parts, &(struct http_range){0, 99}); /* is none of them */
+    ck_assert_str_eq(text_of(&parts), "0-99 300-399");
+}
+END_TEST
+
 /* ---- what a range consists of ---- */
 
 static const struct {
@@ -161,6 +171,8 @@ START_TEST(ranges_are_covered)
     if (covers[_i].gap[0]) {
         ROW_EQ(&covers[_i], gap.first, range_of(covers[_i].gap).first);
         ROW_EQ(&covers[_i], gap.end, range_of(covers[_i].gap).end);
+        ROW_EQ(&covers[_i], http_pieces_spared(&pieces, &gap),
+               wanted.end - wanted.first - (gap.end - gap.first));
     }
     http_parts_cover(&parts, covers[_i].own, NULL, &wanted, &pieces);
     ROW_HOLDS(&covers[_i], pieces.count > 0);
@@ -211,7 +223,8 @@ static const struct {
 } descriptions[] = {
     {"parts-none", 1000, "", true},
     {"parts-last-byte", 1000, "999-999", true},
-    {"parts-largest", UINT64_MAX, "0-18446744073709551613", true},
+    {"parts-largest", INT64_MAX, "0-9223372036854775806", true},
+    {"parts-too-large", (uint64_t)INT64_MAX + 1, "", false},
     {"parts-overlapping", 1000, "0-99 50-199", true},
     {"parts-of-nothing", 0, "", false},
     {"parts-behind-the-end", 1000, "990-1000", false},
@@ -341,6 +354,7 @@ static void add_cases(TCase *tcase)
 {
     ADD_ROWS(tcase, parts_are_added, additions);
     tcase_add_test(tcase, parts_are_bounded);
+    tcase_add_test(tcase, parts_are_removed);
     ADD_ROWS(tcase, ranges_are_covered, covers);
     tcase_add_test(tcase, many_pieces_have_room);
     tcase_add_test(tcase, description_reads_back);
