@@ -277,6 +277,22 @@ http range 'GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-9,200-\r\n\r\nGET /a HT
     3 $((cached | stored)) 90 0 0
 http range-lost 'GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9000\r\n\r\n====\nHTTP/1.1 206 OK\r\nContent-Range: bytes 5-9000/11520\r\n\r\n====\nETag: "e"\r\n' \
     3 $((cached | stored)) 90 0xe0 0
+# Parts are described as fuzz_client.c reads them.
+part='HTTP/1.1 206 OK\r\nCache-Control: max-age=60\r\nETag: "e"\r\n'
+http part "GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-299\r\n\r\n$two_gets====\n${part}Content-Range: bytes 0-299/5696\r\nContent-Length: 300\r\n\r\n$(letters 300)" \
+    3 $cached 0 0 0
+http parts-hit 'GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=64-1000\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=5-10,700-\r\n\r\n====\nHTTP/1.1 206 OK\r\n\r\n====\n#!+++\nETag: "e"\r\n' \
+    3 $((cached | stored)) 0 0 0
+http parts-gap "GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-2047\r\n\r\n$two_gets====\n${part}Content-Range: bytes 640-2047/5696\r\nContent-Length: 1408\r\n\r\n$(letters 1408)====\n#!+A+\nETag: \"e\"\r\n" \
+    3 $((cached | stored)) 0 0 0x20
+http parts-changed "GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-2047\r\n\r\n$two_gets====\n${part}Content-Range: bytes 640-2047/9999\r\nContent-Length: 1408\r\n\r\n$(letters 1408)====\n#!+A+\nETag: \"e\"\r\n" \
+    3 $((cached | stored)) 0 0 0x20
+http parts-own "${two_gets}====\n${part}Content-Range: bytes 1280-5695/5696\r\nContent-Length: 4416\r\n\r\n$(letters 4416)====\n#\nETag: \"e\"\r\n" \
+    3 $((cached | stored)) 10 0 0x20
+http parts-stale "HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-99\r\n\r\n====\nHTTP/1.1 304 OK\r\nETag: \"e\"\r\n\r\n====\n#!+\nETag: \"e\"\r\n" \
+    3 $((cached | stored | stale)) 0 0 0
+http broken-large "$two_gets====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=9\r\nETag: \"e\"\r\nContent-Length: 30000\r\n\r\n$(letters 20000)" \
+    0 $cached 0 0 0x8d
 http interim "$two_gets====\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbody" \
     0 $((cached | stop)) 0 0 0x10
 http smuggling "$two_gets====\nHTTP/1.1 200 OK\r\nConnection: content-length, x\r\nX: 1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabcdef" \
