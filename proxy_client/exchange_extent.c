@@ -107,8 +107,7 @@ void extent_join(struct exchange *exchange, const struct http_range *range, int 
     note_lost(part, extents);
     for (uint32_t i = 0; i < part->lost_count; i++)
         http_parts_remove(&after, &part->lost[i]);
-    if (http_parts_add(&after, extents->own, range) != HTTP_PARTS_ADDED ||
-        part->keep_until <= exchange->home->loop->wall_ms) {
+    if (!http_parts_add(&after, extents->own, range) || part->keep_until <= exchange->home->loop->wall_ms) {
         extent_forget(exchange);
         return;
     }

@@ -165,7 +165,7 @@ static bool renew(struct parts_note *note, struct larder_event *event, const str
 
     for (uint32_t i = 0; i < note->part.lost_count; i++)
         http_parts_remove(&after, &note->part.lost[i]);
-    if (http_parts_add(&after, event->object_size, &note->part.range) != HTTP_PARTS_ADDED)
+    if (!http_parts_add(&after, event->object_size, &note->part.range))
         return false;
     length = make_description(note, event, found, &after, &update);
     if (length < 0 || (uint32_t)length > event->segment->size)

@@ -134,20 +134,15 @@ static void insert(struct http_parts *parts, const struct http_range *range)
     parts->count++;
 }
 
-enum http_parts_added http_parts_add(struct http_parts *parts, uint64_t own, const struct http_range *range)
+bool http_parts_add(struct http_parts *parts, uint64_t own, const struct http_range *range)
 {
     if (is_known(parts, own, range))
-        return HTTP_PARTS_KNOWN;
+        return false;
     remove_within(parts, range);
-    if (parts->count == HTTP_PARTS_MAX) {
-        uint32_t smallest = smallest_of(parts);
-
-        if (size_of(&parts->items[smallest]) >= size_of(range))
-            return HTTP_PARTS_FULL;
-        remove_at(parts, smallest);
-    }
+    if (parts->count == HTTP_PARTS_MAX)
+        remove_at(parts, smallest_of(parts));
     insert(parts, range);
-    return HTTP_PARTS_ADDED;
+    return true;
 }
 
 /* ---- what a range consists of ---- */

@@ -41,13 +41,9 @@ bool http_parts_decode(struct http_parts *out, const void *bytes, size_t length)
 
 /* ---- what is added ---- */
 
-enum http_parts_added {
-    HTTP_PARTS_ADDED,
-    HTTP_PARTS_KNOWN, /* all of it is there */
-    HTTP_PARTS_FULL,  /* there are as many as may be, and none is smaller */
-};
-/* What lies within the new extent is left out; where there are too many, so is the smallest. */
-enum http_parts_added http_parts_add(struct http_parts *parts, uint64_t own, const struct http_range *range);
+/* What lies within the new extent is left out, and where there are too many so is the smallest of the others
+ * (of several the first, so that who reads on and on keeps the latest). False: all of it is there already. */
+bool http_parts_add(struct http_parts *parts, uint64_t own, const struct http_range *range);
 /* It has turned out not to be there; nothing happens if it is not in the list either. */
 void http_parts_remove(struct http_parts *parts, const struct http_range *range);
 bool http_parts_has(const struct http_parts *parts, const struct http_range *range);
