@@ -65,8 +65,10 @@ bool parts_open(struct exchange *exchange, const struct larder_event *event)
         return false;
     INVARIANT(http_parts_decode(&parts, exchange->meta.parts.at, exchange->meta.parts.length));
     exchange->meta.parts = (struct http_span){NULL, 0};
-    if (event->object_size >= parts.length) /* whole */
+    if (event->object_size >= parts.length) { /* whole, and written as such from now on */
+        exchange->meta.head.flags &= (uint16_t)~HTTP_META_PARTS;
         return false;
+    }
     extents = calloc(1, sizeof *extents);
     INVARIANT(extents);
     extents->parts = parts;

@@ -90,7 +90,6 @@ int http_meta_encode(const struct http_meta_head *head, const struct http_fields
 
     written.magic = HTTP_META_MAGIC;
     written.reserved = 0;
-    written.flags &= (uint16_t)~HTTP_META_PARTS;
     if (size < HEAD_BYTES || !head_is_sound(&written))
         return -1;
     text = http_text_into((char *)out + HEAD_BYTES,

@@ -49,8 +49,8 @@ struct http_meta {
 bool http_meta_decode(struct http_meta *out, const void *blob, size_t length);
 /* Bytes written to out, or -1 if it does not fit (into `size` or HTTP_META_MAX), or if head or fields are
  * such that http_meta_decode() would refuse them. Fields that must not be stored are left out (hop-by-hop,
- * Age, Content-Length, Proxy-Auth*). magic, fields_length and reserved of the head are filled in here, and
- * HTTP_META_PARTS is left out. */
+ * Age, Content-Length, Proxy-Auth*). magic, fields_length and reserved of the head are filled in here. With
+ * HTTP_META_PARTS it is refused by http_meta_decode() until a description has been added. */
 int http_meta_encode(const struct http_meta_head *head, const struct http_fields *fields, void *out,
                      size_t size);
 /* Puts a description behind the `length` bytes that http_meta_encode() wrote, for which there are `size`.

@@ -344,6 +344,25 @@ START_TEST(parts_that_do_not_fit_are_refused)
 }
 END_TEST
 
+/* Who writes the head of a part anew and forgets the description has written nothing, and not a whole
+ * response. */
+START_TEST(part_without_description_is_refused)
+{
+    struct http_fields fields = fields_of("Date: x\nETag: \"a\"\n");
+    struct http_meta_head head = plain;
+    char blob[256];
+    struct http_meta meta;
+    int length;
+
+    head.flags |= HTTP_META_PARTS;
+    length = http_meta_encode(&head, &fields, blob, sizeof blob);
+    ck_assert_int_gt(length, 0);
+    ck_assert(!http_meta_decode(&meta, blob, (size_t)length));
+    length = http_meta_add_parts(blob, length, sizeof blob, &some_parts);
+    ck_assert(http_meta_decode(&meta, blob, (size_t)length));
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     ADD_ROWS(tcase, fields_are_encoded, encodings);
@@ -357,6 +376,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, age_is_current, ages);
     tcase_add_test(tcase, parts_are_described);
     tcase_add_test(tcase, parts_that_do_not_fit_are_refused);
+    tcase_add_test(tcase, part_without_description_is_refused);
 }
 
 int main(void)
