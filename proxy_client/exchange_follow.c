@@ -160,9 +160,20 @@ static void news_of_it(struct following_seat *seat, enum following_news news)
     case FOLLOWING_RESUME:
         background_resume(exchange, following_take_lease(seat->following));
         break;
+    case FOLLOWING_CHANGED:
+        if (exchange->head_given)
+            exchange_break(exchange);
+        else
+            look_again(exchange);
+        break;
+    case FOLLOWING_BROKEN: /* those who come next would fare no better */
+        if (exchange->head_given)
+            follow_lost(exchange);
+        else
+            fetch_alone(exchange);
+        break;
     case FOLLOWING_LEASE:
     case FOLLOWING_AGAIN:
-    case FOLLOWING_BROKEN:
         if (exchange->head_given)
             follow_lost(exchange);
         else if (news == FOLLOWING_LEASE)

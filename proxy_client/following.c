@@ -18,7 +18,15 @@
 
 #define PROBE_MS 1000
 
-enum outcome { OUTCOME_OPEN, OUTCOME_AGAIN, OUTCOME_BROKEN, OUTCOME_ALONE, OUTCOME_LEASE, OUTCOME_RESUME };
+enum outcome {
+    OUTCOME_OPEN,
+    OUTCOME_AGAIN,
+    OUTCOME_BROKEN,
+    OUTCOME_CHANGED,
+    OUTCOME_ALONE,
+    OUTCOME_LEASE,
+    OUTCOME_RESUME
+};
 
 struct following {
     struct following *prev, *next; /* in home->first */
@@ -219,6 +227,8 @@ static enum outcome miss_outcome(struct following *following, struct larder_even
         event->lease = 0;
         return OUTCOME_LEASE;
     }
+    if (event->changed)
+        return OUTCOME_CHANGED;
     return event->broken ? OUTCOME_BROKEN : OUTCOME_AGAIN;
 }
 
@@ -323,7 +333,7 @@ static void other_news(struct following_seat *seat, enum following_news news)
         [FOLLOWING_GREW] = OUTCOME_OPEN,     [FOLLOWING_COMPLETE] = OUTCOME_OPEN,
         [FOLLOWING_AGAIN] = OUTCOME_BROKEN,  [FOLLOWING_BROKEN] = OUTCOME_BROKEN,
         [FOLLOWING_ALONE] = OUTCOME_ALONE,   [FOLLOWING_LEASE] = OUTCOME_BROKEN,
-        [FOLLOWING_RESUME] = OUTCOME_RESUME,
+        [FOLLOWING_RESUME] = OUTCOME_RESUME, [FOLLOWING_CHANGED] = OUTCOME_CHANGED,
     };
     struct following *following =
         (struct following *)(void *)((char *)seat - offsetof(struct following, other));
@@ -367,6 +377,7 @@ static void tell_outcome(struct following *following)
 {
     static const enum following_news news[] = {[OUTCOME_AGAIN] = FOLLOWING_AGAIN,
                                                [OUTCOME_BROKEN] = FOLLOWING_BROKEN,
+                                               [OUTCOME_CHANGED] = FOLLOWING_CHANGED,
                                                [OUTCOME_ALONE] = FOLLOWING_ALONE,
                                                [OUTCOME_LEASE] = FOLLOWING_AGAIN};
 

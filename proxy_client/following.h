@@ -1,7 +1,8 @@
 /* following.h: what the holder of a lease does, told to all exchanges of this proxy that want the same.
  *
  *     join ──> (asks the cache) ──> GREW ... ──> COMPLETE ──> leave
- *                        │             └─> BROKEN: no more will come than is there
+ *                        │             ├─> BROKEN: no more will come than is there
+ *                        │             └─> CHANGED: nor is the rest to be had elsewhere
  *                        ├─> AGAIN     nothing will come of it: look up anew
  *                        ├─> ALONE     the cache cannot tell: go on without it
  *                        ├─> LEASE     to one: the lease is ours, and nothing was filled; AGAIN to the others
@@ -10,7 +11,7 @@
  * A proxy has one following for each follow handle, one question under way for it, one pin and one copy of
  * the metadata, however many of its clients wait. Each of them reads the body for itself.
  *
- * After AGAIN, BROKEN, ALONE and LEASE whoever was told leaves before it returns. News come out of a task of
+ * After AGAIN, BROKEN, CHANGED, ALONE and LEASE whoever was told leaves before it returns. News come out of a task of
  * the loop, never from within join(). A cache that has fallen silent is noticed within seconds: each second
  * it is asked for something that it must answer at once.
  *
@@ -28,6 +29,7 @@ enum following_news {
     FOLLOWING_COMPLETE,
     FOLLOWING_AGAIN,
     FOLLOWING_BROKEN,
+    FOLLOWING_CHANGED,
     FOLLOWING_ALONE,
     FOLLOWING_LEASE,
     FOLLOWING_RESUME,
