@@ -21,7 +21,7 @@ run_packages=(
     "libcurl4-openssl-dev|libcurl4-gnutls-dev" libsodium-dev libjansson-dev libseccomp-dev libcap-ng-dev
     uthash-dev check libssl-dev ca-certificates curl jq
 )
-test_packages=(apache2-utils openssl procps iproute2)
+test_packages=(apache2-utils wrk openssl procps iproute2)
 ci_packages=(git clang-format clang-tidy shellcheck valgrind)
 bench_packages=("nginx-light|nginx" wrk)
 fuzz_packages=(clang "libclang-rt-dev|libclang-rt-14-dev" llvm)
