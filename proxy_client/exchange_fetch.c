@@ -342,7 +342,8 @@ static bool retry_invalidation(struct exchange *exchange)
 bool fetch_retry(struct exchange *exchange)
 {
     if (exchange->state == EXCHANGE_FETCH && !exchange->hold) { /* a segment to hand the client over with */
-        origin_resume(exchange->fetch);
+        if (exchange->fetch)
+            origin_resume(exchange->fetch);
         return true;
     }
     if (exchange->hold == EXCHANGE_HOLD_LEASE)

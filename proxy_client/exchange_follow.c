@@ -183,7 +183,8 @@ static void news_of_it(struct following_seat *seat, enum following_news news)
         break;
     case FOLLOWING_ALONE:
         follow_leave(exchange);
-        exchange_go_without_cache(exchange, "cache-refused");
+        exchange_go_without_cache(exchange, cache_link_usable(exchange->home->link) ? "cache-refused"
+                                                                                    : "no-cache-server");
     }
 }
 

@@ -141,7 +141,8 @@ void marks_found(struct exchange *exchange)
         answer_with_failure(exchange);
         return;
     }
-    exchange->mark = exchange->meta.head.id;
+    if (exchange->is_get)
+        exchange->mark = exchange->meta.head.id;
     exchange_go_forward(exchange, fwd, NULL);
 }
 
