@@ -3,6 +3,7 @@
  *     start ──> head ──┬─ to VALIDATE, 304 ────────> end ──> stored_update(), served from the cache
  *                      ├─ to CONTINUE ─────> body ──> end
  *                      └─> (hold, until what an unsafe method invalidates is gone from the cache)
+ *                          (hold, until there is a lease for the response to POST that is to be stored)
  *                          pass on, perhaps begin to fill
  *                          (hold, until there is a lease for its variant)
  *                          (hold, until the cache says whether it takes a large object)
@@ -221,6 +222,16 @@ static void pass_on(struct exchange *exchange)
  * and for others that it names. Their removal is not waited for: it was asked for before that of the target,
  * so it is over when the latter is, unless segments are scarce. */
 
+static void pass_on_or_store_post(struct exchange *exchange)
+{
+    if (!post_ask_for_lease(exchange)) {
+        pass_on(exchange);
+        return;
+    }
+    exchange->hold = EXCHANGE_HOLD_LEASE;
+    exchange_await_answer(exchange);
+}
+
 static void release_hold(struct exchange *exchange)
 {
     enum exchange_hold hold = exchange->hold;
@@ -229,6 +240,8 @@ static void release_hold(struct exchange *exchange)
     deadline_clear(&exchange->deadline);
     cache_link_unwait(exchange->home->link, &exchange->wait);
     if (hold == EXCHANGE_HOLD_INVALIDATION)
+        pass_on_or_store_post(exchange);
+    else if (hold == EXCHANGE_HOLD_LEASE)
         pass_on(exchange);
     else if (hold == EXCHANGE_HOLD_PLACE)
         fill_and_pass(exchange);
@@ -275,17 +288,26 @@ void fetch_placed(struct exchange *exchange)
     release_hold(exchange);
 }
 
+void fetch_lease_decided(struct exchange *exchange)
+{
+    release_hold(exchange);
+}
+
 static bool retry_invalidation(struct exchange *exchange)
 {
     int error = invalidate(exchange);
 
-    if (error && error != -EAGAIN)
+    if (error && error != -EAGAIN) {
+        exchange->hold = EXCHANGE_HOLD_LEASE; /* there is no cache to store anything in */
         release_hold(exchange);
+    }
     return error != -EAGAIN;
 }
 
 bool fetch_retry(struct exchange *exchange)
 {
+    if (exchange->hold == EXCHANGE_HOLD_LEASE)
+        return post_retry(exchange);
     return exchange->hold == EXCHANGE_HOLD_PLACE ? variants_retry(exchange) : retry_invalidation(exchange);
 }
 
@@ -304,8 +326,7 @@ void fetch_leave_invalidation(struct exchange *exchange)
 static bool must_invalidate(struct exchange *exchange, const struct origin_head *head)
 {
     struct exchange_home *home = exchange->home;
-    const struct exchange_request *request = &exchange->request;
-    struct http_place place = {origin_base(home->origin), request->target, request->scheme, request->host};
+    struct http_place place = exchange_place(exchange);
     struct http_response response = {head->status, &head->fields};
     struct http_invalidation found =
         http_invalidation(exchange->verdict, &place, &response, home->lines, sizeof home->lines);
@@ -497,7 +518,7 @@ void fetch_fill_changed(void *owner)
 void fetch_deadline_passed(struct exchange *exchange)
 {
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
-    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE;
+    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE;
     unsigned asked = invalidating || placing ? exchange->ops.count : exchange->fill.ops.count;
 
     if (asked > 0)
@@ -511,6 +532,7 @@ void fetch_deadline_passed(struct exchange *exchange)
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
+        exchange->hold = EXCHANGE_HOLD_LEASE; /* the removal that is still to come would hit what is stored */
     }
     release_hold(exchange);
 }

@@ -1,7 +1,8 @@
 /* exchange_internal.h: what the files of the exchange share: exchange.c (life, look-up, decisions),
  * exchange_stored.c (responses out of the cache), exchange_fetch.c (responses from the origin),
- * exchange_ranges.c (parts of them), exchange_variants.c (resources that vary), exchange_fields.c (the fields
- * that go to the origin and to the client). Nobody else includes this. */
+ * exchange_ranges.c (parts of them), exchange_variants.c (resources that vary), exchange_post.c (responses to
+ * POST that are stored), exchange_fields.c (the fields that go to the origin and to the client). Nobody else
+ * includes this. */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -26,6 +27,7 @@ enum exchange_state {
 enum exchange_hold {
     EXCHANGE_HOLD_NOTHING,
     EXCHANGE_HOLD_INVALIDATION, /* until what an unsafe method invalidates is gone from the cache */
+    EXCHANGE_HOLD_LEASE,        /* until there is a lease for the response to a POST */
     EXCHANGE_HOLD_PLACE,        /* until there is a lease for the key under which it is to be stored */
     EXCHANGE_HOLD_ACCEPTANCE,   /* until the cache says whether it takes a large object */
 };
@@ -83,6 +85,7 @@ struct exchange_home {
     struct origin *origin;
     struct http_span key_prefix; /* "GET http://host:port/base" */
     struct http_targets targets;
+    struct http_place place; /* of one request, as exchange_rules() left it */
     struct deadline_list answers, fill_stalls, read_stalls;
     struct exchange *first;
     struct exchange *free_exchanges;
@@ -106,6 +109,7 @@ int64_t exchange_now_s(const struct exchange *exchange);
 /* The request as the policy sees it: for the whole of what it names. */
 struct http_request exchange_http_request(struct exchange *exchange);
 struct http_rules exchange_rules(const struct exchange *exchange);
+struct http_place exchange_place(const struct exchange *exchange);
 
 /* exchange_stored.c */
 /* Reads the metadata; false: it is no good. */
@@ -161,7 +165,14 @@ bool variants_find_place(struct exchange *exchange, const struct http_fields *re
 void variants_give_up_place(struct exchange *exchange);
 bool variants_retry(struct exchange *exchange); /* as cache_wait.retry */
 
+/* exchange_post.c */
+/* True: the response is one to POST that may be stored; there will be a lease for it or not, and then
+ * fetch_lease_decided() is called. */
+bool post_ask_for_lease(struct exchange *exchange);
+bool post_retry(struct exchange *exchange); /* as cache_wait.retry */
+
 /* exchange_fetch.c */
+void fetch_lease_decided(struct exchange *exchange);
 void fetch_placed(struct exchange *exchange); /* as far as it could be: there may be no lease */
 void fetch_start(struct exchange *exchange, enum exchange_state state);
 void fetch_deadline_passed(struct exchange *exchange);

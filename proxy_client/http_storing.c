@@ -83,7 +83,7 @@ static bool is_one_part(const struct http_fields *fields)
 }
 
 /* RFC 9110 section 9.3.3: a response to POST represents its target where Content-Location says so; a later
- * GET or HEAD may then use it. */
+ * GET or HEAD may then use it. With a fragment it is no Content-Location (section 8.7). */
 static bool post_is_storable(const struct storing_case *it)
 {
     const struct http_field *location = http_field_find(it->response->fields, "content-location", NULL);
@@ -91,7 +91,7 @@ static bool post_is_storable(const struct storing_case *it)
 
     http_request_control_parse(&asked, it->request->fields);
     return it->rules->place && it->response->status == 200 && !asked.no_store && location &&
-           location->value.length > 0 &&
+           location->value.length > 0 && !memchr(location->value.at, '#', location->value.length) &&
            !http_field_find(it->response->fields, "content-location", location) &&
            http_uri_is_target(it->rules->place, location->value);
 }

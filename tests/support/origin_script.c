@@ -83,6 +83,7 @@ static const struct parameter {
     {"garbage", FLAG, offsetof(struct origin_script, garbage)},
     {"echo", FLAG, offsetof(struct origin_script, echo)},
     {"gzip", FLAG, offsetof(struct origin_script, gzip)},
+    {"self", FLAG, offsetof(struct origin_script, self)},
     {"by", WORD, offsetof(struct origin_script, by)},
     {"early", FLAG, offsetof(struct origin_script, early)},
     {"raw", WORD, offsetof(struct origin_script, raw)},

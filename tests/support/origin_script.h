@@ -7,6 +7,7 @@
  *     header=N:%20V   adds a field (repeatable); fields of the same name that the origin would send are left
  *                     out
  *     headerD=N:%20V  the same while the version set by /_control/version is the digit D
+ *     self=1          adds Content-Location with the target as it was requested
  *     noheader=N      leaves a field out (repeatable)
  *     chunked=1       Transfer-Encoding: chunked
  *     trailer=N:%20V  the same with a trailer field (repeatable)
@@ -54,7 +55,7 @@ struct origin_script {
     int64_t rate; /* 0: unpaced */
     int64_t interim, interims;
     bool chunked, no_length, drop, garbage, echo, early;
-    bool gzip;
+    bool gzip, self;
     char *by;   /* NULL: not by a field */
     char *raw;  /* NULL: none */
     char *hold; /* NULL: no gate */

@@ -246,6 +246,8 @@ static const struct {
     {"post-other-origin", "POST", "", 200, DATE CC "max-age=60\nContent-Location: http://x/p\n", "method"},
     {"post-two-locations", "POST", "", 200,
      DATE CC "max-age=60\nContent-Location: /p\nContent-Location: /p\n", "method"},
+    {"post-fragment", "POST", "", 200, DATE CC "max-age=60\nContent-Location: /p#x\n", "method"},
+    {"post-relative", "POST", "", 200, DATE CC "max-age=60\nContent-Location: p\n", NULL},
     {"post-empty-location", "POST", "", 200, DATE CC "max-age=60\nContent-Location:\n", "method"},
     {"post-heuristic", "POST", "", 200, DATE CHANGED "Content-Location: /p\n", "method"},
     {"post-public-only", "POST", "", 200, DATE CC "public\nContent-Location: /p\n" CHANGED, "method"},
