@@ -62,11 +62,14 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
                                      .has_body = exchange->request.has_body,
                                      .expects_continue = exchange->request.expects_continue,
                                      .body_length = exchange->request.body_length};
+    enum fields_purpose purpose;
 
     exchange->state = state;
+    purpose = purpose_of(exchange);
     exchange->fetch_ended = exchange->validated = false;
     exchange->request_time = exchange_now_s(exchange);
-    if (!fields_to_origin(exchange, purpose_of(exchange))) {
+    exchange->holds_conditions = purpose != FIELDS_PASS;
+    if (!fields_to_origin(exchange, purpose)) {
         cannot_start(exchange);
         return;
     }
@@ -157,13 +160,19 @@ static void give_not_modified(struct exchange *exchange)
     exchange_finish(exchange);
 }
 
+/* RFC 9111 section 4.3.2: against what is, or was, stored; never a second time after the origin has. */
+static bool evaluates_conditions(const struct exchange *exchange)
+{
+    return exchange->holds_conditions && (fill_writer_active(&exchange->fill) || exchange->is_head);
+}
+
 static void pass_head(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
     bool filling = fill_writer_active(&exchange->fill);
 
     exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
-    if ((filling || exchange->is_head) && client_has_it(exchange, head))
+    if (evaluates_conditions(exchange) && client_has_it(exchange, head))
         give_not_modified(exchange);
     else if (!filling || !head->length_known || head->length > 0)
         give_fetched_head(exchange);

@@ -199,15 +199,6 @@ bool fields_of_interim(struct exchange *exchange, const struct http_fields *fiel
     return text_done(&text, lines);
 }
 
-/* Content-Location is the one that tells of the response, not of its content. */
-bool fields_describes_content(const struct http_field *field)
-{
-    struct http_span start = {field->name.at, 8};
-
-    return field->name.length > 8 && http_span_equal_nocase(start, HTTP_SPAN("content-")) &&
-           !http_name_is(field, "content-location");
-}
-
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
                             struct http_span *lines)
 {
@@ -217,7 +208,7 @@ bool fields_of_not_modified(struct exchange *exchange, const struct http_fields 
     for (uint32_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->items[i];
 
-        if (!fields_describes_content(field) && !http_field_is_hop_by_hop(fields, field))
+        if (http_guides_update(fields, field) && !http_field_is_hop_by_hop(fields, field))
             http_text_add_field(&text, field);
     }
     return text_done(&text, lines);

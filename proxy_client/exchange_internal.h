@@ -66,6 +66,7 @@ struct exchange {
     enum origin_result result;
     int refusal; /* status of the answer when the request's body was no good */
     bool fetch_ended, validated;
+    bool holds_conditions; /* the client's stay here: they are evaluated when the origin has answered */
     enum exchange_hold hold;
     bool committing; /* the end of the response waits for the cache to confirm the fill */
     int64_t request_time;
@@ -200,7 +201,6 @@ bool fields_of_interim(struct exchange *exchange, const struct http_fields *fiel
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
                             struct http_span *lines);
 bool fields_have_conditions(const struct http_fields *request);
-bool fields_describes_content(const struct http_field *field); /* Content-..., but Content-Location */
 /* Does this response to a request with Range and If-Range continue what is stored? Sets how many of its first
  * bytes to skip. */
 bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);

@@ -277,12 +277,16 @@ bool http_may_store_incomplete(const struct http_storing *storing, const struct 
            http_strong_validator(response->fields, response_time, &validator);
 }
 
-void http_storing_fields(struct http_fields *out, const struct http_fields *fields,
+void http_storing_fields(struct http_fields *out, const struct http_response *response,
                          const struct http_storing *storing)
 {
+    const struct http_fields *fields = response->fields;
+
     out->count = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         if (!http_withheld_has(&storing->withheld, fields->items[i].name))
             out->items[out->count++] = fields->items[i];
     }
+    if (response->status == 200 && !http_field_find(fields, "accept-ranges", NULL))
+        http_field_add(out, HTTP_SPAN("Accept-Ranges"), HTTP_SPAN("bytes")); /* or there is no room for it */
 }

@@ -36,6 +36,7 @@ static const struct {
     /* section 4.2: dates without case; other zones than GMT are invalid */
     {"expires-case", 200, DATE "Expires: SUN, 06 nov 1994 08:50:37 gmt\n", EXPLICIT, 60},
     {"expires-zone", 200, DATE "Expires: Sun, 06 Nov 1994 08:50:37 PST\n", EXPLICIT, 0},
+    {"expires-utc", 200, DATE "Expires: Sun, 06 Nov 1994 08:50:37 UTC\n", EXPLICIT, 0},
     {"expires-offset", 200, DATE "Expires: Sun, 06 Nov 1994 08:50:37 +0000\n", EXPLICIT, 0},
     {"expires-zero", 200, DATE "Expires: 0\n" CHANGED, EXPLICIT, 0},
     {"expires-minus-one", 200, DATE "Expires: -1\n", EXPLICIT, 0},
