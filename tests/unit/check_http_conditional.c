@@ -45,6 +45,8 @@ static const struct {
     {"inm-tail", INM "\"a\"x\n", TAG, false},
     {"inm-unquoted", INM "a\n", TAG, false},
     {"inm-unquoted-stored", INM "a\n", "ETag: a\n", true},
+    {"inm-unquoted-against-quoted", INM "\"a\"\n", "ETag: a\n", false},
+    {"inm-obs-text", INM "\"\xc3\xbc\"\n", "ETag: \"\xc3\xbc\"\n", true},
     {"inm-unquoted-list", INM "\"b\", a\n", "ETag: a\n", true},
     /* section 13.1.3, all three formats (5.6.7) */
     {"ims-same", IMS BEFORE "\n", "Last-Modified: " BEFORE "\n", true},
