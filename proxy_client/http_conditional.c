@@ -133,10 +133,12 @@ struct http_validators http_validators(const struct http_fields *stored)
     const struct http_field *etag = http_field_find(stored, "etag", NULL);
     const struct http_field *modified = http_field_find(stored, "last-modified", NULL);
     struct http_validators validators = {.none_match = {"", 0}, .modified_since = {"", 0}};
+    int64_t when;
 
     if (etag)
         validators.none_match = etag->value;
-    if (modified)
+    /* The very words: some origins compare them as text. What is no date they would have to ignore. */
+    if (date_of(modified, 0, &when))
         validators.modified_since = modified->value;
     return validators;
 }

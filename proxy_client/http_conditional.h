@@ -11,7 +11,7 @@
 /* An ETag that is not empty, or a Last-Modified that is a date. */
 bool http_has_validator(const struct http_fields *fields, int64_t now);
 /* What is sent to the origin to validate a stored response (RFC 9111 section 4.3.1): If-None-Match has the
- * ETag, If-Modified-Since the Last-Modified; empty: there is none. */
+ * ETag, If-Modified-Since the Last-Modified if it is a date; empty: there is none. */
 struct http_validators {
     struct http_span none_match, modified_since;
 };

@@ -145,7 +145,11 @@ static const struct {
     {"validator-date-same", DATE "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\n", true, NULL, "",
      "Sun, 06 Nov 1994 08:49:37 GMT"},
     {"validator-date-no-date", CHANGED, true, NULL, "", "Sun, 06 Nov 1994 08:32:57 GMT"},
-    {"validator-date-bad", DATE "Last-Modified: x\n", false, NULL, "", "x"},
+    /* RFC 9110 section 13.1.3: what is no date would be ignored */
+    {"validator-date-bad", DATE "Last-Modified: x\n", false, NULL, "", ""},
+    {"validator-etag-and-bad-date", DATE TAG "Last-Modified: x\n", true, "\"a\"", "\"a\"", ""},
+    {"validator-date-rfc850", DATE "Last-Modified: Sunday, 06-Nov-94 08:32:57 GMT\n", true,
+     "Sunday, 06-Nov-94 08:32:57 GMT", "", "Sunday, 06-Nov-94 08:32:57 GMT"},
     /* RFC 9111 section 4.3.1: both are sent */
     {"validator-both", DATE TAG "Last-Modified: " BEFORE "\n", true, "\"a\"", "\"a\"", BEFORE},
     {"validator-weak-etag-and-date", DATE CHANGED "ETag: W/\"a\"\n", true, NULL, "W/\"a\"",
