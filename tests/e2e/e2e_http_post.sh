@@ -122,11 +122,31 @@ expect_match "Cache-Status of another variant" "$(cache_status)" '^larder; fwd=v
 expect_version 7 50
 expect_requests 4 /vary
 
+# ---- a GET that was under way when the POST came does not bring back what was before it ----
+
+raced="/raced?size=50&$FRESH&$SELF&hold8=raced&hold_at8=head"
+version 8
+start early curl -sS --noproxy '*' -o "$DIR/early" "$TWO$raced"
+await_held raced
+version 9
+post "$raced"
+expect_version 9 50
+expect_eq "Cache-Status of a POST" "$(cache_status)" 'larder; fwd=method; stored; detail=method'
+release raced
+await_end early
+cmp "$DIR/early" <(generated 50:0:8) >&2 || fail "the early GET got other bytes"
+for proxy in "$ONE" "$TWO"; do
+    get_ok "$DIR/body" "$proxy$raced"
+    expect_hit
+    expect_version 9 50
+done
+expect_requests 2 /raced
+
 # ---- without a cache it is passed on ----
 
 stop cache
 post "/alone?size=50&$FRESH&$SELF"
-expect_version 7 50
+expect_version 9 50
 expect_match "Cache-Status without a cache" "$(cache_status)" '^larder; fwd=method; detail=method'
 start_cache --memory 64M
 await_proxies 2
