@@ -157,6 +157,11 @@ store "$at"
 get_status 304 "$DIR/body" "$TWO$at" -H "If-Modified-Since: $LATE"
 [[ -n $(header Last-Modified) ]] || fail "no Last-Modified in a 304 without ETag"
 
+# An origin's response without Date is given one before it is judged (section 6.6.1).
+get_status 304 "$DIR/body" "$ONE/undated?size=100&$FRESH&noheader=Date" -H 'If-None-Match: *'
+expect_status_of_cache 'fwd=uri-miss; fwd-status=200; stored'
+[[ -n $(header Date) ]] || fail "no Date in the 304 on a miss"
+
 # ---- which 304 updates what (RFC 9111 section 4.3.4) ----
 
 # Without a validator it confirms what has one, and updates nothing.
