@@ -2,14 +2,17 @@
  *
  *     begin ── verdict ─┬─ not for the cache, or none there ─────────────────────────────┐
  *                       └─> LOOKUP ─┬─ hit, fresh enough ──> STORED ─── all given ──> ENDED
- *                                   │                          ^  └─ cache lost ──> CONTINUE ──> ENDED
- *                                   ├─ stale ──> VALIDATE ─ 304 ┘                        │
- *                                   │               └─ another answer ──┐                │
+ *                          ^        │                        ^ ^  └─ cache lost ──> CONTINUE ──> ENDED
+ *                          │        ├─ stale ──> VALIDATE ─ 304 │                        │
+ *                          │        │               └─ another answer ──┐                │
+ *                          │        ├─ another fetches it ──> FOLLOW    │                │
+ *                          └────────│── nothing came of it ──┘          │                │
  *                                   └─ miss, or no answer in time ──────┴──> FETCH <─────┘
  *                                                                              └──> ENDED
  * FETCH with a lease also fills the cache. If the client leaves while a fill is under way the exchange goes
- * on without a sink until the object is stored. An exchange is freed at the end of the turn in which it
- * ENDED, so every function may return through its callers. */
+ * on without a sink until the object is stored; if the client is slow, it is handed over to an exchange that
+ * follows (exchange_follow.c). RESUME, and what refreshes, has no client (exchange_background.c). An exchange
+ * is freed at the end of the turn in which it ENDED, so every function may return through its callers. */
 #include "exchange_internal.h"
 
 #include "http_date.h"
@@ -22,8 +25,9 @@
 #include <string.h>
 
 #define STALL_FACTOR 10 /* a fill or a read may take so much longer than a lookup to get on */
+/* For so long a client may keep a fill waiting, for which others may be waiting in turn. */
+#define PATIENCE_MS  5
 
-static void look_up(struct exchange *exchange);
 static bool retry(struct cache_wait *wait);
 static void found(struct exchange *exchange, struct larder_event *event);
 
@@ -61,7 +65,9 @@ struct http_rules exchange_rules(const struct exchange *exchange)
     return (struct http_rules){.targets = &home->targets, .place = &home->place, .unknown_statuses = true};
 }
 
-static struct exchange *exchange_take(struct exchange_home *home)
+static void exchange_free(struct loop_task *task);
+
+struct exchange *exchange_take(struct exchange_home *home)
 {
     struct exchange *exchange = home->free_exchanges;
 
@@ -77,6 +83,10 @@ static struct exchange *exchange_take(struct exchange_home *home)
         exchange->next->prev = exchange;
     home->first = exchange;
     home->count++;
+    exchange->free_later.run = exchange_free;
+    exchange->wait.retry = retry;
+    body_reader_setup(&exchange->reader, home->link, &home->read_stalls, &stored_reader_calls, exchange);
+    fill_writer_setup(&exchange->fill, home->link, &home->fill_stalls, fetch_fill_changed, exchange);
     return exchange;
 }
 
@@ -103,6 +113,8 @@ void exchange_end(struct exchange *exchange)
 
     if (exchange->state == EXCHANGE_ENDED)
         return;
+    if (exchange->state == EXCHANGE_RESUME) /* who could not go on leaves it to nobody */
+        cache_link_discard(link, &exchange->lease);
     exchange->state = EXCHANGE_ENDED;
     exchange->sink = NULL;
     deadline_clear(&exchange->deadline);
@@ -110,6 +122,7 @@ void exchange_end(struct exchange *exchange)
     cache_ops_sever(&exchange->ops);
     body_reader_stop(&exchange->reader);
     fill_writer_abort(&exchange->fill);
+    follow_leave(exchange);
     cache_link_release(link, &exchange->handle);
     cache_link_give_up(link, &exchange->lease);
     origin_close(&exchange->fetch);
@@ -118,6 +131,7 @@ void exchange_end(struct exchange *exchange)
     exchange->blob = exchange->tail = NULL;
     ranges_forget(exchange);
     variants_forget(exchange);
+    background_forget(exchange);
     loop_put_off(exchange->home->loop, &exchange->free_later);
 }
 
@@ -170,6 +184,8 @@ void exchange_give_head(struct exchange *exchange, const struct exchange_head *h
 
     INVARIANT(!exchange->head_given);
     exchange->head_given = true;
+    if (!exchange->sink)
+        return;
     shown.cache_status.key = variants_key_shown(exchange);
     exchange->sink->head(exchange->owner, &shown);
 }
@@ -196,7 +212,7 @@ void exchange_fail(struct exchange *exchange, int status, const char *detail, co
     head.cache_status.detail = detail;
     fill_writer_abort(&exchange->fill);
     exchange_give_head(exchange, &head);
-    if (head.has_body)
+    if (head.has_body && exchange->sink)
         exchange->sink->body(exchange->owner, body, (size_t)body_length);
     exchange_finish(exchange);
 }
@@ -207,9 +223,14 @@ void exchange_await_answer(struct exchange *exchange)
     loop_arm(exchange->home->loop, &exchange->home->answers, &exchange->deadline);
 }
 
-static void go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const char *detail)
+void exchange_go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const char *detail)
 {
     exchange->cache_status = (struct http_cache_status){.fwd = fwd, .detail = detail};
+    exchange->is_follower = false;
+    if (exchange->background && !exchange->lease) { /* somebody else does it */
+        exchange_end(exchange);
+        return;
+    }
     if (exchange->directives.only_if_cached && (exchange->is_get || exchange->is_head)) {
         /* RFC 9111 section 5.2.1.7 */
         exchange->cache_status.fwd = HTTP_FWD_NONE;
@@ -222,12 +243,32 @@ static void go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const
     fetch_start(exchange, EXCHANGE_FETCH);
 }
 
-static void go_without_cache(struct exchange *exchange, const char *detail)
+void exchange_go_without_cache(struct exchange *exchange, const char *detail)
 {
     cache_link_unwait(exchange->home->link, &exchange->wait);
     cache_ops_sever(&exchange->ops);
     deadline_clear(&exchange->deadline);
-    go_forward(exchange, HTTP_FWD_BYPASS, detail);
+    if (exchange->head_given) {
+        follow_lost(exchange);
+        return;
+    }
+    exchange_go_forward(exchange, HTTP_FWD_BYPASS, detail);
+}
+
+static enum http_cache_fwd miss_of(const struct exchange *exchange)
+{
+    return exchange->variants ? HTTP_FWD_VARY_MISS : HTTP_FWD_URI_MISS;
+}
+
+static void missed(struct exchange *exchange, struct larder_event *event)
+{
+    if (event->follow && !exchange->lease) {
+        exchange->cache_status = (struct http_cache_status){.fwd = miss_of(exchange)};
+        follow_wait(exchange, event);
+    } else {
+        exchange_go_forward(exchange, miss_of(exchange),
+                            exchange->has_range && exchange->is_get ? "range" : NULL);
+    }
 }
 
 static void answered(void *owner, struct cache_op *op, struct larder_event *event)
@@ -237,23 +278,26 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
     (void)op;
     deadline_clear(&exchange->deadline);
     if (variants_survey(exchange, event)) {
-        look_up(exchange);
+        exchange_look_up(exchange);
         return;
     }
-    exchange->lease = event->lease;
+    if (!exchange->lease) { /* one that was left to us is kept */
+        exchange->lease = event->lease;
+        event->lease = 0;
+    }
     exchange->handle = event->handle;
-    event->lease = event->handle = 0;
+    event->handle = 0;
     switch (event->status) {
     case LARDER_HIT:
     case LARDER_STALE:
         found(exchange, event);
         break;
     case LARDER_MISS:
-        go_forward(exchange, exchange->variants ? HTTP_FWD_VARY_MISS : HTTP_FWD_URI_MISS,
-                   exchange->has_range && exchange->is_get ? "range" : NULL);
+        missed(exchange, event);
         break;
     default:
-        go_without_cache(exchange, event->status == LARDER_LOST ? "no-cache-server" : "cache-refused");
+        exchange_go_without_cache(exchange,
+                                  event->status == LARDER_LOST ? "no-cache-server" : "cache-refused");
     }
 }
 
@@ -262,11 +306,23 @@ static const char *why_no_lookup(int error)
     return error == -ENOTCONN ? "no-cache-server" : error == -EINVAL ? "key-too-long" : "cache-busy";
 }
 
-static void look_up(struct exchange *exchange)
+/* Of those who wait for others, some find each time that they still cannot use what came. */
+#define FOLLOWED_MAX 8
+
+static uint32_t flags_of_lookup(const struct exchange *exchange)
+{
+    uint32_t flags = variants_lookup_flags(exchange);
+
+    if (exchange->followed >= FOLLOWED_MAX || exchange->lease)
+        flags &= ~LARDER_LOOKUP_FOLLOW;
+    return flags;
+}
+
+void exchange_look_up(struct exchange *exchange)
 {
     struct cache_key key = exchange_key(exchange);
     struct cache_link *link = exchange->home->link;
-    uint32_t flags = variants_lookup_flags(exchange);
+    uint32_t flags = flags_of_lookup(exchange);
     int error = cache_link_lookup(link, &exchange->ops, &key, flags, answered, exchange);
 
     exchange->state = EXCHANGE_LOOKUP;
@@ -275,7 +331,7 @@ static void look_up(struct exchange *exchange)
     if (error == -EAGAIN)
         error = cache_link_wait(link, &exchange->wait);
     if (error)
-        go_without_cache(exchange, why_no_lookup(error));
+        exchange_go_without_cache(exchange, why_no_lookup(error));
 }
 
 static bool retry(struct cache_wait *wait)
@@ -284,7 +340,7 @@ static bool retry(struct cache_wait *wait)
 
     if (exchange->state != EXCHANGE_LOOKUP)
         return fetch_retry(exchange);
-    look_up(exchange);
+    exchange_look_up(exchange);
     if (!cache_wait_waits(wait))
         return true;
     cache_link_unwait(exchange->home->link, wait); /* it keeps its place instead */
@@ -295,7 +351,7 @@ static bool retry(struct cache_wait *wait)
 static void look_up_to_validate(struct exchange *exchange)
 {
     exchange->lookup_flags |= LARDER_LOOKUP_REVALIDATE;
-    look_up(exchange);
+    exchange_look_up(exchange);
 }
 
 static void forget_stored(struct exchange *exchange)
@@ -317,24 +373,61 @@ static void found_unusable(struct exchange *exchange, const struct larder_event 
     if (exchange->is_get && may_ask_again(exchange, event))
         look_up_to_validate(exchange); /* brings the lease to replace it */
     else
-        go_forward(exchange, HTTP_FWD_MISS, "bad-metadata");
+        exchange_go_forward(exchange, HTTP_FWD_MISS, "bad-metadata");
 }
 
 /* Its own freshness decides which it is (RFC 9211 section 2.2), however the question was put to the cache. */
-static enum http_cache_fwd why_not_served(const struct exchange *exchange)
+enum http_cache_fwd exchange_why_not_served(const struct exchange *exchange)
 {
     const struct http_meta_head *head = &exchange->meta.head;
 
     return http_meta_age(head, exchange_now_s(exchange)) < head->lifetime ? HTTP_FWD_REQUEST : HTTP_FWD_STALE;
 }
 
+/* The origin could not be asked a moment ago: that answers this request as well. An error that it has
+ * answered with is for those alone who waited for that answer, and only where what is stored may take its
+ * place. */
+static bool take_failure_as_answer(struct exchange *exchange, const struct larder_event *event)
+{
+    enum http_trouble trouble;
+
+    if (!stored_failed_lately(exchange, &trouble) ||
+        (trouble == HTTP_TROUBLE_STATUS && !exchange->is_follower))
+        return false;
+    if (stored_may_be_served_in_trouble(exchange, trouble)) {
+        cache_link_give_up(exchange->home->link, &exchange->lease);
+        stored_keep(exchange, event);
+        exchange->cache_status = (struct http_cache_status){
+            .fwd = exchange_why_not_served(exchange),
+            .collapsed = true,
+            .detail = trouble == HTTP_TROUBLE_STATUS ? "stale-if-error" : "origin-unreachable"};
+        stored_serve_kept(exchange);
+        return true;
+    }
+    if (trouble == HTTP_TROUBLE_STATUS)
+        return false;
+    exchange->cache_status =
+        (struct http_cache_status){.fwd = exchange_why_not_served(exchange), .collapsed = true};
+    exchange_fail(exchange, 504, "origin-unreachable",
+                  "the origin could not be asked a moment ago whether what is stored still holds");
+    return true;
+}
+
 static void found_stale(struct exchange *exchange, struct larder_event *event)
 {
-    enum http_cache_fwd fwd = why_not_served(exchange);
+    enum http_cache_fwd fwd = exchange_why_not_served(exchange);
 
     if (may_ask_again(exchange, event)) {
         forget_stored(exchange);
         look_up_to_validate(exchange);
+    } else if (take_failure_as_answer(exchange, event)) {
+        return;
+    } else if (event->follow && !exchange->lease) {
+        forget_stored(exchange);
+        exchange->cache_status = (struct http_cache_status){.fwd = fwd};
+        follow_wait(exchange, event);
+    } else if (exchange->background && !exchange->lease) {
+        exchange_end(exchange);
     } else if (exchange->handle && !exchange->directives.only_if_cached) {
         exchange->cache_status = (struct http_cache_status){.fwd = fwd};
         stored_keep(exchange, event);
@@ -342,7 +435,7 @@ static void found_stale(struct exchange *exchange, struct larder_event *event)
     } else {
         forget_stored(exchange);
         cache_link_give_up(exchange->home->link, &exchange->lease);
-        go_forward(exchange, fwd, NULL);
+        exchange_go_forward(exchange, fwd, NULL);
     }
 }
 
@@ -350,14 +443,32 @@ static void found_index(struct exchange *exchange, const struct larder_event *ev
 {
     switch (variants_open(exchange)) {
     case VARIANTS_OPENED:
-        look_up(exchange);
+        exchange_look_up(exchange);
         break;
     case VARIANTS_NO_KEY:
-        go_forward(exchange, HTTP_FWD_VARY_MISS, "vary");
+        exchange_go_forward(exchange, HTTP_FWD_VARY_MISS, "vary");
         break;
     case VARIANTS_BAD:
         found_unusable(exchange, event);
     }
+}
+
+static void found_response(struct exchange *exchange, struct larder_event *event)
+{
+    enum http_serving serving = stored_serving(exchange);
+
+    if (serving == HTTP_SERVING_VALIDATE || (serving == HTTP_SERVING_REFRESH && exchange->background)) {
+        found_stale(exchange, event);
+        return;
+    }
+    cache_link_give_up(exchange->home->link, &exchange->lease);
+    if (exchange->background) { /* it has been refreshed meanwhile */
+        exchange_end(exchange);
+        return;
+    }
+    if (serving == HTTP_SERVING_REFRESH)
+        background_refresh(exchange);
+    stored_serve(exchange, event);
 }
 
 static void found(struct exchange *exchange, struct larder_event *event)
@@ -366,11 +477,11 @@ static void found(struct exchange *exchange, struct larder_event *event)
         found_unusable(exchange, event);
     } else if (exchange->meta.head.flags & HTTP_META_INDEX) {
         found_index(exchange, event);
-    } else if (stored_may_be_served(exchange)) {
-        cache_link_give_up(exchange->home->link, &exchange->lease);
-        stored_serve(exchange, event);
+    } else if (exchange->meta.head.flags & HTTP_META_MARK) {
+        forget_stored(exchange);
+        marks_found(exchange);
     } else {
-        found_stale(exchange, event);
+        found_response(exchange, event);
     }
 }
 
@@ -379,13 +490,26 @@ static void deadline_passed(struct deadline *deadline)
     struct exchange *exchange =
         (struct exchange *)(void *)((char *)deadline - offsetof(struct exchange, deadline));
 
-    if (exchange->state != EXCHANGE_LOOKUP) {
+    if (exchange->state != EXCHANGE_LOOKUP && exchange->state != EXCHANGE_FOLLOW) {
         fetch_deadline_passed(exchange);
         return;
     }
     if (exchange->ops.count > 0)
         cache_link_timed_out(exchange->home->link, exchange->asked_ms);
-    go_without_cache(exchange, "cache-timeout");
+    exchange_go_without_cache(exchange, "cache-timeout");
+}
+
+/* Who asks for validation is not content with one that began before the request came; who wants a part need
+ * not wait for the whole. */
+static uint32_t first_lookup_flags(const struct exchange *exchange)
+{
+    uint32_t flags = exchange->is_head ? LARDER_LOOKUP_NO_BODY : LARDER_LOOKUP_LEASE;
+
+    if (exchange->verdict == HTTP_REQUEST_REVALIDATE)
+        return flags | LARDER_LOOKUP_REVALIDATE;
+    if (exchange->is_get && !exchange->has_range && !exchange->directives.only_if_cached)
+        flags |= LARDER_LOOKUP_FOLLOW;
+    return flags;
 }
 
 static void decide(struct exchange *exchange)
@@ -396,18 +520,17 @@ static void decide(struct exchange *exchange)
     exchange->verdict = http_request_verdict(&request, &reason);
     http_request_control_parse(&exchange->directives, request.fields);
     if (exchange->verdict == HTTP_REQUEST_BYPASS || exchange->verdict == HTTP_REQUEST_UNSAFE) {
-        go_forward(exchange, exchange->is_get || exchange->is_head ? HTTP_FWD_BYPASS : HTTP_FWD_METHOD,
-                   reason);
+        exchange_go_forward(
+            exchange, exchange->is_get || exchange->is_head ? HTTP_FWD_BYPASS : HTTP_FWD_METHOD, reason);
         return;
     }
     if (!cache_link_usable(exchange->home->link)) {
-        go_without_cache(exchange, exchange->home->link->silent ? "cache-timeout" : "no-cache-server");
+        exchange_go_without_cache(exchange,
+                                  exchange->home->link->silent ? "cache-timeout" : "no-cache-server");
         return;
     }
-    exchange->lookup_flags = exchange->is_head ? LARDER_LOOKUP_NO_BODY : LARDER_LOOKUP_LEASE;
-    if (exchange->verdict == HTTP_REQUEST_REVALIDATE)
-        exchange->lookup_flags |= LARDER_LOOKUP_REVALIDATE;
-    look_up(exchange);
+    exchange->lookup_flags = first_lookup_flags(exchange);
+    exchange_look_up(exchange);
 }
 
 void exchange_begin(struct exchange_home *home, struct exchange **out, const struct exchange_request *request,
@@ -415,17 +538,14 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
 {
     struct exchange *exchange = exchange_take(home);
 
-    exchange->free_later.run = exchange_free;
     exchange->sink = sink;
     exchange->owner = owner;
+    exchange->place = out;
     exchange->request = *request;
     exchange->is_get = http_span_equal(request->method, HTTP_SPAN("GET"));
     exchange->is_head = http_span_equal(request->method, HTTP_SPAN("HEAD"));
     exchange->has_range =
         (exchange->is_get || exchange->is_head) && http_field_find(request->fields, "range", NULL);
-    exchange->wait.retry = retry;
-    body_reader_setup(&exchange->reader, home->link, &home->read_stalls, &stored_reader_calls, exchange);
-    fill_writer_setup(&exchange->fill, home->link, &home->fill_stalls, fetch_fill_changed, exchange);
     *out = exchange;
     decide(exchange);
 }
@@ -475,6 +595,8 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     loop_add_deadlines(loop, &home->answers, cache_timeout_ms, deadline_passed);
     loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
     loop_add_deadlines(loop, &home->read_stalls, STALL_FACTOR * cache_timeout_ms, body_reader_stalled);
+    loop_add_deadlines(loop, &home->patience, PATIENCE_MS, fetch_patience_ended);
+    following_home_setup(&home->followings, loop, link, cache_timeout_ms);
     *out = home;
     return 0;
 }
@@ -493,6 +615,7 @@ void exchange_home_destroy(struct exchange_home **home)
     for (struct exchange *exchange = (*home)->first; exchange; exchange = exchange->next)
         exchange_end(exchange);
     loop_finish_tasks((*home)->loop);
+    following_home_teardown(&(*home)->followings);
     for (struct exchange *exchange = (*home)->free_exchanges; exchange; exchange = next) {
         next = exchange->next;
         free(exchange);

@@ -2,10 +2,12 @@
  *
  *     start ──> head ──┬─ to VALIDATE, 304 ────────> end ──> stored_update(), served from the cache
  *                      ├─ to CONTINUE ─────> body ──> end
+ *                      ├─ to RESUME ───────> body ──> end ──> commit
  *                      └─> (hold, until what an unsafe method invalidates is gone from the cache)
  *                          (hold, until there is a lease for the response to POST that is to be stored)
  *                          pass on, perhaps begin to fill
  *                          (hold, until there is a lease for its variant)
+ *                          (hold, until there is a lease after all, where a mark was)
  *                          (hold, until the cache says whether it takes a large object)
  *                          give the head ──> body ──> end ──> commit ──> finished
  *
@@ -21,6 +23,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* RFC 9110 section 14.4: the rest of the same representation, or all of it, of which the first bytes are
+ * there already. */
+static void resume_fill(struct exchange *exchange, const struct origin_head *head)
+{
+    if (!fields_continue(exchange, head, &exchange->skip)) {
+        exchange_end(exchange);
+        return;
+    }
+    fill_writer_resume(&exchange->fill, &exchange->lease, exchange->position, exchange->object_size);
+    exchange->state = EXCHANGE_FETCH;
+}
 
 static void on_interim(void *owner, int status, const struct http_fields *fields);
 static void on_head(void *owner);
@@ -38,6 +52,7 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
     case EXCHANGE_VALIDATE:
         return FIELDS_VALIDATE;
     case EXCHANGE_CONTINUE:
+    case EXCHANGE_RESUME:
         return FIELDS_CONTINUE;
     default:
         return exchange->lease ? FIELDS_WHOLE : FIELDS_PASS;
@@ -46,7 +61,7 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
 
 static void cannot_start(struct exchange *exchange)
 {
-    if (exchange->state == EXCHANGE_CONTINUE)
+    if (exchange->state == EXCHANGE_CONTINUE || exchange->background)
         exchange_break(exchange);
     else
         exchange_fail(exchange, 502, "request-not-forwarded",
@@ -69,7 +84,8 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
     exchange->fetch_ended = exchange->validated = false;
     exchange->request_time = exchange_now_s(exchange);
     exchange->holds_conditions = purpose != FIELDS_PASS;
-    if (!fields_to_origin(exchange, purpose)) {
+    /* What a POST was answered is not continued: the request must not be made twice. */
+    if ((state == EXCHANGE_CONTINUE && !exchange->is_get) || !fields_to_origin(exchange, purpose)) {
         cannot_start(exchange);
         return;
     }
@@ -87,12 +103,24 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
     struct http_response response = {head->status, &head->fields};
     struct http_rules rules = exchange_rules(exchange);
 
-    if (!exchange->lease)
+    if (!exchange->lease && !exchange->mark)
         return false;
     *storing = http_storing(&rules, &request, &response, exchange->request_time, exchange_now_s(exchange));
     if (!storing->store && !exchange->cache_status.detail)
         exchange->cache_status.detail = storing->reason;
     return storing->store;
+}
+
+/* Those who wait for the response are told that it is not for them. What is stored stays where the origin is
+ * in trouble (RFC 9111 section 4.3.3). */
+static void leave_word(struct exchange *exchange, int status, const struct http_storing *storing)
+{
+    if (exchange->handle && http_status_is_trouble(status))
+        stored_note_failure(exchange, HTTP_TROUBLE_STATUS);
+    else if (exchange->handle && !storing->forbidden)
+        stored_leave_as_it_is(exchange);
+    else
+        marks_leave_uncacheable(exchange);
 }
 
 static void begin_fill(struct exchange *exchange, const struct origin_head *head)
@@ -101,8 +129,12 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
     struct http_storing storing;
     int length;
 
-    if (!worth_filling(exchange, head, &storing))
+    if (!exchange->lease)
         return;
+    if (!worth_filling(exchange, head, &storing)) {
+        leave_word(exchange, head->status, &storing);
+        return;
+    }
     length = stored_encode(exchange, head->status, &head->fields, &storing);
     stored_times(exchange, &storing, &object.fresh_until, &object.keep_until);
     if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms)
@@ -110,6 +142,7 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
     object.meta = (struct http_span){exchange->home->meta, (uint32_t)length};
     if (head->length_known)
         object.size = head->length;
+    exchange->fill_id = ((const struct http_meta_head *)(const void *)exchange->home->meta)->id;
     fill_writer_start(&exchange->fill, &exchange->lease, &object);
 }
 
@@ -200,12 +233,34 @@ static void fill_and_pass(struct exchange *exchange)
 {
     begin_fill(exchange, origin_response(exchange->fetch));
     cache_link_give_up(exchange->home->link, &exchange->lease);
+    cache_link_release(exchange->home->link, &exchange->handle);
+    if (exchange->background && !fill_writer_active(&exchange->fill)) {
+        exchange_end(exchange);
+        return;
+    }
     if (!fill_writer_awaits_acceptance(&exchange->fill)) {
         pass_head(exchange);
         return;
     }
     exchange->hold = EXCHANGE_HOLD_ACCEPTANCE;
     exchange_await_answer(exchange);
+}
+
+static void hold(struct exchange *exchange, enum exchange_hold hold)
+{
+    exchange->hold = hold;
+    exchange_await_answer(exchange);
+}
+
+/* The lease that a mark kept us from asking for is there, or is not to be had. */
+static void find_place(struct exchange *exchange)
+{
+    const struct origin_head *head = origin_response(exchange->fetch);
+
+    if (exchange->lease && variants_find_place(exchange, &head->fields))
+        hold(exchange, EXCHANGE_HOLD_PLACE);
+    else
+        fill_and_pass(exchange);
 }
 
 static void pass_on(struct exchange *exchange)
@@ -216,15 +271,14 @@ static void pass_on(struct exchange *exchange)
     if (exchange->state == EXCHANGE_VALIDATE) { /* something new in the place of what is stored */
         if (exchange->is_head)
             apply_head(exchange);
-        cache_link_release(exchange->home->link, &exchange->handle);
     }
     exchange->state = EXCHANGE_FETCH;
-    if (!worth_filling(exchange, head, &storing) || !variants_find_place(exchange, &head->fields)) {
+    if (worth_filling(exchange, head, &storing) && !exchange->lease && marks_ask_lease(exchange))
+        hold(exchange, EXCHANGE_HOLD_LEASE);
+    else if (exchange->lease && storing.store && variants_find_place(exchange, &head->fields))
+        hold(exchange, EXCHANGE_HOLD_PLACE);
+    else
         fill_and_pass(exchange);
-        return;
-    }
-    exchange->hold = EXCHANGE_HOLD_PLACE;
-    exchange_await_answer(exchange);
 }
 
 /* RFC 9111 section 4.4: a non-error response to an unsafe method invalidates what is stored for its target,
@@ -237,8 +291,7 @@ static void pass_on_or_store_post(struct exchange *exchange)
         pass_on(exchange);
         return;
     }
-    exchange->hold = EXCHANGE_HOLD_LEASE;
-    exchange_await_answer(exchange);
+    hold(exchange, EXCHANGE_HOLD_POST);
 }
 
 static void release_hold(struct exchange *exchange)
@@ -250,8 +303,10 @@ static void release_hold(struct exchange *exchange)
     cache_link_unwait(exchange->home->link, &exchange->wait);
     if (hold == EXCHANGE_HOLD_INVALIDATION)
         pass_on_or_store_post(exchange);
-    else if (hold == EXCHANGE_HOLD_LEASE)
+    else if (hold == EXCHANGE_HOLD_POST)
         pass_on(exchange);
+    else if (hold == EXCHANGE_HOLD_LEASE)
+        find_place(exchange);
     else if (hold == EXCHANGE_HOLD_PLACE)
         fill_and_pass(exchange);
     else
@@ -307,7 +362,7 @@ static bool retry_invalidation(struct exchange *exchange)
     int error = invalidate(exchange);
 
     if (error && error != -EAGAIN) {
-        exchange->hold = EXCHANGE_HOLD_LEASE; /* there is no cache to store anything in */
+        exchange->hold = EXCHANGE_HOLD_POST; /* there is no cache to store anything in */
         release_hold(exchange);
     }
     return error != -EAGAIN;
@@ -315,7 +370,14 @@ static bool retry_invalidation(struct exchange *exchange)
 
 bool fetch_retry(struct exchange *exchange)
 {
+    if (exchange->state == EXCHANGE_FETCH && !exchange->hold) { /* a segment to hand the client over with */
+        if (exchange->fetch)
+            origin_resume(exchange->fetch);
+        return true;
+    }
     if (exchange->hold == EXCHANGE_HOLD_LEASE)
+        return marks_retry(exchange);
+    if (exchange->hold == EXCHANGE_HOLD_POST)
         return post_retry(exchange);
     return exchange->hold == EXCHANGE_HOLD_PLACE ? variants_retry(exchange) : retry_invalidation(exchange);
 }
@@ -352,15 +414,18 @@ static bool must_invalidate(struct exchange *exchange, const struct origin_head 
 static bool may_take_stored_instead(const struct exchange *exchange, int status)
 {
     return exchange->state == EXCHANGE_VALIDATE && http_status_is_trouble(status) &&
-           stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_STATUS);
+           (exchange->background || stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_STATUS));
 }
 
-static void serve_stored_instead(struct exchange *exchange, const char *detail)
+static void serve_stored_instead(struct exchange *exchange, enum http_trouble trouble, const char *detail)
 {
+    stored_note_failure(exchange, trouble);
     origin_close(&exchange->fetch);
-    cache_link_give_up(exchange->home->link, &exchange->lease);
     exchange->cache_status.detail = detail;
-    stored_serve_kept(exchange);
+    if (exchange->sink)
+        stored_serve_kept(exchange);
+    else
+        exchange_end(exchange);
 }
 
 static void continue_stored(struct exchange *exchange, const struct origin_head *head)
@@ -387,11 +452,13 @@ static void on_head(void *owner)
 
     if (exchange->state == EXCHANGE_CONTINUE) {
         continue_stored(exchange, head);
+    } else if (exchange->state == EXCHANGE_RESUME) {
+        resume_fill(exchange, head);
     } else if (exchange->state == EXCHANGE_VALIDATE && head->status == 304) {
         exchange->validated = true;
     } else if (may_take_stored_instead(exchange, head->status)) {
         exchange->cache_status.fwd_status = head->status;
-        serve_stored_instead(exchange, "stale-if-error");
+        serve_stored_instead(exchange, HTTP_TROUBLE_STATUS, "stale-if-error");
     } else if (!must_invalidate(exchange, head) || !hold_for_invalidation(exchange)) {
         pass_on(exchange);
     }
@@ -399,15 +466,19 @@ static void on_head(void *owner)
 
 /* The body. */
 
+/* Leaves out what is there already. False: nothing is left. */
+static bool skip_some(struct exchange *exchange, const char **data, size_t *size)
+{
+    size_t skipped = exchange->skip < *size ? (size_t)exchange->skip : *size;
+
+    exchange->skip -= skipped;
+    *data += skipped;
+    *size -= skipped;
+    return *size > 0;
+}
+
 static void give_body(struct exchange *exchange, const char *data, size_t size)
 {
-    if (exchange->skip >= size) {
-        exchange->skip -= size;
-        return;
-    }
-    data += exchange->skip;
-    size -= (size_t)exchange->skip;
-    exchange->skip = 0;
     exchange->position += size;
     exchange->sink->body(exchange->owner, data, size);
 }
@@ -416,7 +487,7 @@ static void give_body(struct exchange *exchange, const char *data, size_t size)
  * it was to send a piece and sends the whole. */
 static void give_continuation(struct exchange *exchange, const char *data, size_t size)
 {
-    uint64_t wanted = exchange->skip + (exchange->end - exchange->position);
+    uint64_t wanted = exchange->end - exchange->position;
 
     if (size <= wanted) {
         give_body(exchange, data, size);
@@ -444,11 +515,35 @@ static bool are_the_last(const struct exchange *exchange, size_t size)
     return head->length_known && exchange->received + size >= head->length;
 }
 
-static bool takes_no_more(const struct exchange *exchange)
+/* The client has no room. While others may wait for the fill it does not wait for the client for long. */
+static void be_patient(struct exchange *exchange)
+{
+    struct exchange_home *home = exchange->home;
+
+    if (exchange->state == EXCHANGE_FETCH && exchange->head_given && fill_writer_active(&exchange->fill) &&
+        !deadline_is_set(&exchange->deadline))
+        loop_arm(home->loop, &home->patience, &exchange->deadline);
+}
+
+void fetch_patience_ended(struct deadline *deadline)
+{
+    struct exchange *exchange =
+        (struct exchange *)(void *)((char *)deadline - offsetof(struct exchange, deadline));
+
+    exchange->hand_over = true;
+    origin_resume(exchange->fetch);
+}
+
+static bool takes_no_more(struct exchange *exchange)
 {
     if (exchange->hold || fill_writer_busy(&exchange->fill))
         return true;
-    return exchange->sink && exchange->sink->room(exchange->owner) == 0;
+    if (!exchange->sink || exchange->sink->room(exchange->owner) > 0)
+        return false;
+    if (exchange->hand_over)
+        return !follow_hand_over(exchange);
+    be_patient(exchange);
+    return true;
 }
 
 static bool on_body(void *owner, const char *data, size_t size)
@@ -457,6 +552,11 @@ static bool on_body(void *owner, const char *data, size_t size)
 
     if (takes_no_more(exchange))
         return false;
+    exchange->hand_over = false;
+    if (exchange->sink)
+        deadline_clear(&exchange->deadline);
+    if (!skip_some(exchange, &data, &size))
+        return true;
     if (exchange->state == EXCHANGE_CONTINUE) {
         give_continuation(exchange, data, size);
         return true;
@@ -498,7 +598,7 @@ static void complete(struct exchange *exchange)
     exchange_finish(exchange);
 }
 
-static void commit(struct exchange *exchange)
+void fetch_commit(struct exchange *exchange)
 {
     fill_writer_finish(&exchange->fill);
     if (!fill_writer_active(&exchange->fill)) {
@@ -527,7 +627,8 @@ void fetch_fill_changed(void *owner)
 void fetch_deadline_passed(struct exchange *exchange)
 {
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
-    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE;
+    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE ||
+                   exchange->hold == EXCHANGE_HOLD_POST;
     unsigned asked = invalidating || placing ? exchange->ops.count : exchange->fill.ops.count;
 
     if (asked > 0)
@@ -541,9 +642,18 @@ void fetch_deadline_passed(struct exchange *exchange)
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
-        exchange->hold = EXCHANGE_HOLD_LEASE; /* the removal that is still to come would hit what is stored */
+        exchange->hold = EXCHANGE_HOLD_POST; /* the removal that is still to come would hit what is stored */
     }
     release_hold(exchange);
+}
+
+/* Those who wait for the lease get the same answer. */
+static void tell_others(struct exchange *exchange, int status, const char *detail, const char *text)
+{
+    if (exchange->handle)
+        stored_note_failure(exchange, HTTP_TROUBLE_DISCONNECTED);
+    else if (exchange->lease)
+        marks_leave_failure(exchange, status, detail, text);
 }
 
 static void fail_for_origin(struct exchange *exchange, int status, const char *detail)
@@ -556,6 +666,7 @@ static void fail_for_origin(struct exchange *exchange, int status, const char *d
              problem);
     log_warn("origin failed", "status=%d detail=%s problem=\"%s\"", status, detail,
              log_quote(problem, (unsigned)strlen(problem), quoted, sizeof quoted));
+    tell_others(exchange, status, detail, text);
     exchange_fail(exchange, status, detail, text);
 }
 
@@ -582,13 +693,17 @@ static void fail_before_head(struct exchange *exchange, enum origin_result resul
 static void failed(struct exchange *exchange, enum origin_result result)
 {
     fill_writer_abort(&exchange->fill);
-    if (!exchange->sink) {
+    if (exchange->background) {
+        if (exchange->state == EXCHANGE_VALIDATE)
+            stored_note_failure(exchange, HTTP_TROUBLE_DISCONNECTED);
+        exchange_end(exchange);
+    } else if (!exchange->sink) {
         exchange_end(exchange);
     } else if (exchange->head_given) {
         exchange_break(exchange); /* the client must see that it is not whole */
     } else if (result != ORIGIN_REFUSED &&
                stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_DISCONNECTED)) {
-        serve_stored_instead(exchange, "origin-unreachable");
+        serve_stored_instead(exchange, HTTP_TROUBLE_DISCONNECTED, "origin-unreachable");
     } else {
         fail_before_head(exchange, result);
     }
@@ -600,6 +715,10 @@ static void validated(struct exchange *exchange)
 
     exchange->cache_status.fwd_status = 304;
     origin_close(&exchange->fetch);
+    if (updated && !exchange->sink) {
+        exchange_end(exchange);
+        return;
+    }
     if (updated) {
         stored_serve_kept(exchange);
         return;
@@ -635,5 +754,5 @@ static void on_ended(void *owner, enum origin_result result)
     else if (exchange->state == EXCHANGE_CONTINUE)
         continued(exchange);
     else
-        commit(exchange);
+        fetch_commit(exchange);
 }

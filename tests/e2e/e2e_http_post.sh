@@ -5,7 +5,7 @@ e2e_begin http-post
 
 # shellcheck disable=SC2119 # no option is needed
 start_origin
-start_cache --memory 64M
+start_cache --memory 192M
 start_proxy one
 start_proxy two
 await_proxies 2
@@ -142,13 +142,35 @@ for proxy in "$ONE" "$TWO"; do
 done
 expect_requests 2 /raced
 
+# ---- a client that is slower than the fill, and then the cache is lost: the POST is not made again ----
+
+slow="/slow?size=40M&$FRESH&$SELF"
+sent=$(origin_stat .bytes)
+exec {connection}<>"/dev/tcp/${HTTP[one]%:*}/${HTTP[one]##*:}"
+printf 'POST %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc' "$slow" >&"$connection"
+IFS= read -rt "$DEADLINE" -u "$connection" line || fail "no answer to a POST"
+expect_match "status of a POST" "$line" '^HTTP/1.1 200 '
+wait_until "the fill is whole, and the client is not" origin_shows ".bytes >= $sent + 41943040" true
+await_stored
+get_ok "$DIR/body" "$TWO$slow"
+expect_hit
+expect_version 9 40M
+kill_hard cache
+status=0
+timeout "$DEADLINE" cat <&"$connection" >"$DIR/slow" 2>/dev/null || status=$? # it is broken off
+[[ $status -ne 124 ]] || fail "the connection stays open"
+exec {connection}>&-
+expect_requests 1 /slow
+start_cache --memory 192M
+await_proxies 2
+
 # ---- without a cache it is passed on ----
 
 stop cache
 post "/alone?size=50&$FRESH&$SELF"
 expect_version 9 50
 expect_match "Cache-Status without a cache" "$(cache_status)" '^larder; fwd=method; detail=method'
-start_cache --memory 64M
+start_cache --memory 192M
 await_proxies 2
 post "/alone?size=50&$FRESH&$SELF"
 get_ok "$DIR/body" "$TWO/alone?size=50&$FRESH&$SELF"

@@ -463,7 +463,7 @@ static void write_head(struct plan *plan, struct origin_response *response)
 static bool control_page(struct plan *plan, struct bytes *text, bool *released)
 {
     const char *page = plan->request->target.data + strlen(CONTROL_PREFIX);
-    struct gate *gate = NULL;
+    struct gate *gate = NULL, *closed;
 
     if (strcmp(page, "stats") == 0) {
         stats_json(text);
@@ -481,6 +481,8 @@ static bool control_page(struct plan *plan, struct bytes *text, bool *released)
         origin_failure = (int)plan->script.n;
     else if (strcmp(page, "release") == 0 && plan->script.name && (gate = gate_find(plan->script.name)))
         gate_open(gate);
+    else if (strcmp(page, "close") == 0 && plan->script.name && (closed = gate_find(plan->script.name)))
+        gate_close(closed);
     else
         return false;
     *released = gate != NULL;

@@ -157,6 +157,11 @@ void gate_open(struct gate *gate)
     gate->open = true;
 }
 
+void gate_close(struct gate *gate)
+{
+    gate->open = false;
+}
+
 void gate_held(struct gate *gate, int change)
 {
     gate->held += change;

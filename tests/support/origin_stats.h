@@ -1,7 +1,8 @@
 /* origin_stats.h: what the origin counts, the version of its generated content, and the gates of `hold=`.
  *
- * Gates: one per name. A request that reaches a closed gate waits; /_control/release opens it for good, so a
- * release may come before the request. At most GATES_MAX names; a reset forgets open ones. */
+ * Gates: one per name. A request that reaches a closed gate waits; /_control/release opens it, until
+ * /_control/close, so a release may come before the request. At most GATES_MAX names; a reset forgets open
+ * ones. */
 #ifndef ORIGIN_STATS_H
 #define ORIGIN_STATS_H
 
@@ -34,6 +35,7 @@ void stats_json(struct bytes *out);
 struct gate *gate_find(const char *name); /* made if it is new; NULL when there are too many */
 bool gate_is_open(const struct gate *gate);
 void gate_open(struct gate *gate);
+void gate_close(struct gate *gate);
 void gate_held(struct gate *gate, int change); /* one more (1) or one less (-1) request waits */
 
 #endif
