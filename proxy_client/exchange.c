@@ -49,9 +49,20 @@ struct http_request exchange_http_request(struct exchange *exchange)
     return (struct http_request){exchange->request.method, exchange->request.target, fields};
 }
 
+struct http_place exchange_place(const struct exchange *exchange)
+{
+    const struct exchange_request *request = &exchange->request;
+
+    return (struct http_place){origin_base(exchange->home->origin), request->target, request->scheme,
+                               request->host};
+}
+
 struct http_rules exchange_rules(const struct exchange *exchange)
 {
-    return (struct http_rules){.targets = &exchange->home->targets, .unknown_statuses = true};
+    struct exchange_home *home = exchange->home;
+
+    home->place = exchange_place(exchange);
+    return (struct http_rules){.targets = &home->targets, .place = &home->place, .unknown_statuses = true};
 }
 
 static void exchange_free(struct loop_task *task);
