@@ -53,8 +53,8 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
     case EXCHANGE_CONTINUE:
     case EXCHANGE_RESUME:
         return FIELDS_CONTINUE;
-    default:
-        return exchange->lease ? FIELDS_WHOLE : FIELDS_PASS;
+    default: /* where there was a mark, it may come to a fill after all */
+        return exchange->lease || exchange->mark ? FIELDS_WHOLE : FIELDS_PASS;
     }
 }
 
@@ -111,11 +111,18 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
 static void leave_word(struct exchange *exchange, int status, const struct http_storing *storing)
 {
     if (exchange->handle && http_status_is_trouble(status))
-        stored_note_failure(exchange, HTTP_TROUBLE_STATUS);
+        stored_note_failure(exchange, HTTP_META_FAILED_STATUS);
     else if (exchange->handle && !storing->forbidden)
         stored_leave_as_it_is(exchange);
     else
         marks_leave_uncacheable(exchange);
+}
+
+static bool fits_in_segment(const struct exchange *exchange, const struct cache_key *key,
+                            uint32_t meta_length)
+{
+    return (uint64_t)key->prefix.length + key->rest.length + meta_length <
+           exchange->home->link->segment_bytes;
 }
 
 static void begin_fill(struct exchange *exchange, const struct origin_head *head)
@@ -132,12 +139,16 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
     }
     length = stored_encode(exchange, head->status, &head->fields, &storing);
     stored_times(exchange, &storing, &object.fresh_until, &object.keep_until);
-    if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms)
+    if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms ||
+        !fits_in_segment(exchange, &object.key, (uint32_t)length)) {
+        leave_word(exchange, head->status, &storing);
         return;
+    }
     object.meta = (struct http_span){exchange->home->meta, (uint32_t)length};
     if (head->length_known)
         object.size = head->length;
-    exchange->fill_id = ((const struct http_meta_head *)(const void *)exchange->home->meta)->id;
+    memcpy(&exchange->fill_id, exchange->home->meta + offsetof(struct http_meta_head, id),
+           sizeof exchange->fill_id);
     fill_writer_start(&exchange->fill, &exchange->lease, &object);
 }
 
@@ -342,7 +353,8 @@ static bool retry_invalidation(struct exchange *exchange)
 bool fetch_retry(struct exchange *exchange)
 {
     if (exchange->state == EXCHANGE_FETCH && !exchange->hold) { /* a segment to hand the client over with */
-        origin_resume(exchange->fetch);
+        if (exchange->fetch)
+            origin_resume(exchange->fetch);
         return true;
     }
     if (exchange->hold == EXCHANGE_HOLD_LEASE)
@@ -386,9 +398,9 @@ static bool may_take_stored_instead(const struct exchange *exchange, int status)
            (exchange->background || stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_STATUS));
 }
 
-static void serve_stored_instead(struct exchange *exchange, enum http_trouble trouble, const char *detail)
+static void serve_stored_instead(struct exchange *exchange, uint16_t failure, const char *detail)
 {
-    stored_note_failure(exchange, trouble);
+    stored_note_failure(exchange, failure);
     origin_close(&exchange->fetch);
     exchange->cache_status.detail = detail;
     if (exchange->sink)
@@ -427,7 +439,7 @@ static void on_head(void *owner)
         exchange->validated = true;
     } else if (may_take_stored_instead(exchange, head->status)) {
         exchange->cache_status.fwd_status = head->status;
-        serve_stored_instead(exchange, HTTP_TROUBLE_STATUS, "stale-if-error");
+        serve_stored_instead(exchange, HTTP_META_FAILED_STATUS, "stale-if-error");
     } else if (!must_invalidate(exchange, head) || !hold_for_invalidation(exchange)) {
         pass_on(exchange);
     }
@@ -509,9 +521,10 @@ static bool takes_no_more(struct exchange *exchange)
         return true;
     if (!exchange->sink || exchange->sink->room(exchange->owner) > 0)
         return false;
-    if (exchange->hand_over)
-        return !follow_hand_over(exchange);
-    be_patient(exchange);
+    if (!exchange->hand_over)
+        be_patient(exchange);
+    else if (fill_writer_active(&exchange->fill) && !exchange->heir && !exchange->stays)
+        follow_hand_over(exchange);
     return true;
 }
 
@@ -522,6 +535,7 @@ static bool on_body(void *owner, const char *data, size_t size)
     if (takes_no_more(exchange))
         return false;
     exchange->hand_over = false;
+    follow_disinherit(exchange);
     if (exchange->sink)
         deadline_clear(&exchange->deadline);
     if (!skip_some(exchange, &data, &size))
@@ -614,13 +628,21 @@ void fetch_deadline_passed(struct exchange *exchange)
     release_hold(exchange);
 }
 
+/* An origin that hangs up on, or dawdles over, one request may do so because of what that one asked. */
+static uint16_t failure_of(enum origin_result result)
+{
+    return result == ORIGIN_UNREACHABLE ? 0 : HTTP_META_FAILED_REQUEST;
+}
+
 /* Those who wait for the lease get the same answer. */
 static void tell_others(struct exchange *exchange, int status, const char *detail, const char *text)
 {
+    uint16_t flags = failure_of(exchange->result);
+
     if (exchange->handle)
-        stored_note_failure(exchange, HTTP_TROUBLE_DISCONNECTED);
+        stored_note_failure(exchange, flags);
     else if (exchange->lease)
-        marks_leave_failure(exchange, status, detail, text);
+        marks_leave_failure(exchange, flags, status, detail, text);
 }
 
 static void fail_for_origin(struct exchange *exchange, int status, const char *detail)
@@ -662,7 +684,7 @@ static void failed(struct exchange *exchange, enum origin_result result)
     fill_writer_abort(&exchange->fill);
     if (exchange->background) {
         if (exchange->state == EXCHANGE_VALIDATE)
-            stored_note_failure(exchange, HTTP_TROUBLE_DISCONNECTED);
+            stored_note_failure(exchange, failure_of(result));
         exchange_end(exchange);
     } else if (!exchange->sink) {
         exchange_end(exchange);
@@ -670,7 +692,7 @@ static void failed(struct exchange *exchange, enum origin_result result)
         exchange_break(exchange); /* the client must see that it is not whole */
     } else if (result != ORIGIN_REFUSED &&
                stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_DISCONNECTED)) {
-        serve_stored_instead(exchange, HTTP_TROUBLE_DISCONNECTED, "origin-unreachable");
+        serve_stored_instead(exchange, failure_of(result), "origin-unreachable");
     } else {
         fail_before_head(exchange, result);
     }

@@ -44,6 +44,7 @@ struct exchange {
     void *owner;
     struct exchange **place;         /* where the client's side keeps its pointer to us */
     struct exchange_request request; /* its spans are gone with the client */
+    struct exchange *heir, *heir_of; /* who is to have the client, and whose it still is; NULL */
     enum exchange_state state;
     enum http_request_verdict verdict;
     struct http_cache_control directives;
@@ -80,6 +81,7 @@ struct exchange {
     bool fetch_ended, validated;
     enum exchange_hold hold;
     bool hand_over;  /* the client is too slow for the fill */
+    bool stays;      /* the client cannot be handed over */
     bool committing; /* the end of the response waits for the cache to confirm the fill */
     int64_t request_time;
     struct fill_writer fill;
@@ -162,15 +164,18 @@ extern const struct body_reader_calls stored_reader_calls;
  * lease are told, and nobody asks again for a second. */
 /* The same, where the answer was none for what is stored, but no trouble either. */
 void stored_leave_as_it_is(struct exchange *exchange);
-void stored_note_failure(struct exchange *exchange, enum http_trouble trouble);
+/* `failure`: HTTP_META_FAILED_... */
+void stored_note_failure(struct exchange *exchange, uint16_t failure);
 bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *trouble);
 
 /* exchange_follow.c */
 /* Takes the event's follow handle. */
 void follow_wait(struct exchange *exchange, struct larder_event *event);
 /* The client is slower than the origin, and a fill is under way: it shall read what is filled at its own
- * pace, while this exchange goes on without it. False: not now. */
+ * pace, while this exchange goes on without it. True: there will be an heir, unless nothing comes of it. */
 bool follow_hand_over(struct exchange *exchange);
+/* The client keeps up again, or is gone. */
+void follow_disinherit(struct exchange *exchange);
 /* The body comes from elsewhere from now on: continues from the origin if that can be. */
 void follow_lost(struct exchange *exchange);
 void follow_leave(struct exchange *exchange);
@@ -192,7 +197,9 @@ int marks_write_object(struct exchange *exchange, const struct cache_key *key, u
                        int64_t until_ms);
 /* What the lease was for cannot be stored, or not be had: those who wait are told so. Takes the lease. */
 void marks_leave_uncacheable(struct exchange *exchange);
-void marks_leave_failure(struct exchange *exchange, int status, const char *detail, const char *text);
+/* `failure`: 0, or HTTP_META_FAILED_REQUEST. */
+void marks_leave_failure(struct exchange *exchange, uint16_t failure, int status, const char *detail,
+                         const char *text);
 void marks_found(struct exchange *exchange);
 /* There was a mark, and the response may be stored after all. True: fetch_placed() will be called. */
 bool marks_ask_lease(struct exchange *exchange);

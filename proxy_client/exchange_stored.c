@@ -407,12 +407,11 @@ void stored_leave_as_it_is(struct exchange *exchange)
     renew(exchange, &exchange->meta.head);
 }
 
-void stored_note_failure(struct exchange *exchange, enum http_trouble trouble)
+void stored_note_failure(struct exchange *exchange, uint16_t failure)
 {
     struct http_meta_head head = exchange->meta.head;
 
     head.failed_at = (uint32_t)exchange_now_s(exchange);
-    head.flags = (uint16_t)((head.flags & ~HTTP_META_FAILED_STATUS) |
-                            (trouble == HTTP_TROUBLE_STATUS ? HTTP_META_FAILED_STATUS : 0));
+    head.flags = (uint16_t)((head.flags & ~(HTTP_META_FAILED_STATUS | HTTP_META_FAILED_REQUEST)) | failure);
     renew(exchange, &head);
 }

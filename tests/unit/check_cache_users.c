@@ -407,6 +407,97 @@ START_TEST(a_fill_may_be_confirmed_before_it_is_finished)
 }
 END_TEST
 
+static void resume_fill(uint64_t offset, uint64_t size)
+{
+    uint64_t lease = 9;
+
+    fill_writer_setup(&writer, &cache, &stalls, note_change, NULL);
+    fill_writer_resume(&writer, &lease, offset, size);
+    ck_assert_uint_eq(lease, 0);
+    stored_size = offset;
+}
+
+/* What another has begun goes on where it stopped. */
+START_TEST(a_fill_can_be_resumed)
+{
+    static uint8_t bytes[10000];
+    uint64_t size = _i == 0 ? 10000 : LARDER_SIZE_UNKNOWN;
+
+    play_begin(fill_writer_stalled);
+    fill_pattern(bytes, 3, 0, sizeof bytes);
+    memcpy(stored, bytes, 700);
+    resume_fill(700, size);
+    ck_assert(!fill_writer_awaits_acceptance(&writer));
+    fill_writer_write(&writer, (const char *)bytes + 700, 300);
+    loop_finish_tasks(&loop);
+    ck_assert_int_eq(asked[0].kind, LARDER_EVENT_FILL_DATA);
+    store_one();
+    fill_writer_write(&writer, (const char *)bytes + 1000, 9000);
+    fill_writer_finish(&writer);
+    while (asked_count > 0)
+        store_one();
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    ck_assert_uint_eq(stored_size, 10000);
+    ck_assert(is_pattern(stored, 3, 0, stored_size));
+    play_end();
+}
+END_TEST
+
+/* Who got no further gives it back as hopeless, or one after the other would try. */
+START_TEST(a_resumed_fill_that_comes_no_further_is_discarded)
+{
+    play_begin(fill_writer_stalled);
+    resume_fill(700, 1000);
+    if (_i == 1) {
+        fill_writer_write(&writer, (const char *)stored, 100);
+        loop_finish_tasks(&loop);
+        store_one();
+    }
+    fill_writer_abort(&writer);
+    ck_assert_uint_eq(discarded, _i == 0 ? 9 : 0);
+    ck_assert_uint_eq(aborted, _i == 1 ? 9 : 0);
+    play_end();
+}
+END_TEST
+
+START_TEST(only_the_end_of_a_fill_can_be_resumed)
+{
+    play_begin(fill_writer_stalled);
+    resume_fill(700, 700);
+    fill_writer_finish(&writer);
+    ck_assert_uint_eq(asked_count, 1);
+    ck_assert_int_eq(asked[0].kind, LARDER_EVENT_FILL_END);
+    ck_assert_uint_eq(asked[0].object_size, 700);
+    store_one();
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    play_end();
+}
+END_TEST
+
+/* A flush that finds no room is made up for. */
+START_TEST(a_flush_waits_for_room)
+{
+    play_begin(fill_writer_stalled);
+    ck_assert(start_fill(LARDER_SIZE_UNKNOWN));
+    fill_pattern(stored, 3, 0, 100);
+    fill_writer_write(&writer, (const char *)stored, 100);
+    refuse_with = -EAGAIN;
+    loop_finish_tasks(&loop);
+    ck_assert_uint_eq(cache.waiting_count, 1);
+    refuse_with = 0;
+    hold_segments(1);
+    return_segments();
+    ck_assert_uint_eq(asked_count, 1);
+    store_one();
+    fill_writer_finish(&writer);
+    while (asked_count > 0)
+        store_one();
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    ck_assert_uint_eq(stored_size, 100);
+    play_end();
+}
+END_TEST
+
 /* Reads. */
 
 static struct body_reader reader;
@@ -485,6 +576,43 @@ START_TEST(no_more_is_read_than_there_is_room_for)
     answer(0, LARDER_OK);
     deliver();
     ck_assert_int_eq(over, 0);
+    play_end();
+}
+END_TEST
+
+/* Of what is still being filled no more is asked for than is there; what comes is given at once. */
+START_TEST(what_grows_is_read_as_it_comes)
+{
+    uint64_t end = _i == 0 ? 10000 : LARDER_SIZE_UNKNOWN;
+
+    room = SIZE_MAX;
+    start_reading(100, end);
+    body_reader_grow(&reader, 100, end);
+    ck_assert_uint_eq(asked_count, 0);
+    for (uint64_t there = 3000; there <= 10000; there += 3500) {
+        body_reader_grow(&reader, there, end);
+        while (asked_count > 0)
+            read_one(0);
+        ck_assert_uint_eq(given, there);
+        deadline_expire(&stalls, loop.now_ms + 100000); /* nothing is owed to it */
+    }
+    ck_assert_int_eq(over, _i == 0);
+    body_reader_grow(&reader, 10000, 10000);
+    ck_assert_int_eq(over, 1);
+    ck_assert_int_eq(reader.state, BODY_READER_DONE);
+    play_end();
+}
+END_TEST
+
+START_TEST(what_ends_empty_is_read)
+{
+    room = SIZE_MAX;
+    start_reading(0, LARDER_SIZE_UNKNOWN);
+    body_reader_grow(&reader, 0, LARDER_SIZE_UNKNOWN);
+    ck_assert_int_eq(over, 0);
+    body_reader_grow(&reader, 0, 0);
+    ck_assert_int_eq(over, 1);
+    ck_assert_int_eq(reader.state, BODY_READER_DONE);
     play_end();
 }
 END_TEST
@@ -836,7 +964,13 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, a_lost_cache_ends_a_fill);
     tcase_add_loop_test(tcase, a_fill_keeps_no_segment_over_the_turn, 0, 2);
     tcase_add_test(tcase, a_fill_may_be_confirmed_before_it_is_finished);
+    tcase_add_loop_test(tcase, a_fill_can_be_resumed, 0, 2);
+    tcase_add_loop_test(tcase, a_resumed_fill_that_comes_no_further_is_discarded, 0, 2);
+    tcase_add_test(tcase, only_the_end_of_a_fill_can_be_resumed);
+    tcase_add_test(tcase, a_flush_waits_for_room);
     tcase_add_loop_test(tcase, chunks_are_given_in_order, 0, 20);
+    tcase_add_loop_test(tcase, what_grows_is_read_as_it_comes, 0, 2);
+    tcase_add_test(tcase, what_ends_empty_is_read);
     tcase_add_test(tcase, no_more_is_read_than_there_is_room_for);
     tcase_add_test(tcase, a_lost_cache_ends_a_read);
     tcase_add_loop_test(tcase, a_lie_ends_a_read, 0, 3);
