@@ -395,14 +395,15 @@ static bool take_failure_as_answer(struct exchange *exchange, const struct larde
 {
     enum http_trouble trouble;
 
-    if (!stored_failed_lately(exchange, &trouble) ||
-        (!exchange->is_follower &&
-         exchange->meta.head.flags & (HTTP_META_FAILED_STATUS | HTTP_META_FAILED_REQUEST)))
+    if (!stored_failed_lately(exchange, &trouble))
         return false;
     if (exchange->background) {
         exchange_end(exchange);
         return true;
     }
+    if (!exchange->is_follower &&
+        exchange->meta.head.flags & (HTTP_META_FAILED_STATUS | HTTP_META_FAILED_REQUEST))
+        return false;
     if (stored_may_be_served_in_trouble(exchange, trouble)) {
         cache_link_give_up(exchange->home->link, &exchange->lease);
         stored_keep(exchange, event);

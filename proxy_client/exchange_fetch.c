@@ -128,7 +128,7 @@ static bool fits_in_segment(const struct exchange *exchange, const struct cache_
 static void begin_fill(struct exchange *exchange, const struct origin_head *head)
 {
     struct fill_object object = {.key = exchange_key(exchange), .size = LARDER_SIZE_UNKNOWN};
-    struct http_storing storing;
+    struct http_storing storing = {.reason = ""};
     int length;
 
     if (!exchange->lease)
@@ -515,12 +515,24 @@ void fetch_patience_ended(struct deadline *deadline)
     origin_resume(exchange->fetch);
 }
 
+/* It keeps up, or has caught up. */
+static void keep_client(struct exchange *exchange)
+{
+    exchange->hand_over = false;
+    deadline_clear(&exchange->deadline);
+    follow_disinherit(exchange);
+}
+
 static bool takes_no_more(struct exchange *exchange)
 {
     if (exchange->hold || fill_writer_busy(&exchange->fill))
         return true;
-    if (!exchange->sink || exchange->sink->room(exchange->owner) > 0)
+    if (!exchange->sink)
         return false;
+    if (exchange->sink->room(exchange->owner) > 0) {
+        keep_client(exchange);
+        return false;
+    }
     if (!exchange->hand_over)
         be_patient(exchange);
     else if (fill_writer_active(&exchange->fill) && !exchange->heir && !exchange->stays)
@@ -534,10 +546,6 @@ static bool on_body(void *owner, const char *data, size_t size)
 
     if (takes_no_more(exchange))
         return false;
-    exchange->hand_over = false;
-    follow_disinherit(exchange);
-    if (exchange->sink)
-        deadline_clear(&exchange->deadline);
     if (!skip_some(exchange, &data, &size))
         return true;
     if (exchange->state == EXCHANGE_CONTINUE) {

@@ -6,10 +6,11 @@
  *                                           └─ nothing came of it ──> look up again
  *     STORED, of what grows ─┬─ whole, all given ──> ENDED
  *                            └─ it grows no more ──> CONTINUE
- *     FETCH, and the client is slower than the origin ──> hand over: an heir looks up and follows; when it
- * has what is being filled, the client is its (STORED from where the client is), and the fill goes on without
- * one. Until then nothing has changed The heir must follow this very fill. The key may have been invalidated
- * since it began, and its lease granted anew; the id in the metadata tells. */
+ *     FETCH, and the client is slower than the origin ──> hand over:
+ *             an heir looks up and follows ──> it has what is being filled: the client is its (STORED, from
+ *                                              where the client is), and the fill goes on without one
+ * Until then nothing has changed. The heir must follow this very fill: the key may have been invalidated
+ * since it began, and its lease granted anew. The id in the metadata tells. */
 #include "exchange_internal.h"
 
 #include <errno.h>
