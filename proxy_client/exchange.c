@@ -115,6 +115,7 @@ void exchange_end(struct exchange *exchange)
     follow_disinherit(exchange);
     if (exchange->heir_of)
         refuse_client(exchange);
+    follow_forget_loan(exchange);
     if (exchange->state == EXCHANGE_RESUME) /* who could not go on leaves it to nobody */
         cache_link_discard(link, &exchange->lease);
     exchange->state = EXCHANGE_ENDED;

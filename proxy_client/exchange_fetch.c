@@ -540,11 +540,19 @@ static bool takes_no_more(struct exchange *exchange)
     return true;
 }
 
+/* Of what has no length that shows only when it comes. */
+static bool is_more_than_the_cache_takes(const struct exchange *exchange, size_t size)
+{
+    return exchange->lent_to && !origin_response(exchange->fetch)->length_known &&
+           exchange->received + size > larder_client_max_object(exchange->home->link->client);
+}
+
 static bool on_body(void *owner, const char *data, size_t size)
 {
     struct exchange *exchange = owner;
 
-    if (takes_no_more(exchange))
+    if (takes_no_more(exchange) ||
+        (is_more_than_the_cache_takes(exchange, size) && !follow_take_back(exchange)))
         return false;
     if (!skip_some(exchange, &data, &size))
         return true;

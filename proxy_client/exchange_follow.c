@@ -9,6 +9,8 @@
  *     FETCH, and the client is slower than the origin ──> hand over:
  *             an heir looks up and follows ──> it has what is being filled: the client is its (STORED, from
  *                                              where the client is), and the fill goes on without one
+ *             what has no length may turn out to be more than the cache takes: then the fetch waits until the
+ *                                              client has all that was filled, and has it back
  * Until then nothing has changed. The heir must follow this very fill: the key may have been invalidated
  * since it began, and its lease granted anew. The id in the metadata tells. */
 #include "exchange_internal.h"
@@ -120,6 +122,8 @@ static void take_up_body(struct exchange *exchange)
         return;
     }
     exchange->heir_of = from->heir = NULL;
+    exchange->lent_from = from;
+    from->lent_to = exchange;
     move_client(exchange, from);
     origin_resume(from->fetch);
     exchange->state = EXCHANGE_STORED;
@@ -253,4 +257,39 @@ void follow_disinherit(struct exchange *exchange)
         return;
     heir->heir_of = exchange->heir = NULL;
     exchange_end(heir);
+}
+
+void follow_forget_loan(struct exchange *exchange)
+{
+    struct exchange *from = exchange->lent_from;
+
+    if (exchange->lent_to)
+        exchange->lent_to->lent_from = NULL;
+    exchange->lent_to = exchange->lent_from = NULL;
+    if (!from)
+        return;
+    from->lent_to = NULL;
+    if (from->fetch)
+        origin_resume(from->fetch); /* it may have waited for this */
+}
+
+void follow_gave(struct exchange *exchange)
+{
+    struct exchange *from = exchange->lent_from;
+
+    if (from && from->fetch && exchange->position == from->received)
+        origin_resume(from->fetch);
+}
+
+bool follow_take_back(struct exchange *exchange)
+{
+    struct exchange *heir = exchange->lent_to;
+
+    if (heir->position < exchange->received)
+        return false;
+    follow_forget_loan(exchange);
+    move_client(exchange, heir);
+    exchange_end(heir);
+    fill_writer_abort(&exchange->fill);
+    return true;
 }

@@ -42,9 +42,10 @@ struct exchange {
     struct loop_task free_later;
     const struct exchange_sink *sink; /* NULL: there is no client (any more) */
     void *owner;
-    struct exchange **place;         /* where the client's side keeps its pointer to us */
-    struct exchange_request request; /* its spans are gone with the client */
-    struct exchange *heir, *heir_of; /* who is to have the client, and whose it still is; NULL */
+    struct exchange **place;              /* where the client's side keeps its pointer to us */
+    struct exchange_request request;      /* its spans are gone with the client */
+    struct exchange *heir, *heir_of;      /* who is to have the client, and whose it still is; NULL */
+    struct exchange *lent_to, *lent_from; /* who has it, and who may have to take it back; NULL */
     enum exchange_state state;
     enum http_request_verdict verdict;
     struct http_cache_control directives;
@@ -176,6 +177,11 @@ void follow_wait(struct exchange *exchange, struct larder_event *event);
 bool follow_hand_over(struct exchange *exchange);
 /* The client keeps up again, or is gone. */
 void follow_disinherit(struct exchange *exchange);
+/* The cache will take no more. True: the client is back, for it has been given all that was filled. False:
+ * not yet; the fetch will be resumed. */
+bool follow_take_back(struct exchange *exchange);
+void follow_gave(struct exchange *exchange); /* more of the body to its client */
+void follow_forget_loan(struct exchange *exchange);
 /* The body comes from elsewhere from now on: continues from the origin if that can be. */
 void follow_lost(struct exchange *exchange);
 void follow_leave(struct exchange *exchange);

@@ -144,6 +144,7 @@ static void give_segment(struct exchange *exchange, struct larder_segment **segm
     else
         exchange->sink->body_segment(exchange->owner, segment, offset, size);
     cache_link_return(exchange->home->link, segment);
+    follow_gave(exchange);
 }
 
 void stored_read_on(struct exchange *exchange)

@@ -1062,6 +1062,48 @@ START_TEST(a_client_may_leave_its_heir)
 }
 END_TEST
 
+/* It turns out to be more than the cache takes, when its client has been handed over. */
+START_TEST(a_client_is_had_back_when_the_cache_takes_no_more)
+{
+    struct exchange *first;
+
+    max_object = 4000;
+    lead_slowly(LARDER_SIZE_UNKNOWN);
+    first = clients[0].exchange;
+    lose_patience();
+    miss(0, 5);
+    grow(5, 7, 1000, LARDER_SIZE_UNKNOWN);
+    give_meta(&slow_head);
+    ck_assert_ptr_ne(clients[0].exchange, first);
+    ck_assert(send_body(fetch, 1000, 3000));
+    take_fill(&slow_filled);
+    ck_assert(!send_body(fetch, 4000, 1000)); /* the client has not had what is before it */
+    if (_i == 1) { /* nor will it want it: what becomes of the fill is the cache's to say */
+        exchange_abandon(&clients[0].exchange);
+        loop_finish_tasks(&loop);
+        ck_assert(send_body(fetch, 4000, 1000));
+        reply(LARDER_EVENT_FILL_DATA, LARDER_TOO_LARGE);
+        deliver();
+        end();
+        return;
+    }
+    grow(5, 0, 4000, LARDER_SIZE_UNKNOWN);
+    clients[0].room = SIZE_MAX;
+    fetch->resumed = 0;
+    exchange_room(clients[0].exchange);
+    serve_reads();
+    ck_assert_uint_eq(clients[0].size, 4000);
+    ck_assert_uint_gt(fetch->resumed, 0);
+    ck_assert(send_body(fetch, 4000, 5000));
+    ck_assert_ptr_eq(clients[0].exchange, first);
+    ck_assert_uint_eq(times_given_back(PLAYED_ABORT, 9), 1);
+    end_fetch(fetch, ORIGIN_OK);
+    ck_assert_whole(0, 9000);
+    end();
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 7), 1);
+}
+END_TEST
+
 /* What follows a variant stands under the variant's key. */
 START_TEST(a_slow_client_of_a_variant_is_handed_over)
 {
@@ -1268,6 +1310,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, without_a_fill_a_slow_client_stays);
     tcase_add_test(tcase, a_client_that_catches_up_is_not_handed_over);
     tcase_add_loop_test(tcase, a_client_may_leave_its_heir, 0, 4);
+    tcase_add_loop_test(tcase, a_client_is_had_back_when_the_cache_takes_no_more, 0, 2);
     tcase_add_test(tcase, a_slow_client_of_a_variant_is_handed_over);
     tcase_add_loop_test(tcase, what_is_served_stale_is_refreshed, 0, REFRESH_ENDS);
     tcase_add_test(tcase, what_failed_lately_is_not_refreshed);

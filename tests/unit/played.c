@@ -10,6 +10,7 @@ static uint8_t memory[SEGMENTS][SEGMENT_BYTES];
 static struct larder_segment segments[SEGMENTS];
 static bool out[SEGMENTS];
 bool attached;
+uint64_t max_object = UINT64_MAX;
 int refuse_with;
 struct asked asked[PLAYED_OPS];
 unsigned asked_count;
@@ -63,6 +64,12 @@ const char *larder_client_problem(const struct larder_client *client)
 {
     (void)client;
     return "";
+}
+
+uint64_t larder_client_max_object(const struct larder_client *client)
+{
+    (void)client;
+    return max_object;
 }
 
 bool larder_client_attached(const struct larder_client *client)

@@ -28,6 +28,7 @@ struct asked {
 };
 
 extern bool attached;
+extern uint64_t max_object;            /* that the cache says it takes */
 extern int refuse_with;                /* what the next operations return */
 extern struct asked asked[PLAYED_OPS]; /* under way, oldest first */
 extern unsigned asked_count;
