@@ -36,6 +36,7 @@ struct following {
     uint64_t second;                /* a pin of what should be the same, and has not been compared; 0: none */
     uint64_t filled, size;
     bool asking, reading; /* under way */
+    bool waited;          /* in line, when it was last looked at */
     bool given_back;      /* the follow handle has been, while the answer is awaited */
     bool complete;
     uint64_t told; /* bytes */
@@ -517,6 +518,16 @@ static void probe_got_nothing(struct following *following, int64_t asked_ms)
         loop_arm(home->link->loop, &home->probes, &following->deadline);
 }
 
+/* In line for a segment, as it was a second ago: whoever can do without the cache shall. */
+static bool has_waited(struct following *following)
+{
+    bool waits = cache_wait_waits(&following->wait);
+    bool waited = waits && following->waited;
+
+    following->waited = waits;
+    return waited;
+}
+
 static void probe_is_due(struct deadline *deadline)
 {
     struct following *following =
@@ -526,7 +537,9 @@ static void probe_is_due(struct deadline *deadline)
     int error = waits ? look_up(following, 0, alive) : 0;
 
     following->asked_ms = home->link->loop->now_ms;
-    if (error && home->link->outstanding > 0) /* others have asked, and have all that it takes to ask */
+    if (has_waited(following))
+        set_outcome(following, OUTCOME_ALONE);
+    else if (error && home->link->outstanding > 0) /* others have asked, and have all that it takes to ask */
         probe_got_nothing(following, following->asked_ms - PROBE_MS);
     else
         loop_arm(home->link->loop, waits && !error ? &home->answers : &home->probes, &following->deadline);

@@ -12,7 +12,7 @@
  *
  * After AGAIN, BROKEN, ALONE and LEASE whoever was told leaves before it returns. News come out of a task of
  * the loop, never from within join(). A cache that has fallen silent is noticed within seconds: each second
- * it is asked for something that it must answer at once.
+ * it is asked for something that it must answer at once. Who gets no segment for that long goes on alone.
  *
  * Ownership: a seat is embedded in what waits; the following belongs to the home and ends with its last seat.
  * Threads: one. */

@@ -668,6 +668,31 @@ START_TEST(clients_that_hold_all_segments_do_not_make_the_cache_silent)
 }
 END_TEST
 
+/* There may be none for a minute, and the origin is there. */
+START_TEST(nobody_stands_in_line_for_long)
+{
+    begin();
+    join(0, 5);
+    hold_segments(SEGMENTS);
+    grow(5, 7, 40, 100);
+    pass_time(1000);
+    ck_assert_uint_eq(sitters[0].count, 0);
+    if (_i == 0) {
+        pass_time(1000);
+        ck_assert_told(0, 1, FOLLOWING_ALONE);
+        ck_assert_uint_eq(cache.waiting_count, 0);
+        ck_assert(!cache.silent);
+        return_segments();
+    } else {
+        return_segments();
+        pass_time(50);
+        give_meta("meta");
+        ck_assert_told(0, 1, FOLLOWING_GREW);
+    }
+    end();
+}
+END_TEST
+
 /* Others were answered meanwhile: the question is only slow. */
 START_TEST(a_slow_answer_is_no_silence)
 {
@@ -709,6 +734,7 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, a_frozen_cache_is_noticed, 0, WAITS_END);
     tcase_add_test(tcase, a_cache_that_answers_is_waited_for);
     tcase_add_test(tcase, clients_that_hold_all_segments_do_not_make_the_cache_silent);
+    tcase_add_loop_test(tcase, nobody_stands_in_line_for_long, 0, 2);
     tcase_add_test(tcase, a_slow_answer_is_no_silence);
 }
 
