@@ -188,7 +188,7 @@ bool follow_lose(struct cache *cache, struct lease **pointer, enum follow_loss l
     if (loss == FOLLOW_HOPELESS)
         decide_those(lease, false, FATE_BROKEN);
     if (loss == FOLLOW_HOPELESS || (loss == FOLLOW_DISCARD && filling))
-        decide_those(lease, true, FATE_BROKEN);
+        decide_those(lease, true, loss == FOLLOW_HOPELESS ? FATE_BROKEN : FATE_CHANGED);
     if (loss == FOLLOW_DISCARD && filling)
         lease_discard(&cache->leases, lease);
     if (lease_followers(lease) == 0) {
@@ -408,6 +408,9 @@ static enum wire_status give_fate(struct follower *follower, struct wire_complet
         return WIRE_STATUS_HIT;
     case FATE_PROMOTED:
         return give_promotion(follower, completion);
+    case FATE_CHANGED:
+        completion->flags = WIRE_BROKEN | WIRE_CHANGED;
+        break;
     case FATE_BROKEN:
         completion->flags = WIRE_BROKEN;
         break;

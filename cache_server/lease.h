@@ -44,6 +44,7 @@ enum follower_fate {
     FATE_PROMOTED, /* `granted` is its lease now */
     FATE_OVER,     /* nothing will come of it */
     FATE_BROKEN,   /* nothing will come of it, and nobody can go on with what it was given */
+    FATE_CHANGED,  /* the same, because there is something else by now */
 };
 
 struct follower {

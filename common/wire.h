@@ -262,7 +262,8 @@ enum {
     WIRE_HAS_DATA = 1, /* the cache wrote into the segment and posted rsem */
     WIRE_FOLLOWS = 2,  /* `lease` is a follow handle */
     WIRE_PROMOTED = 4, /* FOLLOW: `lease` is that of a holder who has gone */
-    WIRE_BROKEN = 8,   /* FOLLOW: what was followed will not be had from the cache */
+    WIRE_BROKEN = 8,   /* FOLLOW: what was followed will not be had from the cache, */
+    WIRE_CHANGED = 16, /*         nor from the origin, which has something else by now */
 };
 
 struct wire_completion {

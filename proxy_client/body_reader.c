@@ -24,8 +24,9 @@ void body_reader_start(struct body_reader *reader, uint64_t handle, uint64_t off
 {
     reader->state = BODY_READER_READING;
     reader->handle = handle;
-    reader->start = reader->next_asked = reader->next_given = offset;
-    reader->end = end;
+    reader->next_asked = reader->next_given = offset;
+    reader->limit = reader->end = end;
+    reader->first = reader->asked = 0;
     reader->window = window_of(reader->link);
 }
 
@@ -36,6 +37,7 @@ void body_reader_stop(struct body_reader *reader)
     deadline_clear(&reader->deadline);
     for (unsigned i = 0; i < BODY_READER_WINDOW; i++)
         cache_link_return(reader->link, &reader->chunks[i].segment);
+    reader->asked = 0;
     if (reader->state == BODY_READER_READING)
         reader->state = BODY_READER_FAILED;
 }
@@ -60,52 +62,46 @@ static void watch_progress(struct body_reader *reader, bool progress)
         loop_arm(reader->link->loop, reader->stalls, &reader->deadline);
 }
 
-static struct body_chunk *chunk_at(struct body_reader *reader, uint64_t offset)
+static struct body_chunk *nth_asked(struct body_reader *reader, unsigned n)
 {
-    uint64_t number = (offset - reader->start) / reader->link->segment_bytes;
-
-    return &reader->chunks[number % reader->window];
+    return &reader->chunks[(reader->first + n) % reader->window];
 }
 
 static void give_what_is_there(struct body_reader *reader)
 {
-    while (reader->state == BODY_READER_READING && reader->next_given < reader->next_asked &&
-           chunk_at(reader, reader->next_given)->segment) {
-        struct body_chunk *chunk = chunk_at(reader, reader->next_given);
+    while (reader->state == BODY_READER_READING && reader->asked > 0 && nth_asked(reader, 0)->segment) {
+        struct body_chunk *chunk = nth_asked(reader, 0);
 
+        reader->first = (reader->first + 1) % reader->window;
+        reader->asked--;
         reader->next_given += chunk->size;
         reader->calls->give(reader->owner, &chunk->segment, chunk->size);
     }
 }
 
-static uint32_t chunk_size_at(const struct body_reader *reader, uint64_t offset)
-{
-    uint64_t left = reader->end - offset;
-
-    return left < reader->link->segment_bytes ? (uint32_t)left : reader->link->segment_bytes;
-}
-
 /* Exactly one of the chunks that were asked for and have not come yet? */
-static bool is_expected(struct body_reader *reader, const struct larder_event *event)
+static struct body_chunk *expected(struct body_reader *reader, const struct larder_event *event)
 {
-    return event->status == LARDER_OK && event->offset >= reader->next_given &&
-           event->offset < reader->next_asked &&
-           (event->offset - reader->start) % reader->link->segment_bytes == 0 &&
-           event->length == chunk_size_at(reader, event->offset) && !chunk_at(reader, event->offset)->segment;
+    for (unsigned i = 0; event->status == LARDER_OK && i < reader->asked; i++) {
+        struct body_chunk *chunk = nth_asked(reader, i);
+
+        if (chunk->offset == event->offset)
+            return !chunk->segment && chunk->size == event->length ? chunk : NULL;
+    }
+    return NULL;
 }
 
 static void answered(void *owner, struct cache_op *op, struct larder_event *event)
 {
     struct body_reader *reader = owner;
-    struct body_chunk *chunk;
+    struct body_chunk *chunk = expected(reader, event);
 
     (void)op;
-    if (!is_expected(reader, event)) {
+    if (!chunk) {
         fail(reader);
         return;
     }
-    chunk = chunk_at(reader, event->offset);
-    *chunk = (struct body_chunk){.segment = event->segment, .size = event->length};
+    chunk->segment = event->segment;
     event->segment = NULL;
     watch_progress(reader, true);
     body_reader_room(reader);
@@ -114,21 +110,23 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
 static bool wants_more(const struct body_reader *reader)
 {
     uint64_t ahead = reader->next_asked - reader->next_given;
-    uint64_t chunk = reader->link->segment_bytes;
 
-    return reader->state == BODY_READER_READING && reader->next_asked < reader->end &&
-           ahead < reader->window * chunk && reader->calls->room(reader->owner) > ahead;
+    return reader->state == BODY_READER_READING && reader->next_asked < reader->limit &&
+           reader->asked < reader->window && reader->calls->room(reader->owner) > ahead;
 }
 
 static int ask(struct body_reader *reader)
 {
-    uint32_t length = chunk_size_at(reader, reader->next_asked);
+    uint64_t left = reader->limit - reader->next_asked;
+    uint32_t length = left < reader->link->segment_bytes ? (uint32_t)left : reader->link->segment_bytes;
     int error = cache_link_read(reader->link, &reader->ops, reader->handle, reader->next_asked, length,
                                 answered, reader);
 
-    if (!error)
-        reader->next_asked += length;
-    return error;
+    if (error)
+        return error;
+    *nth_asked(reader, reader->asked++) = (struct body_chunk){.offset = reader->next_asked, .size = length};
+    reader->next_asked += length;
+    return 0;
 }
 
 static void ask_for_more(struct body_reader *reader)
@@ -158,6 +156,13 @@ void body_reader_room(struct body_reader *reader)
         return;
     }
     ask_for_more(reader);
+}
+
+void body_reader_grow(struct body_reader *reader, uint64_t limit, uint64_t end)
+{
+    reader->limit = limit;
+    reader->end = end;
+    body_reader_room(reader);
 }
 
 static bool retry(struct cache_wait *wait)

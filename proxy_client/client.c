@@ -1127,6 +1127,7 @@ static void take_names(const struct larder_client *client, const struct wire_com
         event->filled = completion->filled;
         event->promoted = completion->flags & WIRE_PROMOTED;
         event->broken = completion->flags & WIRE_BROKEN;
+        event->changed = completion->flags & WIRE_CHANGED;
     } else {
         event->fresh_until = completion->fresh_until;
     }

@@ -2,15 +2,18 @@
  *
  *     begin ── verdict ─┬─ not for the cache, or none there ─────────────────────────────┐
  *                       └─> LOOKUP ─┬─ hit, fresh enough ──> STORED ─── all given ──> ENDED
- *                                   │                          ^  └─ cache lost ──> CONTINUE ──> ENDED
- *                                   ├─ stale ──> VALIDATE ─ 304 ┘                        │
- *                                   │               └─ another answer ──┐                │
+ *                          ^        │                        ^ ^  └─ cache lost ──> CONTINUE ──> ENDED
+ *                          │        ├─ stale ──> VALIDATE ─ 304 │                        │
+ *                          │        │               └─ another answer ──┐                │
+ *                          │        ├─ another fetches it ──> FOLLOW    │                │
+ *                          └────────│── nothing came of it ──┘          │                │
  *                                   └─ miss, or no answer in time ──────┴──> FETCH <─────┘
  *                                                                              └──> ENDED
  * Of what is not stored whole, see exchange_parts.c for SURVEY and COMBINE.
  * FETCH with a lease also fills the cache. If the client leaves while a fill is under way the exchange goes
- * on without a sink until the object is stored. An exchange is freed at the end of the turn in which it
- * ENDED, so every function may return through its callers. */
+ * on without a sink until the object is stored; if the client is slow, it is handed over to an exchange that
+ * follows (exchange_follow.c). RESUME, and what refreshes, has no client (exchange_background.c). An exchange
+ * is freed at the end of the turn in which it ENDED, so every function may return through its callers. */
 #include "exchange_internal.h"
 
 #include "http_date.h"
@@ -23,8 +26,9 @@
 #include <string.h>
 
 #define STALL_FACTOR 10 /* a fill or a read may take so much longer than a lookup to get on */
+/* For so long a client may keep a fill waiting, for which others may be waiting in turn. */
+#define PATIENCE_MS  5
 
-static void look_up(struct exchange *exchange);
 static bool retry(struct cache_wait *wait);
 static void found(struct exchange *exchange, struct larder_event *event);
 
@@ -46,14 +50,28 @@ struct http_request exchange_http_request(struct exchange *exchange)
     return (struct http_request){exchange->request.method, exchange->request.target, fields};
 }
 
+struct http_place exchange_place(const struct exchange *exchange)
+{
+    const struct exchange_request *request = &exchange->request;
+
+    return (struct http_place){origin_base(exchange->home->origin), request->target, request->scheme,
+                               request->host};
+}
+
 struct http_rules exchange_rules(const struct exchange *exchange)
 {
-    return (struct http_rules){.targets = &exchange->home->targets,
+    struct exchange_home *home = exchange->home;
+
+    home->place = exchange_place(exchange);
+    return (struct http_rules){.targets = &home->targets,
+                               .place = &home->place,
                                .unknown_statuses = true,
                                .parts = exchange->is_get && exchange->has_range};
 }
 
-static struct exchange *exchange_take(struct exchange_home *home)
+static void exchange_free(struct loop_task *task);
+
+struct exchange *exchange_take(struct exchange_home *home)
 {
     struct exchange *exchange = home->free_exchanges;
 
@@ -69,6 +87,10 @@ static struct exchange *exchange_take(struct exchange_home *home)
         exchange->next->prev = exchange;
     home->first = exchange;
     home->count++;
+    exchange->free_later.run = exchange_free;
+    exchange->wait.retry = retry;
+    body_reader_setup(&exchange->reader, home->link, &home->read_stalls, &stored_reader_calls, exchange);
+    fill_writer_setup(&exchange->fill, home->link, &home->fill_stalls, fetch_fill_changed, exchange);
     return exchange;
 }
 
@@ -89,12 +111,28 @@ static void exchange_free(struct loop_task *task)
     home->free_exchanges = exchange;
 }
 
+/* It stays whose it is. */
+static void refuse_client(struct exchange *heir)
+{
+    struct exchange *of = heir->heir_of;
+
+    heir->heir_of = of->heir = NULL;
+    of->stays = true;
+    origin_resume(of->fetch);
+}
+
 void exchange_end(struct exchange *exchange)
 {
     struct cache_link *link = exchange->home->link;
 
     if (exchange->state == EXCHANGE_ENDED)
         return;
+    follow_disinherit(exchange);
+    if (exchange->heir_of)
+        refuse_client(exchange);
+    follow_forget_loan(exchange);
+    if (exchange->state == EXCHANGE_RESUME) /* who could not go on leaves it to nobody */
+        cache_link_discard(link, &exchange->lease);
     exchange->state = EXCHANGE_ENDED;
     exchange->sink = NULL;
     deadline_clear(&exchange->deadline);
@@ -102,6 +140,7 @@ void exchange_end(struct exchange *exchange)
     cache_ops_sever(&exchange->ops);
     body_reader_stop(&exchange->reader);
     fill_writer_abort(&exchange->fill);
+    follow_leave(exchange);
     cache_link_release(link, &exchange->handle);
     cache_link_give_up(link, &exchange->lease);
     origin_close(&exchange->fetch);
@@ -111,6 +150,7 @@ void exchange_end(struct exchange *exchange)
     ranges_forget(exchange);
     parts_forget(exchange);
     variants_forget(exchange);
+    background_forget(exchange);
     loop_put_off(exchange->home->loop, &exchange->free_later);
 }
 
@@ -125,6 +165,7 @@ static void detach(struct exchange *exchange)
     exchange->hold = EXCHANGE_HOLD_NOTHING;
     deadline_clear(&exchange->deadline);
     body_reader_stop(&exchange->reader);
+    follow_disinherit(exchange);
     if (!fill_writer_active(&exchange->fill) || failed_while_held)
         exchange_end(exchange);
     else if (exchange->fetch)
@@ -164,6 +205,8 @@ void exchange_give_head(struct exchange *exchange, const struct exchange_head *h
 
     INVARIANT(!exchange->head_given);
     exchange->head_given = true;
+    if (!exchange->sink)
+        return;
     shown.cache_status.key = variants_key_shown(exchange);
     exchange->sink->head(exchange->owner, &shown);
 }
@@ -190,7 +233,7 @@ void exchange_fail(struct exchange *exchange, int status, const char *detail, co
     head.cache_status.detail = detail;
     fill_writer_abort(&exchange->fill);
     exchange_give_head(exchange, &head);
-    if (head.has_body)
+    if (head.has_body && exchange->sink)
         exchange->sink->body(exchange->owner, body, (size_t)body_length);
     exchange_finish(exchange);
 }
@@ -204,6 +247,11 @@ void exchange_await_answer(struct exchange *exchange)
 void exchange_go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const char *detail)
 {
     exchange->cache_status = (struct http_cache_status){.fwd = fwd, .detail = detail};
+    exchange->is_follower = false;
+    if (exchange->background && !exchange->lease) { /* somebody else does it */
+        exchange_end(exchange);
+        return;
+    }
     if (exchange->directives.only_if_cached && (exchange->is_get || exchange->is_head)) {
         /* RFC 9111 section 5.2.1.7 */
         exchange->cache_status.fwd = HTTP_FWD_NONE;
@@ -219,7 +267,28 @@ void exchange_go_without_cache(struct exchange *exchange, const char *detail)
     cache_link_unwait(exchange->home->link, &exchange->wait);
     cache_ops_sever(&exchange->ops);
     deadline_clear(&exchange->deadline);
-    exchange_go_forward(exchange, HTTP_FWD_BYPASS, detail);
+    if (exchange->heir_of)
+        exchange_end(exchange);
+    else if (exchange->head_given)
+        follow_lost(exchange);
+    else
+        exchange_go_forward(exchange, HTTP_FWD_BYPASS, detail);
+}
+
+static enum http_cache_fwd miss_of(const struct exchange *exchange)
+{
+    return exchange->variants ? HTTP_FWD_VARY_MISS : HTTP_FWD_URI_MISS;
+}
+
+static void missed(struct exchange *exchange, struct larder_event *event)
+{
+    if (event->follow && !exchange->lease) {
+        exchange->cache_status = (struct http_cache_status){.fwd = miss_of(exchange)};
+        follow_wait(exchange, event);
+    } else {
+        exchange_go_forward(exchange, miss_of(exchange),
+                            exchange->has_range && exchange->is_get && !exchange->lease ? "range" : NULL);
+    }
 }
 
 static void answered(void *owner, struct cache_op *op, struct larder_event *event)
@@ -229,20 +298,22 @@ static void answered(void *owner, struct cache_op *op, struct larder_event *even
     (void)op;
     deadline_clear(&exchange->deadline);
     if (variants_survey(exchange, event)) {
-        look_up(exchange);
+        exchange_look_up(exchange);
         return;
     }
-    exchange->lease = event->lease;
+    if (!exchange->lease) { /* one that was left to us is kept */
+        exchange->lease = event->lease;
+        event->lease = 0;
+    }
     exchange->handle = event->handle;
-    event->lease = event->handle = 0;
+    event->handle = 0;
     switch (event->status) {
     case LARDER_HIT:
     case LARDER_STALE:
         found(exchange, event);
         break;
     case LARDER_MISS:
-        exchange_go_forward(exchange, exchange->variants ? HTTP_FWD_VARY_MISS : HTTP_FWD_URI_MISS,
-                            exchange->has_range && exchange->is_get && !exchange->lease ? "range" : NULL);
+        missed(exchange, event);
         break;
     default:
         exchange_go_without_cache(exchange,
@@ -255,13 +326,26 @@ static const char *why_no_lookup(int error)
     return error == -ENOTCONN ? "no-cache-server" : error == -EINVAL ? "key-too-long" : "cache-busy";
 }
 
-static void look_up(struct exchange *exchange)
+/* Of those who wait for others, some find each time that they still cannot use what came. */
+#define FOLLOWED_MAX 8
+
+static uint32_t flags_of_lookup(const struct exchange *exchange)
+{
+    uint32_t flags = variants_lookup_flags(exchange);
+
+    if (exchange->followed >= FOLLOWED_MAX || exchange->lease)
+        flags &= ~LARDER_LOOKUP_FOLLOW;
+    return flags;
+}
+
+void exchange_look_up(struct exchange *exchange)
 {
     struct cache_key key = exchange_key(exchange);
     struct cache_link *link = exchange->home->link;
-    uint32_t flags = variants_lookup_flags(exchange);
+    uint32_t flags = flags_of_lookup(exchange);
     int error = cache_link_lookup(link, &exchange->ops, &key, flags, answered, exchange);
 
+    parts_forget(exchange); /* what was found before, if anything */
     exchange->state = EXCHANGE_LOOKUP;
     if (!deadline_is_set(&exchange->deadline))
         exchange_await_answer(exchange);
@@ -279,7 +363,7 @@ static bool retry(struct cache_wait *wait)
         return parts_retry(exchange);
     if (exchange->state != EXCHANGE_LOOKUP)
         return fetch_retry(exchange);
-    look_up(exchange);
+    exchange_look_up(exchange);
     if (!cache_wait_waits(wait))
         return true;
     cache_link_unwait(exchange->home->link, wait); /* it keeps its place instead */
@@ -290,7 +374,7 @@ static bool retry(struct cache_wait *wait)
 static void look_up_to_validate(struct exchange *exchange)
 {
     exchange->lookup_flags |= LARDER_LOOKUP_REVALIDATE;
-    look_up(exchange);
+    exchange_look_up(exchange);
 }
 
 bool exchange_may_look_again(const struct exchange *exchange)
@@ -325,26 +409,70 @@ static void found_unusable(struct exchange *exchange, const struct larder_event 
 }
 
 /* Its own freshness decides which it is (RFC 9211 section 2.2), however the question was put to the cache. */
-static enum http_cache_fwd why_not_served(const struct exchange *exchange)
+enum http_cache_fwd exchange_why_not_served(const struct exchange *exchange)
 {
     const struct http_meta_head *head = &exchange->meta.head;
 
     return http_meta_age(head, exchange_now_s(exchange)) < head->lifetime ? HTTP_FWD_REQUEST : HTTP_FWD_STALE;
 }
 
+/* The origin could not be asked a moment ago: that answers this request as well. What the failed request may
+ * have caused itself is for those alone who waited for the answer; an error that the origin has answered with
+ * only where what is stored may take its place, too. */
+static bool take_failure_as_answer(struct exchange *exchange, const struct larder_event *event)
+{
+    enum http_trouble trouble;
+
+    if (!stored_failed_lately(exchange, &trouble))
+        return false;
+    if (exchange->background) {
+        exchange_end(exchange);
+        return true;
+    }
+    if (!exchange->is_follower &&
+        exchange->meta.head.flags & (HTTP_META_FAILED_STATUS | HTTP_META_FAILED_REQUEST))
+        return false;
+    if (stored_may_be_served_in_trouble(exchange, trouble)) {
+        cache_link_give_up(exchange->home->link, &exchange->lease);
+        stored_keep(exchange, event);
+        exchange->cache_status = (struct http_cache_status){
+            .fwd = exchange_why_not_served(exchange),
+            .collapsed = true,
+            .detail = trouble == HTTP_TROUBLE_STATUS ? "stale-if-error" : "origin-unreachable"};
+        stored_serve_kept(exchange);
+        return true;
+    }
+    if (trouble == HTTP_TROUBLE_STATUS)
+        return false;
+    exchange->cache_status =
+        (struct http_cache_status){.fwd = exchange_why_not_served(exchange), .collapsed = true};
+    exchange_fail(exchange, 504, "origin-unreachable",
+                  "the origin could not be asked a moment ago whether what is stored still holds");
+    return true;
+}
+
 static void found_stale(struct exchange *exchange, struct larder_event *event)
 {
-    enum http_cache_fwd fwd = why_not_served(exchange);
+    enum http_cache_fwd fwd = exchange_why_not_served(exchange);
 
     if (may_ask_again(exchange, event)) {
         forget_stored(exchange);
         look_up_to_validate(exchange);
+    } else if (take_failure_as_answer(exchange, event)) {
+        return;
+    } else if (event->follow && !exchange->lease) {
+        forget_stored(exchange);
+        exchange->cache_status = (struct http_cache_status){.fwd = fwd};
+        follow_wait(exchange, event);
+    } else if (exchange->background && !exchange->lease) {
+        exchange_end(exchange);
     } else if (exchange->handle && !exchange->directives.only_if_cached) {
         exchange->cache_status = (struct http_cache_status){.fwd = fwd};
         stored_keep(exchange, event);
         fetch_start(exchange, EXCHANGE_VALIDATE);
     } else {
         forget_stored(exchange);
+        parts_forget(exchange);
         cache_link_give_up(exchange->home->link, &exchange->lease);
         exchange_go_forward(exchange, fwd, NULL);
     }
@@ -354,7 +482,7 @@ static void found_index(struct exchange *exchange, const struct larder_event *ev
 {
     switch (variants_open(exchange)) {
     case VARIANTS_OPENED:
-        look_up(exchange);
+        exchange_look_up(exchange);
         break;
     case VARIANTS_NO_KEY:
         exchange_go_forward(exchange, HTTP_FWD_VARY_MISS, "vary");
@@ -364,15 +492,68 @@ static void found_index(struct exchange *exchange, const struct larder_event *ev
     }
 }
 
+/* The rest could not be asked for a moment ago (take_failure_as_answer()). */
+static bool rest_is_out_of_reach(const struct exchange *exchange)
+{
+    enum http_trouble trouble;
+
+    return !exchange->directives.only_if_cached && stored_failed_lately(exchange, &trouble) &&
+           trouble == HTTP_TROUBLE_DISCONNECTED &&
+           (exchange->is_follower || !(exchange->meta.head.flags & HTTP_META_FAILED_REQUEST));
+}
+
 /* Bytes are missing. Whoever brings them confirms what is there as well, so it does not matter whether that
  * is fresh. */
-static void found_incomplete(struct exchange *exchange, const struct larder_event *event)
+static void found_incomplete(struct exchange *exchange, struct larder_event *event)
 {
-    if (may_ask_again(exchange, event)) {
+    if (rest_is_out_of_reach(exchange)) {
+        exchange->cache_status = (struct http_cache_status){.fwd = HTTP_FWD_PARTIAL, .collapsed = true};
+        exchange_fail(exchange, 502, "origin-unreachable",
+                      "the origin could not be asked for the rest a moment ago");
+    } else if (may_ask_again(exchange, event)) {
         forget_stored(exchange);
         look_up_to_validate(exchange); /* brings the lease, should there be something new */
+    } else if (event->follow && !exchange->lease) {
+        forget_stored(exchange);
+        exchange->cache_status = (struct http_cache_status){.fwd = HTTP_FWD_PARTIAL};
+        follow_wait(exchange, event);
     } else {
         parts_complete(exchange, event);
+    }
+}
+
+static void found_response(struct exchange *exchange, struct larder_event *event)
+{
+    enum http_serving serving = stored_serving(exchange);
+
+    if (serving == HTTP_SERVING_VALIDATE || (serving == HTTP_SERVING_REFRESH && exchange->background)) {
+        found_stale(exchange, event);
+        return;
+    }
+    if (exchange->background) { /* it has been refreshed meanwhile */
+        exchange_end(exchange);
+        return;
+    }
+    if (!exchange->extents) /* else something may turn out to be gone */
+        cache_link_give_up(exchange->home->link, &exchange->lease);
+    if (serving == HTTP_SERVING_REFRESH)
+        background_refresh(exchange);
+    stored_serve(exchange, event);
+}
+
+/* A failure that may be due to another's request answers those who waited for it alone. All others try again,
+ * one for all. */
+static void found_mark(struct exchange *exchange, struct larder_event *event)
+{
+    if (!marks_is_failure_of_another(exchange)) {
+        marks_found(exchange);
+    } else if (exchange->is_get && may_ask_again(exchange, event)) {
+        look_up_to_validate(exchange);
+    } else if (event->follow && !exchange->lease) {
+        exchange->cache_status = (struct http_cache_status){.fwd = miss_of(exchange)};
+        follow_wait(exchange, event);
+    } else {
+        marks_found(exchange);
     }
 }
 
@@ -382,14 +563,13 @@ static void found(struct exchange *exchange, struct larder_event *event)
         found_unusable(exchange, event);
     } else if (exchange->meta.head.flags & HTTP_META_INDEX) {
         found_index(exchange, event);
-    } else if (parts_open(exchange, event) && !parts_suffice(exchange)) {
+    } else if (exchange->meta.head.flags & HTTP_META_MARK) {
+        forget_stored(exchange);
+        found_mark(exchange, event);
+    } else if (parts_open(exchange, event) && !exchange->background && !parts_suffice(exchange)) {
         found_incomplete(exchange, event);
-    } else if (stored_may_be_served(exchange)) {
-        if (!exchange->extents)
-            cache_link_give_up(exchange->home->link, &exchange->lease);
-        stored_serve(exchange, event);
     } else {
-        found_stale(exchange, event);
+        found_response(exchange, event);
     }
 }
 
@@ -402,13 +582,26 @@ static void deadline_passed(struct deadline *deadline)
         parts_survey_timed_out(exchange);
         return;
     }
-    if (exchange->state != EXCHANGE_LOOKUP) {
+    if (exchange->state != EXCHANGE_LOOKUP && exchange->state != EXCHANGE_FOLLOW) {
         fetch_deadline_passed(exchange);
         return;
     }
     if (exchange->ops.count > 0)
         cache_link_timed_out(exchange->home->link, exchange->asked_ms);
     exchange_go_without_cache(exchange, "cache-timeout");
+}
+
+/* Who asks for validation is not content with one that began before the request came; who wants a part need
+ * not wait for the whole. */
+static uint32_t first_lookup_flags(const struct exchange *exchange)
+{
+    uint32_t flags = exchange->is_head ? LARDER_LOOKUP_NO_BODY : LARDER_LOOKUP_LEASE;
+
+    if (exchange->verdict == HTTP_REQUEST_REVALIDATE)
+        return flags | LARDER_LOOKUP_REVALIDATE;
+    if (exchange->is_get && !exchange->has_range && !exchange->directives.only_if_cached)
+        flags |= LARDER_LOOKUP_FOLLOW;
+    return flags;
 }
 
 static void decide(struct exchange *exchange)
@@ -428,10 +621,8 @@ static void decide(struct exchange *exchange)
                                   exchange->home->link->silent ? "cache-timeout" : "no-cache-server");
         return;
     }
-    exchange->lookup_flags = exchange->is_head ? LARDER_LOOKUP_NO_BODY : LARDER_LOOKUP_LEASE;
-    if (exchange->verdict == HTTP_REQUEST_REVALIDATE)
-        exchange->lookup_flags |= LARDER_LOOKUP_REVALIDATE;
-    look_up(exchange);
+    exchange->lookup_flags = first_lookup_flags(exchange);
+    exchange_look_up(exchange);
 }
 
 void exchange_begin(struct exchange_home *home, struct exchange **out, const struct exchange_request *request,
@@ -439,17 +630,14 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
 {
     struct exchange *exchange = exchange_take(home);
 
-    exchange->free_later.run = exchange_free;
     exchange->sink = sink;
     exchange->owner = owner;
+    exchange->place = out;
     exchange->request = *request;
     exchange->is_get = http_span_equal(request->method, HTTP_SPAN("GET"));
     exchange->is_head = http_span_equal(request->method, HTTP_SPAN("HEAD"));
     exchange->has_range =
         (exchange->is_get || exchange->is_head) && http_field_find(request->fields, "range", NULL);
-    exchange->wait.retry = retry;
-    body_reader_setup(&exchange->reader, home->link, &home->read_stalls, &stored_reader_calls, exchange);
-    fill_writer_setup(&exchange->fill, home->link, &home->fill_stalls, fetch_fill_changed, exchange);
     *out = exchange;
     decide(exchange);
 }
@@ -499,6 +687,8 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     loop_add_deadlines(loop, &home->answers, cache_timeout_ms, deadline_passed);
     loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
     loop_add_deadlines(loop, &home->read_stalls, STALL_FACTOR * cache_timeout_ms, body_reader_stalled);
+    loop_add_deadlines(loop, &home->patience, PATIENCE_MS, fetch_patience_ended);
+    following_home_setup(&home->followings, loop, link, cache_timeout_ms);
     *out = home;
     return 0;
 }
@@ -518,6 +708,7 @@ void exchange_home_destroy(struct exchange_home **home)
         exchange_end(exchange);
     parts_end_notes(*home);
     loop_finish_tasks((*home)->loop);
+    following_home_teardown(&(*home)->followings);
     for (struct exchange *exchange = (*home)->free_exchanges; exchange; exchange = next) {
         next = exchange->next;
         free(exchange);

@@ -2,9 +2,12 @@
  *
  *     start ──> head ──┬─ to VALIDATE, 304 ────────> end ──> stored_update(), served from the cache
  *                      ├─ to CONTINUE ─────> body ──> end
+ *                      ├─ to RESUME ───────> body ──> end ──> commit
  *                      └─> (hold, until what an unsafe method invalidates is gone from the cache)
+ *                          (hold, until there is a lease for the response to POST that is to be stored)
  *                          pass on, perhaps begin to fill
  *                          (hold, until there is a lease for its variant)
+ *                          (hold, until there is a lease after all, where a mark was)
  *                          (hold, until the cache says whether it takes a large object)
  *                          give the head ──> body ──> end ──> commit ──> finished
  *
@@ -20,6 +23,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* RFC 9110 section 14.4: the rest of the same representation, or all of it, of which the first bytes are
+ * there already. */
+static void resume_fill(struct exchange *exchange, const struct origin_head *head)
+{
+    if (!fields_continue(exchange, head, &exchange->skip)) {
+        exchange_end(exchange);
+        return;
+    }
+    fill_writer_resume(&exchange->fill, &exchange->lease, exchange->position, exchange->object_size,
+                       exchange->meta.head.flags & HTTP_META_PARTS);
+    exchange->state = EXCHANGE_FETCH;
+}
 
 static void on_interim(void *owner, int status, const struct http_fields *fields);
 static void on_head(void *owner);
@@ -37,18 +53,19 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
     case EXCHANGE_VALIDATE:
         return FIELDS_VALIDATE;
     case EXCHANGE_CONTINUE:
+    case EXCHANGE_RESUME:
     case EXCHANGE_COMBINE:
         return FIELDS_CONTINUE;
-    default:
-        if (exchange->has_range && (exchange->lease || exchange->extents))
+    default: /* where there was a mark, it may come to a fill after all */
+        if (exchange->has_range && (exchange->lease || exchange->mark || exchange->extents))
             return FIELDS_PART;
-        return exchange->lease ? FIELDS_WHOLE : FIELDS_PASS;
+        return exchange->lease || exchange->mark ? FIELDS_WHOLE : FIELDS_PASS;
     }
 }
 
 static void cannot_start(struct exchange *exchange)
 {
-    if (exchange->state == EXCHANGE_CONTINUE)
+    if (exchange->state == EXCHANGE_CONTINUE || exchange->background)
         exchange_break(exchange);
     else
         exchange_fail(exchange, 502, "request-not-forwarded",
@@ -64,11 +81,15 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
                                      .has_body = exchange->request.has_body,
                                      .expects_continue = exchange->request.expects_continue,
                                      .body_length = exchange->request.body_length};
+    enum fields_purpose purpose;
 
     exchange->state = state;
+    purpose = purpose_of(exchange);
     exchange->fetch_ended = exchange->validated = false;
     exchange->request_time = exchange_now_s(exchange);
-    if (!fields_to_origin(exchange, purpose_of(exchange))) {
+    exchange->holds_conditions = purpose != FIELDS_PASS && purpose != FIELDS_PART;
+    /* What a POST was answered is not continued: the request must not be made twice. */
+    if ((state == EXCHANGE_CONTINUE && !exchange->is_get) || !fields_to_origin(exchange, purpose)) {
         cannot_start(exchange);
         return;
     }
@@ -86,7 +107,7 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
     struct http_response response = {head->status, &head->fields};
     struct http_rules rules = exchange_rules(exchange);
 
-    if (!exchange->lease)
+    if (!exchange->lease && !exchange->mark)
         return false;
     *storing = http_storing(&rules, &request, &response, exchange->request_time, exchange_now_s(exchange));
     if (!storing->store && !exchange->cache_status.detail)
@@ -94,22 +115,58 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
     return storing->store;
 }
 
+/* It is about a range, or about the client's own copy: nothing to those who want the whole. */
+static bool is_for_this_client_alone(const struct exchange *exchange, int status)
+{
+    return exchange->has_range && (status == 206 || status == 304 || status == 416);
+}
+
+/* Those who wait for the response are told that it is not for them. What is stored stays where the origin is
+ * in trouble (RFC 9111 section 4.3.3). */
+static void leave_word(struct exchange *exchange, int status, const struct http_storing *storing)
+{
+    if (exchange->handle && http_status_is_trouble(status))
+        stored_note_failure(exchange, HTTP_META_FAILED_STATUS);
+    else if (exchange->handle && !storing->forbidden)
+        stored_leave_as_it_is(exchange);
+    else if (!is_for_this_client_alone(exchange, status))
+        marks_leave_uncacheable(exchange);
+    else
+        cache_link_give_up(exchange->home->link, &exchange->lease);
+}
+
+static bool fits_in_segment(const struct exchange *exchange, const struct cache_key *key,
+                            uint32_t meta_length)
+{
+    return (uint64_t)key->prefix.length + key->rest.length + meta_length <
+           exchange->home->link->segment_bytes;
+}
+
 static void begin_fill(struct exchange *exchange, const struct origin_head *head)
 {
     struct fill_object object = {.key = exchange_key(exchange), .size = LARDER_SIZE_UNKNOWN};
-    struct http_storing storing;
+    struct http_storing storing = {.reason = ""};
     int length;
 
-    if (!worth_filling(exchange, head, &storing))
+    if (!exchange->lease)
         return;
+    if (!worth_filling(exchange, head, &storing)) {
+        leave_word(exchange, head->status, &storing);
+        return;
+    }
     length = stored_encode(exchange, head->status, &head->fields, &storing);
     stored_times(exchange, &storing, &object.fresh_until, &object.keep_until);
-    if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms)
+    if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms ||
+        !fits_in_segment(exchange, &object.key, (uint32_t)length)) {
+        leave_word(exchange, head->status, &storing);
         return;
+    }
     length = parts_mark(exchange, length, &storing, &object.keep);
     object.meta = (struct http_span){exchange->home->meta, (uint32_t)length};
     if (head->length_known)
         object.size = head->length;
+    memcpy(&exchange->fill_id, exchange->home->meta + offsetof(struct http_meta_head, id),
+           sizeof exchange->fill_id);
     fill_writer_start(&exchange->fill, &exchange->lease, &object);
 }
 
@@ -160,6 +217,12 @@ static void give_not_modified(struct exchange *exchange)
     exchange_finish(exchange);
 }
 
+/* RFC 9111 section 4.3.2: against what is, or was, stored; never a second time after the origin has. */
+static bool evaluates_conditions(const struct exchange *exchange)
+{
+    return exchange->holds_conditions && (fill_writer_active(&exchange->fill) || exchange->is_head);
+}
+
 static void pass_head(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
@@ -168,7 +231,7 @@ static void pass_head(struct exchange *exchange)
     exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
     if (exchange->state == EXCHANGE_COMBINE)
         parts_pass_head(exchange);
-    else if ((filling || exchange->is_head) && client_has_it(exchange, head))
+    else if (evaluates_conditions(exchange) && client_has_it(exchange, head))
         give_not_modified(exchange);
     else if (!filling || !head->length_known || head->length > 0)
         give_fetched_head(exchange);
@@ -196,6 +259,11 @@ static void apply_head(struct exchange *exchange)
 static void pass_filling(struct exchange *exchange)
 {
     cache_link_give_up(exchange->home->link, &exchange->lease);
+    cache_link_release(exchange->home->link, &exchange->handle);
+    if (exchange->background && !fill_writer_active(&exchange->fill)) {
+        exchange_end(exchange);
+        return;
+    }
     if (!fill_writer_awaits_acceptance(&exchange->fill)) {
         pass_head(exchange);
         return;
@@ -204,14 +272,20 @@ static void pass_filling(struct exchange *exchange)
     exchange_await_answer(exchange);
 }
 
+static void hold(struct exchange *exchange, enum exchange_hold hold)
+{
+    exchange->hold = hold;
+    exchange_await_answer(exchange);
+}
+
 static void fill_and_pass(struct exchange *exchange)
 {
     if (parts_find_place(exchange)) {
-        exchange->hold = EXCHANGE_HOLD_PART;
-        exchange_await_answer(exchange);
+        hold(exchange, EXCHANGE_HOLD_PART);
         return;
     }
     begin_fill(exchange, origin_response(exchange->fetch));
+    parts_forget(exchange);
     pass_filling(exchange);
 }
 
@@ -221,29 +295,53 @@ static void fill_part_and_pass(struct exchange *exchange)
     pass_filling(exchange);
 }
 
+/* True: there will be a lease for the variant or not. */
+static bool find_variant(struct exchange *exchange)
+{
+    if (!exchange->lease || !variants_find_place(exchange, &origin_response(exchange->fetch)->fields))
+        return false;
+    parts_forget(exchange); /* they are in another place */
+    hold(exchange, EXCHANGE_HOLD_PLACE);
+    return true;
+}
+
+/* The lease that a mark kept us from asking for is there, or is not to be had. */
+static void find_place(struct exchange *exchange)
+{
+    if (!find_variant(exchange))
+        fill_and_pass(exchange);
+}
+
 static void pass_on(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
     struct http_storing storing;
+    bool worth;
 
     if (exchange->state == EXCHANGE_VALIDATE) { /* something new in the place of what is stored */
         if (exchange->is_head)
             apply_head(exchange);
-        cache_link_release(exchange->home->link, &exchange->handle);
     }
     exchange->state = EXCHANGE_FETCH;
-    if (!worth_filling(exchange, head, &storing) || !variants_find_place(exchange, &head->fields)) {
+    worth = worth_filling(exchange, head, &storing);
+    if (worth && !exchange->lease && marks_ask_lease(exchange))
+        hold(exchange, EXCHANGE_HOLD_LEASE);
+    else if (!worth || !find_variant(exchange))
         fill_and_pass(exchange);
-        return;
-    }
-    parts_forget(exchange); /* they are in another place */
-    exchange->hold = EXCHANGE_HOLD_PLACE;
-    exchange_await_answer(exchange);
 }
 
 /* RFC 9111 section 4.4: a non-error response to an unsafe method invalidates what is stored for its target,
  * and for others that it names. Their removal is not waited for: it was asked for before that of the target,
  * so it is over when the latter is, unless segments are scarce. */
+
+static void pass_on_or_store_post(struct exchange *exchange)
+{
+    if (!post_ask_for_lease(exchange)) {
+        pass_on(exchange);
+        return;
+    }
+    hold(exchange, EXCHANGE_HOLD_POST);
+}
 
 static void release_hold(struct exchange *exchange)
 {
@@ -253,7 +351,11 @@ static void release_hold(struct exchange *exchange)
     deadline_clear(&exchange->deadline);
     cache_link_unwait(exchange->home->link, &exchange->wait);
     if (hold == EXCHANGE_HOLD_INVALIDATION)
+        pass_on_or_store_post(exchange);
+    else if (hold == EXCHANGE_HOLD_POST)
         pass_on(exchange);
+    else if (hold == EXCHANGE_HOLD_LEASE)
+        find_place(exchange);
     else if (hold == EXCHANGE_HOLD_PLACE)
         fill_and_pass(exchange);
     else if (hold == EXCHANGE_HOLD_PART)
@@ -301,12 +403,19 @@ void fetch_placed(struct exchange *exchange)
     release_hold(exchange);
 }
 
+void fetch_lease_decided(struct exchange *exchange)
+{
+    release_hold(exchange);
+}
+
 static bool retry_invalidation(struct exchange *exchange)
 {
     int error = invalidate(exchange);
 
-    if (error && error != -EAGAIN)
+    if (error && error != -EAGAIN) {
+        exchange->hold = EXCHANGE_HOLD_POST; /* there is no cache to store anything in */
         release_hold(exchange);
+    }
     return error != -EAGAIN;
 }
 
@@ -314,6 +423,15 @@ bool fetch_retry(struct exchange *exchange)
 {
     if (exchange->hold == EXCHANGE_HOLD_PART)
         return parts_retry(exchange);
+    if (exchange->state == EXCHANGE_FETCH && !exchange->hold) { /* a segment to hand the client over with */
+        if (exchange->fetch)
+            origin_resume(exchange->fetch);
+        return true;
+    }
+    if (exchange->hold == EXCHANGE_HOLD_LEASE)
+        return marks_retry(exchange);
+    if (exchange->hold == EXCHANGE_HOLD_POST)
+        return post_retry(exchange);
     return exchange->hold == EXCHANGE_HOLD_PLACE ? variants_retry(exchange) : retry_invalidation(exchange);
 }
 
@@ -332,8 +450,7 @@ void fetch_leave_invalidation(struct exchange *exchange)
 static bool must_invalidate(struct exchange *exchange, const struct origin_head *head)
 {
     struct exchange_home *home = exchange->home;
-    const struct exchange_request *request = &exchange->request;
-    struct http_place place = {origin_base(home->origin), request->target, request->scheme, request->host};
+    struct http_place place = exchange_place(exchange);
     struct http_response response = {head->status, &head->fields};
     struct http_invalidation found =
         http_invalidation(exchange->verdict, &place, &response, home->lines, sizeof home->lines);
@@ -350,15 +467,18 @@ static bool must_invalidate(struct exchange *exchange, const struct origin_head 
 static bool may_take_stored_instead(const struct exchange *exchange, int status)
 {
     return exchange->state == EXCHANGE_VALIDATE && http_status_is_trouble(status) &&
-           stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_STATUS);
+           (exchange->background || stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_STATUS));
 }
 
-static void serve_stored_instead(struct exchange *exchange, const char *detail)
+static void serve_stored_instead(struct exchange *exchange, uint16_t failure, const char *detail)
 {
+    stored_note_failure(exchange, failure);
     origin_close(&exchange->fetch);
-    cache_link_give_up(exchange->home->link, &exchange->lease);
     exchange->cache_status.detail = detail;
-    stored_serve_kept(exchange);
+    if (exchange->sink)
+        stored_serve_kept(exchange);
+    else
+        exchange_end(exchange);
 }
 
 static void continue_stored(struct exchange *exchange, const struct origin_head *head)
@@ -385,13 +505,15 @@ static void on_head(void *owner)
 
     if (exchange->state == EXCHANGE_CONTINUE) {
         continue_stored(exchange, head);
+    } else if (exchange->state == EXCHANGE_RESUME) {
+        resume_fill(exchange, head);
     } else if (exchange->state == EXCHANGE_COMBINE && parts_gap_answered(exchange)) {
         return;
     } else if (exchange->state == EXCHANGE_VALIDATE && head->status == 304) {
         exchange->validated = true;
     } else if (may_take_stored_instead(exchange, head->status)) {
         exchange->cache_status.fwd_status = head->status;
-        serve_stored_instead(exchange, "stale-if-error");
+        serve_stored_instead(exchange, HTTP_META_FAILED_STATUS, "stale-if-error");
     } else if (!must_invalidate(exchange, head) || !hold_for_invalidation(exchange)) {
         pass_on(exchange);
     }
@@ -399,15 +521,19 @@ static void on_head(void *owner)
 
 /* The body. */
 
+/* Leaves out what is there already. False: nothing is left. */
+static bool skip_some(struct exchange *exchange, const char **data, size_t *size)
+{
+    size_t skipped = exchange->skip < *size ? (size_t)exchange->skip : *size;
+
+    exchange->skip -= skipped;
+    *data += skipped;
+    *size -= skipped;
+    return *size > 0;
+}
+
 static void give_body(struct exchange *exchange, const char *data, size_t size)
 {
-    if (exchange->skip >= size) {
-        exchange->skip -= size;
-        return;
-    }
-    data += exchange->skip;
-    size -= (size_t)exchange->skip;
-    exchange->skip = 0;
     exchange->position += size;
     exchange->sink->body(exchange->owner, data, size);
 }
@@ -416,7 +542,7 @@ static void give_body(struct exchange *exchange, const char *data, size_t size)
  * it was to send a piece and sends the whole. */
 static void give_continuation(struct exchange *exchange, const char *data, size_t size)
 {
-    uint64_t wanted = exchange->skip + (exchange->end - exchange->position);
+    uint64_t wanted = exchange->end - exchange->position;
 
     if (size <= wanted) {
         give_body(exchange, data, size);
@@ -444,19 +570,66 @@ static bool are_the_last(const struct exchange *exchange, size_t size)
     return head->length_known && exchange->received + size >= head->length;
 }
 
-static bool takes_no_more(const struct exchange *exchange)
+/* The client has no room. While others may wait for the fill it does not wait for the client for long. */
+static void be_patient(struct exchange *exchange)
+{
+    struct exchange_home *home = exchange->home;
+
+    if (exchange->state == EXCHANGE_FETCH && !exchange->part && exchange->head_given &&
+        fill_writer_active(&exchange->fill) && !deadline_is_set(&exchange->deadline))
+        loop_arm(home->loop, &home->patience, &exchange->deadline);
+}
+
+void fetch_patience_ended(struct deadline *deadline)
+{
+    struct exchange *exchange =
+        (struct exchange *)(void *)((char *)deadline - offsetof(struct exchange, deadline));
+
+    exchange->hand_over = true;
+    origin_resume(exchange->fetch);
+}
+
+/* It keeps up, or has caught up. */
+static void keep_client(struct exchange *exchange)
+{
+    exchange->hand_over = false;
+    deadline_clear(&exchange->deadline);
+    follow_disinherit(exchange);
+}
+
+static bool takes_no_more(struct exchange *exchange)
 {
     if (exchange->hold || fill_writer_busy(&exchange->fill) || parts_come_first(exchange))
         return true;
-    return exchange->sink && exchange->sink->room(exchange->owner) == 0;
+    if (!exchange->sink)
+        return false;
+    if (exchange->sink->room(exchange->owner) > 0) {
+        keep_client(exchange);
+        return false;
+    }
+    if (!exchange->hand_over)
+        be_patient(exchange);
+    else if (fill_writer_active(&exchange->fill) && !exchange->heir && !exchange->stays)
+        follow_hand_over(exchange);
+    return true;
+}
+
+/* Of what has no length that shows only when it comes. */
+static bool is_more_than_the_cache_takes(const struct exchange *exchange, size_t size)
+{
+    return exchange->lent_to && !origin_response(exchange->fetch)->length_known &&
+           exchange->received + size > larder_client_max_object(exchange->home->link->client);
 }
 
 static bool on_body(void *owner, const char *data, size_t size)
 {
     struct exchange *exchange = owner;
 
-    if (takes_no_more(exchange))
+    if (takes_no_more(exchange) ||
+        (is_more_than_the_cache_takes(exchange, size) && !follow_take_back(exchange)))
         return false;
+    if (!skip_some(exchange, &data, &size))
+        return true;
     if (exchange->state == EXCHANGE_CONTINUE) {
         give_continuation(exchange, data, size);
         return true;
@@ -504,8 +677,10 @@ static void complete(struct exchange *exchange)
 
 static void await_commit(struct exchange *exchange)
 {
+    bool awaited = exchange->committing; /* in all no longer than for one answer */
+
     exchange->committing = true;
-    if (exchange->sink && !deadline_is_set(&exchange->deadline))
+    if (exchange->sink && !awaited)
         exchange_await_answer(exchange);
 }
 
@@ -522,7 +697,7 @@ void fetch_settled(struct exchange *exchange)
     complete(exchange);
 }
 
-static void commit(struct exchange *exchange)
+void fetch_commit(struct exchange *exchange)
 {
     fill_writer_finish(&exchange->fill);
     if (fill_writer_active(&exchange->fill))
@@ -557,7 +732,8 @@ void fetch_fill_changed(void *owner)
 void fetch_deadline_passed(struct exchange *exchange)
 {
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
-    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE;
+    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE ||
+                   exchange->hold == EXCHANGE_HOLD_POST;
     bool parting = exchange->hold == EXCHANGE_HOLD_PART;
     unsigned asked = invalidating || placing || parting ? exchange->ops.count : exchange->fill.ops.count;
 
@@ -574,8 +750,26 @@ void fetch_deadline_passed(struct exchange *exchange)
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
+        exchange->hold = EXCHANGE_HOLD_POST; /* the removal that is still to come would hit what is stored */
     }
     release_hold(exchange);
+}
+
+/* An origin that hangs up on, or dawdles over, one request may do so because of what that one asked. */
+static uint16_t failure_of(enum origin_result result)
+{
+    return result == ORIGIN_UNREACHABLE ? 0 : HTTP_META_FAILED_REQUEST;
+}
+
+/* Those who wait for the lease get the same answer, unless it may be due to the range. */
+static void tell_others(struct exchange *exchange, int status, const char *detail, const char *text)
+{
+    uint16_t flags = failure_of(exchange->result);
+
+    if (exchange->handle)
+        stored_note_failure(exchange, flags);
+    else if (exchange->lease && !(exchange->has_range && flags))
+        marks_leave_failure(exchange, flags, status, detail, text);
 }
 
 static void fail_for_origin(struct exchange *exchange, int status, const char *detail)
@@ -588,6 +782,7 @@ static void fail_for_origin(struct exchange *exchange, int status, const char *d
              problem);
     log_warn("origin failed", "status=%d detail=%s problem=\"%s\"", status, detail,
              log_quote(problem, (unsigned)strlen(problem), quoted, sizeof quoted));
+    tell_others(exchange, status, detail, text);
     exchange_fail(exchange, status, detail, text);
 }
 
@@ -616,13 +811,18 @@ static void failed(struct exchange *exchange, enum origin_result result)
     if (result == ORIGIN_BROKEN || result == ORIGIN_TIMED_OUT)
         fill_writer_break(&exchange->fill);
     fill_writer_abort(&exchange->fill);
-    if (!exchange->sink) {
+    parts_return_handle(exchange);
+    if (exchange->background) {
+        if (exchange->state == EXCHANGE_VALIDATE)
+            stored_note_failure(exchange, failure_of(result));
+        exchange_end(exchange);
+    } else if (!exchange->sink) {
         exchange_end(exchange);
     } else if (exchange->head_given) {
         exchange_break(exchange); /* the client must see that it is not whole */
-    } else if (result != ORIGIN_REFUSED &&
+    } else if (result != ORIGIN_REFUSED && exchange->state == EXCHANGE_VALIDATE &&
                stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_DISCONNECTED)) {
-        serve_stored_instead(exchange, "origin-unreachable");
+        serve_stored_instead(exchange, failure_of(result), "origin-unreachable");
     } else {
         fail_before_head(exchange, result);
     }
@@ -634,6 +834,10 @@ static void validated(struct exchange *exchange)
 
     exchange->cache_status.fwd_status = 304;
     origin_close(&exchange->fetch);
+    if (updated && !exchange->sink) {
+        exchange_end(exchange);
+        return;
+    }
     if (updated) {
         stored_serve_kept(exchange);
         return;
@@ -669,5 +873,5 @@ static void on_ended(void *owner, enum origin_result result)
     else if (exchange->state == EXCHANGE_CONTINUE)
         continued(exchange);
     else
-        commit(exchange);
+        fetch_commit(exchange);
 }

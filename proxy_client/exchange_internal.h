@@ -1,14 +1,17 @@
 /* exchange_internal.h: what the files of the exchange share: exchange.c (life, look-up, decisions),
  * exchange_stored.c (responses out of the cache), exchange_fetch.c (responses from the origin),
- * exchange_ranges.c (ranges of them), exchange_parts.c and exchange_parts.h (parts of them that are stored),
- * exchange_variants.c (resources that vary), exchange_fields.c (the fields that go to the origin and to the
- * client). Nobody else includes this. */
+ * exchange_follow.c (responses that another exchange fetches), exchange_background.c (exchanges without a
+ * client), exchange_marks.c (what is known of failed and of useless attempts), exchange_ranges.c (ranges of
+ * responses), exchange_parts.c and exchange_parts.h (parts of them that are stored), exchange_variants.c
+ * (resources that vary), exchange_post.c (responses to POST that are stored), exchange_fields.c (the fields
+ * that go to the origin and to the client). Nobody else includes this. */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
 #include "body_reader.h"
 #include "exchange.h"
 #include "fill_writer.h"
+#include "following.h"
 #include "http_meta.h"
 #include "http_policy.h"
 #include "http_range.h"
@@ -16,12 +19,14 @@
 
 enum exchange_state {
     EXCHANGE_LOOKUP,   /* waits for a segment, or for the cache's answer */
+    EXCHANGE_FOLLOW,   /* waits for what another exchange does, of this proxy or another */
     EXCHANGE_SURVEY,   /* looks which parts are there */
     EXCHANGE_STORED,   /* sends what is stored */
     EXCHANGE_COMBINE,  /* what is stored, and between it what the origin sends */
     EXCHANGE_VALIDATE, /* asks the origin whether what is stored still holds */
     EXCHANGE_FETCH,    /* passes on what the origin sends, and perhaps stores it */
     EXCHANGE_CONTINUE, /* the cache was lost within a body: its rest comes from the origin */
+    EXCHANGE_RESUME,   /* fills the rest of what another proxy has begun */
     EXCHANGE_ENDED,    /* to be freed */
 };
 
@@ -29,8 +34,10 @@ enum exchange_state {
 enum exchange_hold {
     EXCHANGE_HOLD_NOTHING,
     EXCHANGE_HOLD_INVALIDATION, /* until what an unsafe method invalidates is gone from the cache */
+    EXCHANGE_HOLD_POST,         /* until there is a lease for the response to a POST */
     EXCHANGE_HOLD_PLACE,        /* until there is a lease for the key under which it is to be stored */
     EXCHANGE_HOLD_PART,         /* the same, for a part */
+    EXCHANGE_HOLD_LEASE,        /* the same, where a mark kept it from asking for one before */
     EXCHANGE_HOLD_ACCEPTANCE,   /* until the cache says whether it takes a large object */
 };
 
@@ -40,13 +47,18 @@ struct exchange {
     struct loop_task free_later;
     const struct exchange_sink *sink; /* NULL: there is no client (any more) */
     void *owner;
-    struct exchange_request request; /* its spans are gone with the client */
+    struct exchange **place;              /* where the client's side keeps its pointer to us */
+    struct exchange_request request;      /* its spans are gone with the client */
+    struct exchange *heir, *heir_of;      /* who is to have the client, and whose it still is; NULL */
+    struct exchange *lent_to, *lent_from; /* who has it, and who may have to take it back; NULL */
     enum exchange_state state;
     enum http_request_verdict verdict;
     struct http_cache_control directives;
     struct http_cache_status cache_status;
     bool is_get, is_head, has_range; /* Range counts with GET alone */
     bool head_given;
+    bool background;                    /* never had a client: refreshes, or fills the rest */
+    struct exchange_request_copy *copy; /* of the request, where it outlives the client's; else NULL */
 
     /* the cache */
     struct cache_ops ops;
@@ -55,6 +67,11 @@ struct exchange {
     int64_t asked_ms;
     uint32_t lookup_flags;
     uint64_t lease, handle;
+    struct following_seat seat;
+    unsigned followed;                  /* times that it has waited for others */
+    bool is_follower;                   /* cache_status is that of a request that waited for another */
+    uint64_t mark;                      /* id of the mark that was found; 0: none */
+    uint64_t fill_id;                   /* of what is being filled, or is to be followed; 0: any */
     struct exchange_variants *variants; /* of a resource that varies; else NULL */
     char *blob;                         /* metadata of what is stored, where it outlives its segment */
     struct http_meta meta;
@@ -69,7 +86,10 @@ struct exchange {
     enum origin_result result;
     int refusal; /* status of the answer when the request's body was no good */
     bool fetch_ended, validated;
+    bool holds_conditions; /* the client's stay here: they are evaluated when the origin has answered */
     enum exchange_hold hold;
+    bool hand_over;  /* the client is too slow for the fill */
+    bool stays;      /* the client cannot be handed over */
     bool committing; /* the end of the response waits for the cache to confirm the fill */
     int64_t request_time;
     struct fill_writer fill;
@@ -90,7 +110,9 @@ struct exchange_home {
     struct origin *origin;
     struct http_span key_prefix; /* "GET http://host:port/base" */
     struct http_targets targets;
-    struct deadline_list answers, fill_stalls, read_stalls;
+    struct http_place place; /* of one request, as exchange_rules() left it */
+    struct deadline_list answers, fill_stalls, read_stalls, patience;
+    struct following_home followings;
     struct exchange *first;
     struct exchange *free_exchanges;
     unsigned count;
@@ -103,6 +125,12 @@ struct exchange_home {
 };
 
 /* exchange.c */
+struct exchange *exchange_take(struct exchange_home *home); /* all zero, ready for requests to the cache */
+void exchange_look_up(struct exchange *exchange);
+void exchange_go_without_cache(struct exchange *exchange, const char *detail);
+void exchange_go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const char *detail);
+/* Why what was found is not served (RFC 9211 section 2.2). */
+enum http_cache_fwd exchange_why_not_served(const struct exchange *exchange);
 void exchange_give_head(struct exchange *exchange, const struct exchange_head *head);
 void exchange_finish(struct exchange *exchange); /* tells the client's side; a fill may go on */
 void exchange_break(struct exchange *exchange);  /* cuts the client off */
@@ -121,19 +149,27 @@ int64_t exchange_now_s(const struct exchange *exchange);
 /* The request as the policy sees it: for the whole of what it names. */
 struct http_request exchange_http_request(struct exchange *exchange);
 struct http_rules exchange_rules(const struct exchange *exchange);
+struct http_place exchange_place(const struct exchange *exchange);
 
 /* exchange_stored.c */
 /* Reads the metadata; false: it is no good. */
 bool stored_decode(struct exchange *exchange, const struct larder_event *event);
+enum http_serving stored_serving(const struct exchange *exchange);
 bool stored_may_be_served(const struct exchange *exchange);
 void stored_serve(struct exchange *exchange,
                   struct larder_event *event); /* straight out of a look-up's segment */
 void stored_keep(struct exchange *exchange,
                  const struct larder_event *event); /* metadata outlives the segment */
-void stored_serve_kept(struct exchange *exchange);  /* by reads through the handle */
+/* By reads through the handle, or as it grows. */
+void stored_serve_kept(struct exchange *exchange);
 /* The head of the response out of the cache; position and end are those of its body's first piece. It may
  * stand in home->lines. */
 void stored_make_head(struct exchange *exchange, struct exchange_head *head);
+void stored_read_on(struct exchange *exchange); /* what has not been given yet */
+/* What the metadata stand in is about to go. */
+void stored_keep_meta(struct exchange *exchange);
+/* The metadata becomes what stands in home->meta. */
+void stored_adopt_meta(struct exchange *exchange, int meta_length);
 /* The origin said "not modified", or answered HEAD with what is stored: updates it. False if that cannot have
  * been meant. */
 bool stored_update(struct exchange *exchange);
@@ -147,8 +183,59 @@ void stored_times(const struct exchange *exchange, const struct http_storing *st
                   int64_t *keep_until); /* milliseconds */
 /* Metadata of what is stored as the origin's response updates it, in home->meta; its length or -1. */
 int stored_renew(struct exchange *exchange, struct http_storing *storing);
-void stored_adopt(struct exchange *exchange, int meta_length); /* such metadata instead of its own */
 extern const struct body_reader_calls stored_reader_calls;
+
+/* The origin could not be asked, or answered an error: what is stored stays as it is, those who wait for the
+ * lease are told, and nobody asks again for a second. */
+/* The same, where the answer was none for what is stored, but no trouble either. */
+void stored_leave_as_it_is(struct exchange *exchange);
+/* `failure`: HTTP_META_FAILED_... */
+void stored_note_failure(struct exchange *exchange, uint16_t failure);
+bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *trouble);
+
+/* exchange_follow.c */
+/* Takes the event's follow handle. */
+void follow_wait(struct exchange *exchange, struct larder_event *event);
+/* The client is slower than the origin, and a fill is under way: it shall read what is filled at its own
+ * pace, while this exchange goes on without it. True: there will be an heir, unless nothing comes of it. */
+bool follow_hand_over(struct exchange *exchange);
+/* The client keeps up again, or is gone. */
+void follow_disinherit(struct exchange *exchange);
+/* The cache will take no more. True: the client is back, for it has been given all that was filled. False:
+ * not yet; the fetch will be resumed. */
+bool follow_take_back(struct exchange *exchange);
+void follow_gave(struct exchange *exchange); /* more of the body to its client */
+void follow_forget_loan(struct exchange *exchange);
+/* The body comes from elsewhere from now on: continues from the origin if that can be. */
+void follow_lost(struct exchange *exchange);
+void follow_leave(struct exchange *exchange);
+uint64_t follow_handle(const struct exchange *exchange); /* its own pin, or that of what it follows */
+
+/* exchange_background.c */
+/* One that has no client, with a copy of the request that asks for the whole. */
+struct exchange *background_create(struct exchange *from);
+void background_refresh(struct exchange *from); /* validates what is stored, as if a client had asked */
+/* The rest of what is followed is ours to fill. */
+void background_resume(struct exchange *from, uint64_t lease);
+/* `out` gets the request, with copies of all that it names. */
+void background_forget(struct exchange *exchange);
+
+/* exchange_marks.c */
+/* Writes an object without a body under the key, which ends the exchange's lease when 0 is returned; its
+ * metadata stand in home->meta. -EAGAIN: no segment. */
+int marks_write_object(struct exchange *exchange, const struct cache_key *key, uint32_t meta_length,
+                       int64_t until_ms);
+/* What the lease was for cannot be stored, or not be had: those who wait are told so. Takes the lease. */
+void marks_leave_uncacheable(struct exchange *exchange);
+/* `failure`: 0, or HTTP_META_FAILED_REQUEST. */
+void marks_leave_failure(struct exchange *exchange, uint16_t failure, int status, const char *detail,
+                         const char *text);
+/* What was found is a mark: of a failure that says nothing about this request? */
+bool marks_is_failure_of_another(const struct exchange *exchange);
+void marks_found(struct exchange *exchange);
+/* There was a mark, and the response may be stored after all. True: fetch_placed() will be called. */
+bool marks_ask_lease(struct exchange *exchange);
+bool marks_retry(struct exchange *exchange); /* as cache_wait.retry */
 
 /* exchange_ranges.c */
 /* The request's fields but Range and If-Range, in home->asked_fields. */
@@ -176,6 +263,8 @@ void parts_survey_timed_out(struct exchange *exchange);
 /* The piece goes on behind what was read; parts_read_on() gives it. */
 bool parts_go_on(const struct exchange *exchange);
 void parts_read_on(struct exchange *exchange);
+/* The pin of what lies under the key is exchange->handle again, if there is one. */
+void parts_return_handle(struct exchange *exchange);
 /* Nothing more is read out of the cache. */
 void parts_let_go(struct exchange *exchange);
 void parts_forget(struct exchange *exchange);
@@ -220,7 +309,14 @@ bool variants_find_place(struct exchange *exchange, const struct http_fields *re
 void variants_give_up_place(struct exchange *exchange);
 bool variants_retry(struct exchange *exchange); /* as cache_wait.retry */
 
+/* exchange_post.c */
+/* True: the response is one to POST that may be stored; there will be a lease for it or not, and then
+ * fetch_lease_decided() is called. */
+bool post_ask_for_lease(struct exchange *exchange);
+bool post_retry(struct exchange *exchange); /* as cache_wait.retry */
+
 /* exchange_fetch.c */
+void fetch_lease_decided(struct exchange *exchange);
 void fetch_placed(struct exchange *exchange);  /* as far as it could be: there may be no lease */
 void fetch_settled(struct exchange *exchange); /* the same */
 void fetch_start(struct exchange *exchange, enum exchange_state state);
@@ -229,6 +325,8 @@ void fetch_deadline_passed(struct exchange *exchange);
 void fetch_leave_invalidation(struct exchange *exchange);
 bool fetch_retry(struct exchange *exchange); /* as cache_wait.retry */
 void fetch_fill_changed(void *exchange);
+void fetch_commit(struct exchange *exchange);         /* the fill has all its bytes */
+void fetch_patience_ended(struct deadline *deadline); /* the client has had no room for too long */
 
 /* exchange_fields.c */
 enum fields_purpose {
@@ -250,7 +348,6 @@ bool fields_of_interim(struct exchange *exchange, const struct http_fields *fiel
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
                             struct http_span *lines);
 bool fields_have_conditions(const struct http_fields *request);
-bool fields_describes_content(const struct http_field *field); /* Content-..., but Content-Location */
 /* Does this response to a request with Range and If-Range continue what is stored? Sets how many of its first
  * bytes to skip. */
 bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);

@@ -1,5 +1,6 @@
 /* An extent that has been stored is listed in its description; see exchange_parts.c. A note belongs to the
- * home of the exchanges: the one that made it may be gone by the time it is done. */
+ * home of the exchanges: the one that made it may be gone by the time it is done. Where another has the lease
+ * it waits in a seat like everybody else, for a proxy asks once with one follow handle. */
 #include "exchange_parts.h"
 
 #include "invariant.h"
@@ -17,9 +18,10 @@ struct parts_note {
     struct exchange *waiter;        /* NULL: nobody waits for it (any more) */
     struct cache_ops ops;
     struct cache_wait wait;
-    uint64_t follow;
+    struct following_seat seat;
+    uint64_t lease; /* of the description */
     unsigned attempts;
-    bool active; /* else it waits for another of the same key: a proxy follows a lease once */
+    bool active; /* else it waits for another of the same key */
     struct exchange_part part;
 };
 
@@ -35,7 +37,8 @@ static void free_note(struct parts_note *note)
 
     cache_ops_sever(&note->ops);
     cache_link_unwait(home->link, &note->wait);
-    cache_link_unfollow(home->link, &note->follow);
+    following_leave(&note->seat);
+    cache_link_give_up(home->link, &note->lease);
     if (note->prev)
         note->prev->next = note->next;
     else
@@ -143,6 +146,7 @@ static int make_description(const struct parts_note *note, const struct larder_e
     struct http_meta own;
 
     INVARIANT(http_meta_decode(&own, part->meta, part->meta_length));
+    memcpy(part->meta + offsetof(struct http_meta_head, id), &found->head.id, sizeof found->head.id);
     update->fresh_until = part->fresh_until;
     update->keep_until = part->keep_until;
     if (own.head.response_time >= found->head.response_time)
@@ -159,7 +163,7 @@ static bool renew(struct parts_note *note, struct larder_event *event, const str
                   const struct http_parts *before)
 {
     struct cache_link *link = note->home->link;
-    struct cache_update update = {.handle = event->handle, .lease = event->lease};
+    struct cache_update update = {.handle = event->handle, .lease = note->lease};
     struct http_parts after = *before;
     int length;
 
@@ -174,41 +178,45 @@ static bool renew(struct parts_note *note, struct larder_event *event, const str
     memcpy(event->segment->data, note->home->meta, (size_t)length);
     if (cache_link_renew(link, &note->ops, &update, &event->segment, renewed, note) != 0)
         return false;
-    event->lease = 0; /* ends with the update */
+    note->lease = 0; /* ends with the update */
     remove_unlisted(note, before, &after);
     return true;
 }
 
 static void ask_again(struct parts_note *note)
 {
-    cache_link_unfollow(note->home->link, &note->follow);
     if (++note->attempts < NOTE_ATTEMPTS)
         ask(note);
     else
         end_note(note);
 }
 
-/* The holder has ended, or is somebody who fills the whole. */
-static void followed(void *owner, struct cache_op *op, struct larder_event *event)
+/* The holder has ended, or is somebody who fills the whole. What such a one leaves to us is left to others.
+ */
+static void news_of_holder(struct following_seat *seat, enum following_news news)
 {
-    struct parts_note *note = owner;
-    bool goes_on = event->status == LARDER_OK && !event->promoted;
+    struct parts_note *note = (struct parts_note *)(void *)((char *)seat - offsetof(struct parts_note, seat));
+    bool goes_on = news == FOLLOWING_GREW || news == FOLLOWING_RESUME || news == FOLLOWING_ALONE;
 
-    (void)op;
-    note->follow = event->follow;
-    if (goes_on ||
-        (event->status != LARDER_OK && event->status != LARDER_HIT && event->status != LARDER_MISS))
+    if (news == FOLLOWING_LEASE || news == FOLLOWING_RESUME)
+        note->lease = following_take_lease(seat->following);
+    following_leave(seat);
+    if (goes_on)
         end_note(note);
     else
         ask_again(note);
 }
 
+/* False: there is nobody to wait for. */
 static bool follow_holder(struct parts_note *note, struct larder_event *event)
 {
-    note->follow = event->follow;
-    event->follow = 0;
-    return note->follow && cache_link_follow(note->home->link, &note->ops, note->follow,
-                                             LARDER_FOLLOW_NOTHING, followed, note) == 0;
+    struct cache_key key = {note->home->key_prefix, note_key(note)};
+
+    if (!event->follow)
+        return false;
+    note->seat.news = news_of_holder;
+    following_join(&note->home->followings, &note->seat, &event->follow, &key);
+    return true;
 }
 
 static void asked(void *owner, struct cache_op *op, struct larder_event *event)
@@ -219,8 +227,12 @@ static void asked(void *owner, struct cache_op *op, struct larder_event *event)
     bool goes_on = false;
 
     (void)op;
+    if (!note->lease) { /* one that was left to us is kept */
+        note->lease = event->lease;
+        event->lease = 0;
+    }
     if (read_description(note, event, &meta, &parts))
-        goes_on = event->lease ? renew(note, event, &meta, &parts) : follow_holder(note, event);
+        goes_on = note->lease ? renew(note, event, &meta, &parts) : follow_holder(note, event);
     if (!goes_on)
         end_note(note);
 }
@@ -229,8 +241,8 @@ static void asked(void *owner, struct cache_op *op, struct larder_event *event)
 static bool ask(struct parts_note *note)
 {
     struct cache_key key = {note->home->key_prefix, note_key(note)};
-    uint32_t flags =
-        LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY | LARDER_LOOKUP_FOLLOW;
+    uint32_t flags = LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY |
+                     (note->lease ? 0 : LARDER_LOOKUP_FOLLOW);
     int error;
 
     if (must_wait(note))

@@ -20,7 +20,7 @@
  *     note (an object of its own, for the client need not wait for it)
  *         ASK for the key's lease
  *         ├─ has it, and the generation is the same ────────> RENEW the description ──> done
- *         ├─ another has it ──> FOLLOW ──> ASK
+ *         ├─ another has it ──> (waits for it) ──> ASK
  *         └─ nothing, or something else is there by now ────> done, unlisted
  *
  * The description is looked up again under the lease, so of two that add to it neither is lost; and a part is
@@ -265,11 +265,19 @@ static void ask_for_gap(struct exchange *exchange)
     fetch_start(exchange, EXCHANGE_COMBINE);
 }
 
+void parts_return_handle(struct exchange *exchange)
+{
+    if (!exchange->extents || exchange->handle)
+        return;
+    exchange->handle = exchange->extents->own_handle;
+    exchange->extents->own_handle = 0;
+}
+
 /* What is known of the extents stays, to tell whether the answer is one more of them. */
 static void ask_for_all(struct exchange *exchange)
 {
+    parts_return_handle(exchange);
     release_all(exchange);
-    cache_link_release(exchange->home->link, &exchange->handle);
     exchange_go_forward(exchange, HTTP_FWD_PARTIAL, NULL);
 }
 
@@ -311,11 +319,21 @@ void parts_serve(struct exchange *exchange)
     survey(exchange);
 }
 
+/* Others want the whole as well: a gap would be filled for one of them after the other, but what is fetched
+ * whole they can read as it arrives. */
+static bool is_one_of_many(const struct exchange *exchange)
+{
+    return exchange->followed > 0 && exchange->lease && !exchange->has_range;
+}
+
 void parts_complete(struct exchange *exchange, const struct larder_event *event)
 {
     stored_keep(exchange, event);
     exchange->cache_status = (struct http_cache_status){.fwd = HTTP_FWD_PARTIAL};
-    parts_serve(exchange);
+    if (is_one_of_many(exchange))
+        ask_for_all(exchange);
+    else
+        parts_serve(exchange);
 }
 
 /* ---- giving ---- */
@@ -452,7 +470,7 @@ static void combine(struct exchange *exchange, const struct origin_head *head)
         extent_join(exchange, gap, length, &storing);
     else if (storing.forbidden)
         remove_description(exchange);
-    stored_adopt(exchange, length);
+    stored_adopt_meta(exchange, length);
     cache_link_give_up(exchange->home->link, &exchange->lease);
     exchange->cache_status.fwd_status = head->status;
     if (!exchange->part || !extent_place(exchange)) {
@@ -477,6 +495,9 @@ bool parts_gap_answered(struct exchange *exchange)
         begin_anew(exchange);
         return true;
     }
+    parts_return_handle(exchange);
+    if (http_status_is_trouble(head->status)) /* what is stored stays (RFC 9111 section 4.3.3) */
+        stored_note_failure(exchange, HTTP_META_FAILED_STATUS);
     forget_extents(exchange);
     exchange->state = EXCHANGE_FETCH;
     return false;

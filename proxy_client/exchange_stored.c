@@ -7,6 +7,7 @@
 #include "invariant.h"
 #include "log.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,12 +51,16 @@ static struct http_stored stored_facts(const struct exchange *exchange)
                                 .immutable = head->flags & HTTP_META_IMMUTABLE};
 }
 
-/* What could be served while it is refreshed in the background (REFRESH) is validated like all that is stale:
- * nothing refreshes it otherwise. */
-bool stored_may_be_served(const struct exchange *exchange)
+enum http_serving stored_serving(const struct exchange *exchange)
 {
     struct http_stored stored = stored_facts(exchange);
-    enum http_serving serving = http_serving(&exchange->directives, &stored);
+
+    return http_serving(&exchange->directives, &stored);
+}
+
+bool stored_may_be_served(const struct exchange *exchange)
+{
+    enum http_serving serving = stored_serving(exchange);
 
     return serving == HTTP_SERVING_FRESH || serving == HTTP_SERVING_STALE;
 }
@@ -70,13 +75,29 @@ bool stored_may_be_served_in_trouble(const struct exchange *exchange, enum http_
     return http_may_serve_in_trouble(&exchange->directives, &stored, trouble);
 }
 
+static void keep_blob(struct exchange *exchange, const void *blob, size_t length)
+{
+    char *copy = malloc(length);
+
+    INVARIANT(copy);
+    memcpy(copy, blob, length);
+    free(exchange->blob);
+    exchange->blob = copy;
+    exchange->meta.fields.at = exchange->blob + sizeof(struct http_meta_head);
+    exchange->meta.parts = (struct http_span){NULL, 0}; /* in exchange->extents, where it counts */
+}
+
 void stored_keep(struct exchange *exchange, const struct larder_event *event)
 {
-    free(exchange->blob);
-    exchange->blob = malloc(event->meta_length);
-    INVARIANT(exchange->blob);
-    memcpy(exchange->blob, event->segment->data, event->meta_length);
-    exchange->meta.fields.at = exchange->blob + sizeof(struct http_meta_head);
+    keep_blob(exchange, event->segment->data, event->meta_length);
+}
+
+void stored_keep_meta(struct exchange *exchange)
+{
+    const char *start = exchange->meta.fields.at - sizeof(struct http_meta_head);
+
+    if (start != exchange->blob)
+        keep_blob(exchange, start, sizeof(struct http_meta_head) + exchange->meta.fields.length);
 }
 
 /* Does the client have it already? If so the fields are left in home->fields. */
@@ -96,7 +117,8 @@ void stored_make_head(struct exchange *exchange, struct exchange_head *head)
     *head = (struct exchange_head){.status = status,
                                    .lines = exchange->meta.fields,
                                    .has_body = !exchange->is_head && status != 204 && status != 304,
-                                   .length_known = status != 204 && status != 304,
+                                   .length_known = status != 204 && status != 304 &&
+                                                   exchange->object_size != LARDER_SIZE_UNKNOWN,
                                    .length = exchange->object_size,
                                    .age = age_now(exchange),
                                    .cache_status = exchange->cache_status};
@@ -120,25 +142,32 @@ static bool give_stored_head(struct exchange *exchange)
     return !head.has_body;
 }
 
+/* Where many clients read at once the segments are for all of them, and not for those who take their time. */
 static void give_segment(struct exchange *exchange, struct larder_segment **segment, uint32_t offset,
                          uint32_t size)
 {
     exchange->position += size;
-    if (size <= COPY_MAX)
+    if (size <= COPY_MAX || cache_link_is_scarce(exchange->home->link))
         exchange->sink->body(exchange->owner, (const char *)(*segment)->data + offset, size);
     else
         exchange->sink->body_segment(exchange->owner, segment, offset, size);
     cache_link_return(exchange->home->link, segment);
+    follow_gave(exchange);
 }
 
-static void read_on(struct exchange *exchange)
+void stored_read_on(struct exchange *exchange)
 {
+    const struct following *following = exchange->seat.following;
+
     if (exchange->extents) {
         parts_read_on(exchange);
         return;
     }
-    body_reader_start(&exchange->reader, exchange->handle, exchange->position, exchange->end);
-    body_reader_room(&exchange->reader);
+    body_reader_start(&exchange->reader, follow_handle(exchange), exchange->position, exchange->end);
+    if (following)
+        body_reader_grow(&exchange->reader, following_readable(following), exchange->end);
+    else
+        body_reader_room(&exchange->reader);
 }
 
 /* Several pieces are copied, because only one could take the segment along. */
@@ -162,8 +191,10 @@ static void give_from_look_up(struct exchange *exchange, struct larder_event *ev
 void stored_serve(struct exchange *exchange, struct larder_event *event)
 {
     exchange->state = EXCHANGE_STORED;
-    exchange->cache_status =
-        (struct http_cache_status){.hit = true, .has_ttl = true, .ttl = ttl_now(exchange)};
+    if (!exchange->is_follower)
+        exchange->cache_status = (struct http_cache_status){.hit = true};
+    exchange->cache_status.has_ttl = true;
+    exchange->cache_status.ttl = ttl_now(exchange);
     if (exchange->extents) {
         stored_keep(exchange, event);
         parts_serve(exchange);
@@ -178,7 +209,7 @@ void stored_serve(struct exchange *exchange, struct larder_event *event)
     do {
         give_from_look_up(exchange, event);
         if (exchange->position < exchange->end) {
-            read_on(exchange);
+            stored_read_on(exchange);
             return;
         }
     } while (ranges_next(exchange));
@@ -195,7 +226,7 @@ void stored_serve_kept(struct exchange *exchange)
     else if (give_stored_head(exchange) || (exchange->position == exchange->end && !ranges_next(exchange)))
         exchange_finish(exchange);
     else
-        read_on(exchange);
+        stored_read_on(exchange);
 }
 
 static size_t reader_room(void *owner)
@@ -215,15 +246,14 @@ static void reader_is_over(void *owner)
     struct exchange *exchange = owner;
 
     if (exchange->reader.state == BODY_READER_DONE && (parts_go_on(exchange) || ranges_next(exchange))) {
-        read_on(exchange);
+        stored_read_on(exchange);
         return;
     }
     parts_let_go(exchange);
-    cache_link_release(exchange->home->link, &exchange->handle);
     if (exchange->reader.state == BODY_READER_DONE)
         exchange_finish(exchange);
     else
-        fetch_start(exchange, EXCHANGE_CONTINUE);
+        follow_lost(exchange);
 }
 
 const struct body_reader_calls stored_reader_calls = {
@@ -246,14 +276,15 @@ int stored_encode(struct exchange *exchange, int status, const struct http_field
                                   .response_time = exchange_now_s(exchange),
                                   .initial_age = storing->initial_age,
                                   .lifetime = storing->lifetime,
+                                  .keep = storing->keep,
                                   .stale_while_revalidate = storing->stale_while_revalidate,
                                   .stale_if_error = storing->stale_if_error};
+    struct http_response response = {status, fields};
 
-    if (storing->withheld.count > 0) {
-        http_storing_fields(&exchange->home->more_fields, fields, storing);
-        fields = &exchange->home->more_fields;
-    }
-    return http_meta_encode(&head, fields, exchange->home->meta, sizeof exchange->home->meta);
+    randombytes_buf(&head.id, sizeof head.id);
+    http_storing_fields(&exchange->home->more_fields, &response, storing);
+    return http_meta_encode(&head, &exchange->home->more_fields, exchange->home->meta,
+                            sizeof exchange->home->meta);
 }
 
 void stored_times(const struct exchange *exchange, const struct http_storing *storing, int64_t *fresh_until,
@@ -266,17 +297,19 @@ void stored_times(const struct exchange *exchange, const struct http_storing *st
 }
 
 /* Hands the new metadata to the cache; if that is not possible the old ones stay, and are validated again. */
-static void send_update(struct exchange *exchange, int meta_length, const struct http_storing *storing)
+static void send_update(struct exchange *exchange, int meta_length, int64_t fresh_until, int64_t keep_until)
 {
     struct cache_link *link = exchange->home->link;
-    struct cache_update update = {
-        .handle = exchange->handle, .lease = exchange->lease, .meta_length = (uint32_t)meta_length};
+    struct cache_update update = {.handle = exchange->handle,
+                                  .lease = exchange->lease,
+                                  .meta_length = (uint32_t)meta_length,
+                                  .fresh_until = fresh_until,
+                                  .keep_until = keep_until};
     struct larder_segment *segment = NULL;
 
     if ((uint32_t)meta_length > link->segment_bytes || cache_link_borrow(link, &segment) != 0)
         return;
     memcpy(segment->data, exchange->home->meta, (size_t)meta_length);
-    stored_times(exchange, storing, &update.fresh_until, &update.keep_until);
     if (cache_link_update(link, &update, &segment) == 0)
         exchange->lease = 0;
     cache_link_return(link, &segment);
@@ -289,12 +322,9 @@ static void remove_stored(const struct exchange *exchange)
     cache_link_remove_later(exchange->home->link, &key);
 }
 
-void stored_adopt(struct exchange *exchange, int meta_length)
+void stored_adopt_meta(struct exchange *exchange, int meta_length)
 {
-    free(exchange->blob);
-    exchange->blob = malloc((size_t)meta_length);
-    INVARIANT(exchange->blob);
-    memcpy(exchange->blob, exchange->home->meta, (size_t)meta_length);
+    keep_blob(exchange, exchange->home->meta, (size_t)meta_length);
     INVARIANT(http_meta_decode(&exchange->meta, exchange->blob, (size_t)meta_length));
 }
 
@@ -331,6 +361,16 @@ enum http_head_effect stored_head_effect(struct exchange *exchange)
                             &response);
 }
 
+/* Section 4.3.4: a 304 without validators is no update of what has some, but it confirms it. */
+static bool is_only_confirmed(struct exchange *exchange)
+{
+    struct exchange_home *home = exchange->home;
+    const struct origin_head *head = origin_response(exchange->fetch);
+
+    return head->status == 304 && http_fields_parse(&home->fields, exchange->meta.fields) &&
+           http_update_match(&home->fields, &head->fields) == HTTP_UPDATE_CONFIRMED;
+}
+
 int stored_renew(struct exchange *exchange, struct http_storing *storing)
 {
     struct exchange_home *home = exchange->home;
@@ -340,6 +380,7 @@ int stored_renew(struct exchange *exchange, struct http_storing *storing)
                                    exchange_http_request(exchange).fields};
     struct http_response stored = {exchange->meta.head.status, &home->fields};
     char date[HTTP_DATE_BYTES + 1];
+    int length;
 
     *storing = (struct http_storing){.store = false};
     home->more_fields = origin_response(exchange->fetch)->fields;
@@ -348,23 +389,83 @@ int stored_renew(struct exchange *exchange, struct http_storing *storing)
         return -1;
     *storing = http_storing_updated(&rules, &request, &stored, &home->more_fields, exchange->request_time,
                                     exchange_now_s(exchange));
-    return stored_encode(exchange, stored.status, &home->fields, storing);
+    length = stored_encode(exchange, stored.status, &home->fields, storing);
+    if (length >= 0) /* the same body */
+        memcpy(home->meta + offsetof(struct http_meta_head, id), &exchange->meta.head.id,
+               sizeof exchange->meta.head.id);
+    return length;
 }
 
 bool stored_update(struct exchange *exchange)
 {
     struct exchange_home *home = exchange->home;
     struct http_storing storing;
-    int length = stored_renew(exchange, &storing);
+    int64_t fresh_until, keep_until;
+    int length;
 
-    length = parts_describe(exchange, length);
+    if (is_only_confirmed(exchange)) {
+        stored_leave_as_it_is(exchange);
+        return true;
+    }
+    length = parts_describe(exchange, stored_renew(exchange, &storing));
     if (length < 0)
         return false;
+    stored_times(exchange, &storing, &fresh_until, &keep_until);
     if (storing.store && variants_fit(exchange, &home->fields))
-        send_update(exchange, length, &storing);
+        send_update(exchange, length, fresh_until, keep_until);
     else if (storing.forbidden)
         remove_stored(exchange);
     cache_link_give_up(home->link, &exchange->lease);
-    stored_adopt(exchange, length);
+    stored_adopt_meta(exchange, length);
     return true;
+}
+
+/* ---- failures ---- */
+
+#define FAILURE_SECONDS 1 /* for so long nobody asks again */
+
+bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *trouble)
+{
+    const struct http_meta_head *head = &exchange->meta.head;
+    uint32_t since = (uint32_t)exchange_now_s(exchange) - head->failed_at;
+
+    *trouble = head->flags & HTTP_META_FAILED_STATUS ? HTTP_TROUBLE_STATUS : HTTP_TROUBLE_DISCONNECTED;
+    return head->failed_at != 0 && since <= FAILURE_SECONDS;
+}
+
+/* The description is gone already, for something else is to take its place. */
+static bool is_without_description(const struct exchange *exchange)
+{
+    return !exchange->extents && exchange->meta.head.flags & HTTP_META_PARTS;
+}
+
+/* The update ends the lease for all who wait for it at once. */
+static void renew(struct exchange *exchange, const struct http_meta_head *head)
+{
+    struct exchange_home *home = exchange->home;
+    int64_t expiry = head->response_time + head->lifetime - head->initial_age;
+    int length;
+
+    if (exchange->lease && exchange->handle && !is_without_description(exchange) &&
+        http_fields_parse(&home->more_fields, exchange->meta.fields)) {
+        length = http_meta_encode(head, &home->more_fields, home->meta, sizeof home->meta);
+        length = parts_describe(exchange, length);
+        if (length > 0)
+            send_update(exchange, length, 1000 * expiry, 1000 * (expiry + head->keep));
+    }
+    cache_link_give_up(home->link, &exchange->lease);
+}
+
+void stored_leave_as_it_is(struct exchange *exchange)
+{
+    renew(exchange, &exchange->meta.head);
+}
+
+void stored_note_failure(struct exchange *exchange, uint16_t failure)
+{
+    struct http_meta_head head = exchange->meta.head;
+
+    head.failed_at = (uint32_t)exchange_now_s(exchange);
+    head.flags = (uint16_t)((head.flags & ~(HTTP_META_FAILED_STATUS | HTTP_META_FAILED_REQUEST)) | failure);
+    renew(exchange, &head);
 }

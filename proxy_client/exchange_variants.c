@@ -248,56 +248,15 @@ static int encode_index(struct exchange *exchange)
     return http_meta_encode(&head, &home->more_fields, home->meta, sizeof home->meta);
 }
 
-static void index_written(void *owner, struct cache_op *op, struct larder_event *event)
-{
-    (void)
-        owner; /* if it was refused nobody finds the variant, which is what nobody finding the index means */
-    (void)op;
-    (void)event;
-}
-
-static uint32_t append(struct larder_segment *segment, uint32_t at, struct http_span span)
-{
-    memcpy(segment->data + at, span.at, span.length);
-    return at + span.length;
-}
-
-/* An index is as good as its variants, which tell their own age: it stays until it is the least used. */
-static int fill_index(struct exchange *exchange, struct larder_segment **segment, uint32_t meta_length)
-{
-    struct cache_link *link = exchange->home->link;
-    struct cache_key key = own_key(exchange);
-    int64_t until = exchange->home->loop->wall_ms + 1000 * HTTP_SECONDS_MAX;
-    struct larder_fill fill = {.lease = exchange->lease,
-                               .key_length = key.prefix.length + key.rest.length,
-                               .meta_length = meta_length,
-                               .fresh_until = until,
-                               .keep_until = until};
-    uint32_t at = append(*segment, append(*segment, 0, key.prefix), key.rest);
-
-    append(*segment, at, (struct http_span){exchange->home->meta, meta_length});
-    return cache_link_fill_begin(link, &exchange->ops, &fill, segment, index_written, exchange);
-}
-
-/* -EAGAIN: no segment. */
+/* An index is as good as its variants, which tell their own age: it stays until it is the least used.
+ * -EAGAIN: no segment. */
 static int write_index(struct exchange *exchange)
 {
-    struct cache_link *link = exchange->home->link;
     struct cache_key key = own_key(exchange);
-    struct larder_segment *segment = NULL;
+    int64_t until = exchange->home->loop->wall_ms + 1000 * HTTP_SECONDS_MAX;
     int length = encode_index(exchange);
-    int error;
 
-    if (length < 0 || (uint64_t)key.prefix.length + key.rest.length + (uint32_t)length > link->segment_bytes)
-        return -EINVAL;
-    error = cache_link_borrow(link, &segment);
-    if (error)
-        return error;
-    error = fill_index(exchange, &segment, (uint32_t)length);
-    cache_link_return(link, &segment);
-    if (!error)
-        exchange->lease = 0; /* the whole object is there, which ends it */
-    return error;
+    return length < 0 ? -EINVAL : marks_write_object(exchange, &key, (uint32_t)length, until);
 }
 
 static void place_answered(void *owner, struct cache_op *op, struct larder_event *event);

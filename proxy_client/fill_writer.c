@@ -11,12 +11,17 @@
 #define OPS_MAX 8 /* under way for one fill */
 
 static bool retry(struct cache_wait *wait);
+static void flush(struct loop_task *task);
 
 void fill_writer_setup(struct fill_writer *writer, struct cache_link *link, struct deadline_list *stalls,
                        void (*changed)(void *owner), void *owner)
 {
-    *writer = (struct fill_writer){
-        .link = link, .stalls = stalls, .changed = changed, .owner = owner, .wait = {.retry = retry}};
+    *writer = (struct fill_writer){.link = link,
+                                   .stalls = stalls,
+                                   .changed = changed,
+                                   .owner = owner,
+                                   .wait = {.retry = retry},
+                                   .flush = {.run = flush}};
 }
 
 bool fill_writer_active(const struct fill_writer *writer)
@@ -40,9 +45,16 @@ static void drop_everything(struct fill_writer *writer)
     writer->prefix = writer->kept = NULL;
 }
 
+static bool has_come_no_further(const struct fill_writer *writer)
+{
+    return writer->resumed && writer->sent == writer->resumed_at;
+}
+
 static void stop(struct fill_writer *writer, enum fill_state state)
 {
-    if (state == FILL_FAILED)
+    if (state == FILL_FAILED && has_come_no_further(writer))
+        cache_link_discard(writer->link, &writer->lease); /* or one after the other would come no further */
+    else if (state == FILL_FAILED)
         cache_link_give_up(writer->link, &writer->lease);
     writer->lease = 0;
     drop_everything(writer);
@@ -233,12 +245,6 @@ static bool last_is_ready(const struct fill_writer *writer)
     return writer->state == FILL_ENDING && (writer->segment || !writer->begun);
 }
 
-/* More bytes may be long in coming, and others need segments. */
-static bool should_not_keep(const struct fill_writer *writer)
-{
-    return writer->segment && cache_link_is_scarce(writer->link);
-}
-
 /* Moves bytes into segments and segments to the cache. 0: all of `size` is placed; else why not, with
  * *placed. */
 static int place(struct fill_writer *writer, const char *data, size_t size, size_t *placed)
@@ -254,8 +260,6 @@ static int place(struct fill_writer *writer, const char *data, size_t size, size
             (*placed == size && last_is_ready(writer)))
             error = submit(writer);
     }
-    if (!error && should_not_keep(writer))
-        error = submit(writer);
     if (!error && writer->state == FILL_ENDING)
         error = submit_end(writer);
     return error;
@@ -308,8 +312,29 @@ static void pump(struct fill_writer *writer, const char *data, size_t size)
         drop_kept(writer);
     if (error)
         handle_obstacle(writer, error);
+    if (!fill_writer_active(writer))
+        return;
+    watch_progress(writer);
+    if (writer->state == FILL_OPEN && writer->segment)
+        loop_put_off(writer->link->loop, &writer->flush);
+}
+
+/* No more came in this turn: others may be waiting for the bytes, or for the segment. */
+static void flush(struct loop_task *task)
+{
+    struct fill_writer *writer =
+        (struct fill_writer *)(void *)((char *)task - offsetof(struct fill_writer, flush));
+    int error;
+
+    if (writer->state != FILL_OPEN || !writer->segment || writer->kept)
+        return;
+    error = submit(writer);
+    if (error)
+        handle_obstacle(writer, error);
     if (fill_writer_active(writer))
         watch_progress(writer);
+    else
+        writer->changed(writer->owner);
 }
 
 bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct fill_object *object)
@@ -340,6 +365,20 @@ bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct
     return fill_writer_active(writer);
 }
 
+void fill_writer_resume(struct fill_writer *writer, uint64_t *lease, uint64_t offset, uint64_t size,
+                        bool keep)
+{
+    writer->lease = *lease;
+    *lease = 0;
+    writer->key_length = writer->meta_length = 0;
+    writer->size = size;
+    writer->sent = writer->taken = offset;
+    writer->begun = writer->accepted = writer->resumed = true;
+    writer->resumed_at = offset;
+    writer->keep = keep;
+    writer->state = FILL_OPEN;
+}
+
 void fill_writer_write(struct fill_writer *writer, const char *data, size_t size)
 {
     if (writer->state != FILL_OPEN)
@@ -363,7 +402,8 @@ void fill_writer_break(struct fill_writer *writer)
 {
     if (writer->state == FILL_OPEN && writer->keep && writer->begun) {
         hand_over(writer);
-        cache_link_keep(writer->link, &writer->lease);
+        if (!has_come_no_further(writer))
+            cache_link_keep(writer->link, &writer->lease);
     }
     fill_writer_abort(writer);
 }

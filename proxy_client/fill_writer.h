@@ -2,10 +2,11 @@
  *
  *     IDLE ── start ──> OPEN ── finish ──> ENDING ── the cache confirms ──> STORED
  *                         └────────── refused, too slow, lost, abort ─────> FAILED
+ *             resume ──^  (goes on with what another has begun)
+ * What write() brings is handed over at the end of the turn at the latest, for others may be reading along.
  * write() takes everything; what finds no segment is kept, and busy() says so until it has gone. The owner
  * writes no more while the writer is busy, so what is kept is bounded by one write. A writer that gets
- * neither segment nor answer for a second fails; that costs nobody but the fill. While segments are scarce
- * none is kept half full between writes, so slow origins never hold much more than half of the pool.
+ * neither segment nor answer for a second fails; that costs nobody but the fill.
  *
  * Ownership: embedded in its owner; owns the lease from start() on. changed() may be called from any call but
  * not from start(), write() or abort() for their own effect.
@@ -35,6 +36,7 @@ struct fill_writer {
     struct cache_ops ops;
     struct cache_wait wait;
     struct deadline deadline;
+    struct loop_task flush;
     uint64_t lease;
     uint64_t size, sent, taken; /* body bytes: in all, handed over, written by the owner */
     int64_t fresh_until, keep_until;
@@ -43,6 +45,8 @@ struct fill_writer {
     char *prefix; /* key and metadata, until they stand in a segment */
     uint32_t key_length, meta_length;
     bool begun, accepted, end_sent, keep;
+    bool resumed;
+    uint64_t resumed_at;
     char *kept; /* bytes that wait for a segment */
     size_t kept_size, kept_at;
 };
@@ -53,10 +57,15 @@ void fill_writer_setup(struct fill_writer *writer, struct cache_link *link, stru
 /* Takes the lease and nulls it. False: it cannot be stored (key and metadata too long, cache
  * lost); the lease is given up. */
 bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct fill_object *object);
+/* The same for a fill of which the first `offset` bytes are in the cache already, in all `size` or
+ * LARDER_SIZE_UNKNOWN; `keep` as in struct fill_object. */
+void fill_writer_resume(struct fill_writer *writer, uint64_t *lease, uint64_t offset, uint64_t size,
+                        bool keep);
 void fill_writer_write(struct fill_writer *writer, const char *data, size_t size);
 void fill_writer_finish(struct fill_writer *writer);
 void fill_writer_abort(struct fill_writer *writer); /* harmless in every state */
-/* No more will come: an object that may be kept is, as far as it was handed over; else as abort(). */
+/* No more will come: an object that may be kept is, as far as it was handed over, unless somebody follows and
+ * can go on; else as abort(). */
 void fill_writer_break(struct fill_writer *writer);
 bool fill_writer_busy(const struct fill_writer *writer);
 /* Asked right at the start, because it is large, whether the cache takes it; changed() tells of the answer.

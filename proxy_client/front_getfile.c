@@ -153,6 +153,10 @@ static void sink_body_segment(void *owner, struct larder_segment **segment, uint
 
     if (client->state != GETFILE_EXCHANGE)
         return;
+    if (client->spooling) {
+        sink_body(owner, (const char *)(*segment)->data + offset, size);
+        return;
+    }
     output_add_segment(&client->base.output, segment, offset, size);
     client->sent += size;
     connection_wake(&client->base);

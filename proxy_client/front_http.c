@@ -220,8 +220,11 @@ static void sink_body_segment(void *owner, struct larder_segment **segment, uint
 {
     struct http_client *client = owner;
 
-    INVARIANT(!client->framing.chunked); /* what is stored has a known length */
+    if (client->framing.chunked) /* it is still being filled, and nobody knows its length */
+        http1_write_chunk_start(&client->base.output, size);
     output_add_segment(&client->base.output, segment, offset, size);
+    if (client->framing.chunked)
+        http1_write_chunk_end(&client->base.output);
     client->sent += size;
     connection_wake(&client->base);
 }

@@ -5,16 +5,18 @@
 #include "http_date.h"
 
 #define SECONDS_MAX ((int64_t)1 << 31)      /* RFC 9111 section 1.2.2 */
+#define KEEP_MAX    ((int64_t)1 << 32)      /* twice that: what may be late as well */
 #define TIME_MAX    ((int64_t)253402300799) /* 9999-12-31 23:59:59, the last that a Date can say */
 #define KNOWN_FLAGS                                                                                          \
     (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT | HTTP_META_HEURISTIC | HTTP_META_NO_TRANSFORM |             \
-     HTTP_META_IMMUTABLE | HTTP_META_INDEX | HTTP_META_PARTS)
+     HTTP_META_IMMUTABLE | HTTP_META_INDEX | HTTP_META_PARTS | HTTP_META_MARK | HTTP_META_FAILED_STATUS |    \
+     HTTP_META_FAILED_REQUEST)
 #define HEAD_BYTES sizeof(struct http_meta_head)
 #define FIELDS_MAX (HTTP_META_MAX - HEAD_BYTES)
 
-_Static_assert(sizeof(struct http_meta_head) == 56, "no padding: every byte of the head is written");
+_Static_assert(sizeof(struct http_meta_head) == 72, "no padding: every byte of the head is written");
 _Static_assert(offsetof(struct http_meta_head, response_time) == 8, "a new layout gets a new magic");
-_Static_assert(offsetof(struct http_meta_head, fields_length) == 48, "a new layout gets a new magic");
+_Static_assert(offsetof(struct http_meta_head, fields_length) == 64, "a new layout gets a new magic");
 
 static bool in_range(int64_t number, int64_t low, int64_t high)
 {
@@ -27,7 +29,7 @@ static bool head_is_sound(const struct http_meta_head *head)
            in_range(head->response_time, 0, TIME_MAX) && in_range(head->initial_age, 0, SECONDS_MAX) &&
            in_range(head->lifetime, 0, SECONDS_MAX) &&
            in_range(head->stale_while_revalidate, -1, SECONDS_MAX) &&
-           in_range(head->stale_if_error, -1, SECONDS_MAX) && head->reserved == 0;
+           in_range(head->stale_if_error, -1, SECONDS_MAX) && in_range(head->keep, 0, KEEP_MAX);
 }
 
 /* A stored Content-Length or Transfer-Encoding would let whoever wrote the blob decide where the response
@@ -52,7 +54,7 @@ static bool parts_are_sound(const struct http_meta_head *head, struct http_span 
 
     if (!(head->flags & HTTP_META_PARTS))
         return bytes.length == 0;
-    return head->status == 200 && !(head->flags & HTTP_META_INDEX) &&
+    return head->status == 200 && !(head->flags & (HTTP_META_INDEX | HTTP_META_MARK)) &&
            http_parts_decode(&parts, bytes.at, bytes.length);
 }
 
@@ -89,7 +91,6 @@ int http_meta_encode(const struct http_meta_head *head, const struct http_fields
     struct http_text text;
 
     written.magic = HTTP_META_MAGIC;
-    written.reserved = 0;
     if (size < HEAD_BYTES || !head_is_sound(&written))
         return -1;
     text = http_text_into((char *)out + HEAD_BYTES,

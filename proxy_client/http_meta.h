@@ -11,7 +11,7 @@
 
 #include "http_parts.h"
 
-#define HTTP_META_MAGIC 0x3254454du /* "MET2"; a new layout gets a new number */
+#define HTTP_META_MAGIC 0x3354454du /* "MET3"; a new layout gets a new number */
 #define HTTP_META_MAX   (48u * 1024)
 
 enum {
@@ -21,7 +21,10 @@ enum {
     HTTP_META_NO_TRANSFORM = 8,
     HTTP_META_IMMUTABLE = 16,
     HTTP_META_INDEX = 32, /* no response: the fields are those of an index (http_vary.h) */
-    HTTP_META_PARTS = 64  /* of a 200 that need not be whole (http_parts.h) */
+    HTTP_META_PARTS = 64, /* of a 200 that need not be whole (http_parts.h) */
+    HTTP_META_MARK = 128, /* no response: what is known of the last attempt to get one (exchange_marks.c) */
+    HTTP_META_FAILED_STATUS = 256, /* the validation at failed_at was answered by an error, not by nobody */
+    HTTP_META_FAILED_REQUEST = 512 /* by nobody, which the request itself may have caused. With MARK alike */
 };
 
 struct http_meta_head {
@@ -32,8 +35,10 @@ struct http_meta_head {
     int64_t initial_age;   /* seconds, 0..2^31 */
     int64_t lifetime;      /* seconds, 0..2^31 */
     int64_t stale_while_revalidate, stale_if_error; /* seconds, 0..2^31; -1: none */
+    int64_t keep;                                   /* seconds, 0..2^32: of use after expiry */
+    uint64_t id;                                    /* random, made with the body: one id, one body */
     uint32_t fields_length;
-    uint32_t reserved; /* 0 */
+    uint32_t failed_at; /* low bits of the time when the origin could not confirm it; 0: it was not so */
 };
 
 struct http_meta {
@@ -49,7 +54,7 @@ struct http_meta {
 bool http_meta_decode(struct http_meta *out, const void *blob, size_t length);
 /* Bytes written to out, or -1 if it does not fit (into `size` or HTTP_META_MAX), or if head or fields are
  * such that http_meta_decode() would refuse them. Fields that must not be stored are left out (hop-by-hop,
- * Age, Content-Length, Proxy-Auth*). magic, fields_length and reserved of the head are filled in here. With
+ * Age, Content-Length, Proxy-Auth*). magic and fields_length of the head are filled in here. With
  * HTTP_META_PARTS it is refused by http_meta_decode() until a description has been added. */
 int http_meta_encode(const struct http_meta_head *head, const struct http_fields *fields, void *out,
                      size_t size);

@@ -116,7 +116,8 @@ struct larder_event {
     uint64_t follow;
     uint64_t filled; /* FOLLOW: body bytes that have arrived */
     bool promoted;   /* FOLLOW: `lease` was another's */
-    bool broken;     /* FOLLOW: the rest will not come */
+    bool broken;     /* FOLLOW: the rest will not come, */
+    bool changed;    /*         nor can it be had from the origin, which has something else by now */
 };
 
 struct larder_options {

@@ -8,7 +8,7 @@ usage() {
 usage: setup.sh [run|test|ci|bench|fuzz]
   run    what building and scripts/multi_proxy.sh need (default)
   test   what scripts/test.sh needs besides
-  ci     what .ci/run needs besides: formatter, linters, valgrind and the fuzz group
+  ci     what .ci/run needs besides: formatter, linters, valgrind, a browser and the fuzz group
   bench  what bench/run.sh needs besides: nginx and wrk
   fuzz   what scripts/fuzz.sh needs besides: clang with libFuzzer
 END
@@ -21,8 +21,8 @@ run_packages=(
     "libcurl4-openssl-dev|libcurl4-gnutls-dev" libsodium-dev libjansson-dev libseccomp-dev libcap-ng-dev
     uthash-dev check libssl-dev ca-certificates curl jq
 )
-test_packages=(apache2-utils openssl procps iproute2)
-ci_packages=(git clang-format clang-tidy shellcheck valgrind)
+test_packages=(apache2-utils wrk openssl procps iproute2)
+ci_packages=(git clang-format clang-tidy shellcheck valgrind chromium)
 bench_packages=("nginx-light|nginx" wrk)
 fuzz_packages=(clang "libclang-rt-dev|libclang-rt-14-dev" llvm)
 

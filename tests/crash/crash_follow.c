@@ -886,7 +886,8 @@ START_TEST(discarded_fill_is_begun_anew)
     ask(&reader, follow, PIECE);
     tell(&holder, (struct order){.verb = DISCARD, .number = lease});
     struct larder_event event = news(&reader);
-    ck_assert(event.status == LARDER_MISS && event.broken && event.follow == 0 && event.lease == 0);
+    ck_assert(event.status == LARDER_MISS && event.broken && event.changed);
+    ck_assert(event.follow == 0 && event.lease == 0);
     read_it(&reader, handle, 1, 0, PIECE);
     event = ask_for_news(&third, unseen, LARDER_FOLLOW_NOTHING);
     ck_assert(event.status == LARDER_MISS && event.promoted && event.filled == 0 && event.handle == 0);
@@ -950,7 +951,8 @@ START_TEST(too_large_for_the_cache_is_hopeless)
             .event.status,
         LARDER_TOO_LARGE);
     struct larder_event event = news(&reader);
-    ck_assert(event.status == LARDER_MISS && event.broken && event.lease == 0 && event.follow == 0);
+    ck_assert(event.status == LARDER_MISS && event.broken && !event.changed);
+    ck_assert(event.lease == 0 && event.follow == 0);
     end();
 }
 END_TEST

@@ -72,9 +72,17 @@ static void forget_gate(struct gate *gate)
     free(gate);
 }
 
+void stats_under_way(int change)
+{
+    origin_counters.under_way += (uint64_t)change;
+    if (origin_counters.under_way > origin_counters.most_under_way)
+        origin_counters.most_under_way = origin_counters.under_way;
+}
+
 void stats_reset(void)
 {
-    origin_counters = (struct origin_counters){0};
+    origin_counters = (struct origin_counters){.under_way = origin_counters.under_way,
+                                               .most_under_way = origin_counters.under_way};
     origin_version = 0;
     origin_failure = 0;
     origin_cut = -1;
@@ -119,6 +127,11 @@ void stats_json(struct bytes *out)
     add_counter(object, "requests", origin_counters.requests);
     add_counter(object, "connections", origin_counters.connections);
     add_counter(object, "heads", origin_counters.heads);
+    add_counter(object, "ranges", origin_counters.ranges);
+    add_counter(object, "if_ranges", origin_counters.if_ranges);
+    add_counter(object, "conditional", origin_counters.conditional);
+    add_counter(object, "under_way", origin_counters.under_way);
+    add_counter(object, "most_under_way", origin_counters.most_under_way);
     add_counter(object, "not_modified", origin_counters.not_modified);
     add_counter(object, "bytes", origin_counters.bytes);
     add_counter(object, "received", origin_counters.received);
@@ -157,6 +170,11 @@ bool gate_is_open(const struct gate *gate)
 void gate_open(struct gate *gate)
 {
     gate->open = true;
+}
+
+void gate_close(struct gate *gate)
+{
+    gate->open = false;
 }
 
 void gate_held(struct gate *gate, int change)
