@@ -13,6 +13,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <utlist.h>
 
 /* Registrations that only admin clients get. */
@@ -87,6 +88,7 @@ void cache_teardown(struct cache *cache)
     leases_teardown(&cache->leases);
     store_teardown(&cache->store);
     tenants_free(&cache->tenants);
+    cache_conf_free(&cache->conf);
 }
 
 /* ---- registrations ---- */
@@ -128,6 +130,29 @@ static bool is_one_too_many(const struct session *session)
     return process->sessions - process->admins > PROCESS_MAX_SESSIONS;
 }
 
+/* What the configuration says of its tenant: who may serve it (a peer's uid is what the kernel says), and by
+ * how many proxies. */
+static enum wire_refusal admit_to_tenant(const struct cache *cache, const struct session *session,
+                                         const char *name)
+{
+    const struct tenant_conf *conf = cache_conf_tenant(&cache->conf, name);
+
+    if (!conf || conf->user_count == 0)
+        return session->uid == geteuid() ? WIRE_REFUSAL_NONE : WIRE_REFUSAL_USER;
+    for (uint32_t i = 0; i < conf->user_count; i++) {
+        if (conf->users[i].uid == session->uid)
+            return WIRE_REFUSAL_NONE;
+    }
+    return WIRE_REFUSAL_USER;
+}
+
+static bool has_all_its_proxies(const struct cache *cache, const struct tenant *tenant)
+{
+    const struct tenant_conf *conf = cache_conf_tenant(&cache->conf, tenant->name);
+
+    return conf && conf->max_proxies && tenant->proxies >= conf->max_proxies;
+}
+
 /* Its process, tenant and descriptors; the session exists but nobody knows it yet. */
 static enum wire_refusal enrol(struct cache *cache, struct session *session, const char *tenant)
 {
@@ -138,9 +163,14 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
     if (is_one_too_many(session))
         return WIRE_REFUSAL_FULL;
     if (session->role == WIRE_ROLE_PROXY) {
+        enum wire_refusal refusal = admit_to_tenant(cache, session, tenant);
+        if (refusal != WIRE_REFUSAL_NONE)
+            return refusal;
         session->tenant = tenants_get(&cache->tenants, tenant);
         if (!session->tenant)
             return errno == ENOMEM ? WIRE_REFUSAL_RESOURCES : WIRE_REFUSAL_TENANT;
+        if (has_all_its_proxies(cache, session->tenant))
+            return WIRE_REFUSAL_FULL;
     }
     if (watch(cache, session))
         return WIRE_REFUSAL_RESOURCES;

@@ -63,9 +63,9 @@ struct cache {
 };
 
 /* Claims the instance and sets everything up. On failure `problem` says why. 0 or -errno; -EBUSY: the
- * instance is served already. */
+ * instance is served already. What `conf` owns is the cache's when 0 is returned. */
 int cache_setup(struct cache *cache, const struct cache_conf *conf, char *problem, size_t problem_size);
-/* Ends every registration, then lets go of the instance. */
+/* Ends every registration, then lets go of the instance, and frees the configuration. */
 void cache_teardown(struct cache *cache);
 
 /* Registers and watches; the peer is answered by the caller. */

@@ -18,6 +18,8 @@ static const char help[] =
     "Commands:\n"
     "  ping            is the cache there, and how fast does it answer\n"
     "  stats [--json]  numbers of the whole cache, each tenant and each live proxy\n"
+    "  reload          have the cache read its configuration file again: all of it is put in force, or\n"
+    "                  nothing, with the reasons and exit status 2\n"
     "  doctor [--json] [--sweep [--all-instances]]\n"
     "                  what keeps proxies from the cache on this host, and what to type to mend it:\n"
     "                  limits of queues, /dev/shm and descriptors, names left by the dead, permissions,\n"
@@ -68,6 +70,18 @@ static enum ctl_status stats(struct ctl_client *client, const struct control *co
     return status;
 }
 
+static enum ctl_status reload(struct ctl_client *client, const struct control *control)
+{
+    char *problems;
+    enum ctl_status status = ctl_reload(client, &problems);
+
+    (void)control;
+    if (problems)
+        fputs(problems, stderr);
+    free(problems);
+    return status;
+}
+
 static int with_client(const struct control *control,
                        enum ctl_status (*run)(struct ctl_client *, const struct control *))
 {
@@ -90,6 +104,11 @@ static int run_ping(const struct control *control)
 static int run_stats(const struct control *control)
 {
     return with_client(control, stats);
+}
+
+static int run_reload(const struct control *control)
+{
+    return with_client(control, reload);
 }
 
 static int run_doctor(const struct control *control)
@@ -174,7 +193,11 @@ static const struct command {
     int (*run)(const struct control *);
     bool json, sweep;
 } commands[] = {
-    {"ping", run_ping, false, false}, {"stats", run_stats, true, false}, {"doctor", run_doctor, true, true}};
+    {"ping", run_ping, false, false},
+    {"stats", run_stats, true, false},
+    {"reload", run_reload, false, false},
+    {"doctor", run_doctor, true, true},
+};
 
 static const struct command *find_command(const char *name)
 {

@@ -222,3 +222,38 @@ enum ctl_status ctl_stats(struct ctl_client *client)
 
     return status ? status : fetch_rows(client);
 }
+
+static enum ctl_status take_problems(struct ctl_client *client, const struct wire_reloaded *reloaded,
+                                     char **problems)
+{
+    struct segment_pool *pool = &client->endpoint.pool;
+
+    if (reloaded->length > pool->shape.segment_bytes || !segment_win_read(pool, 0))
+        return fail(client, CTL_FAILED, "the cache answered without its reasons");
+    *problems = malloc((size_t)reloaded->length + 1);
+    if (!*problems)
+        return fail(client, CTL_FAILED, "out of memory");
+    memcpy(*problems, segment_payload(pool, 0), reloaded->length);
+    (*problems)[reloaded->length] = '\0';
+    segment_post_write(pool, 0);
+    if (reloaded->problems == 0)
+        return CTL_DONE;
+    snprintf(client->problem, sizeof(client->problem), "the configuration is not applied: %u problem%s",
+             reloaded->problems, reloaded->problems == 1 ? "" : "s");
+    return CTL_REFUSED;
+}
+
+enum ctl_status ctl_reload(struct ctl_client *client, char **problems)
+{
+    union wire_message question, reply;
+    enum ctl_status status = register_admin(client);
+
+    *problems = NULL;
+    if (status)
+        return status;
+    wire_prepare(&question, WIRE_RELOAD, client->endpoint.token);
+    question.wire_reload.registration = client->registration;
+    question.wire_reload.secret = client->endpoint.secret;
+    status = ask(client, &question, WIRE_RELOADED, &reply);
+    return status ? status : take_problems(client, &reply.wire_reloaded, problems);
+}

@@ -1,6 +1,7 @@
 #include "dispatch.h"
 
 #include "cache.h"
+#include "cache_reload.h"
 #include "clock.h"
 #include "identity.h"
 #include "log.h"
@@ -165,11 +166,36 @@ static void on_stats(struct cache *cache, const union wire_message *message)
     }
 }
 
+/* Only for those who could as well stop the cache. */
+static void on_reload(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_reload *reload = &message->wire_reload;
+    struct session *session = authenticate(cache, &reload->header, reload->registration, reload->secret);
+    union wire_message reply;
+    bool is_faulted;
+
+    if (!session)
+        return;
+    if (session->role != WIRE_ROLE_ADMIN || (session->uid != geteuid() && session->uid != 0)) {
+        refuse_with(cache, &reload->header, WIRE_REFUSAL_ROLE, reload->secret);
+        return;
+    }
+    wire_prepare(&reply, WIRE_RELOADED, session->token);
+    reply.wire_reloaded.segment = reload->segment;
+    if (cache_reload_into(cache, session, reload->segment, &reply.wire_reloaded.problems,
+                          &reply.wire_reloaded.length, &is_faulted))
+        answer(cache, &reply);
+    else if (is_faulted)
+        cache_part(cache, &session, DEPARTURE_FAULTED);
+    else
+        refuse_with(cache, &reload->header, WIRE_REFUSAL_MALFORMED, reload->secret);
+}
+
 /* ---- the queue ---- */
 
 static void (*const handlers[])(struct cache *, const union wire_message *) = {
     [WIRE_HELLO] = on_hello, [WIRE_BYE] = on_bye,     [WIRE_BELL] = on_bell,
-    [WIRE_PING] = on_ping,   [WIRE_STATS] = on_stats,
+    [WIRE_PING] = on_ping,   [WIRE_STATS] = on_stats, [WIRE_RELOAD] = on_reload,
 };
 
 static void dispatch(struct cache *cache, union wire_message *message, size_t length)
