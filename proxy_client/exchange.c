@@ -49,10 +49,22 @@ struct http_request exchange_http_request(struct exchange *exchange)
     return (struct http_request){exchange->request.method, exchange->request.target, fields};
 }
 
+struct http_place exchange_place(const struct exchange *exchange)
+{
+    const struct exchange_request *request = &exchange->request;
+
+    return (struct http_place){origin_base(exchange->home->origin), request->target, request->scheme,
+                               request->host};
+}
+
 struct http_rules exchange_rules(const struct exchange *exchange)
 {
-    return (struct http_rules){.targets = &exchange->home->targets,
-                               .overrides = &exchange->home->overrides,
+    struct exchange_home *home = exchange->home;
+
+    home->place = exchange_place(exchange);
+    return (struct http_rules){.targets = &home->targets,
+                               .overrides = &home->overrides,
+                               .place = &home->place,
                                .unknown_statuses = true};
 }
 

@@ -4,6 +4,7 @@
  *                      ├─ to CONTINUE ─────> body ──> end
  *                      ├─ to RESUME ───────> body ──> end ──> commit
  *                      └─> (hold, until what an unsafe method invalidates is gone from the cache)
+ *                          (hold, until there is a lease for the response to POST that is to be stored)
  *                          pass on, perhaps begin to fill
  *                          (hold, until there is a lease for its variant)
  *                          (hold, until there is a lease after all, where a mark was)
@@ -76,11 +77,15 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
                                      .has_body = exchange->request.has_body,
                                      .expects_continue = exchange->request.expects_continue,
                                      .body_length = exchange->request.body_length};
+    enum fields_purpose purpose;
 
     exchange->state = state;
+    purpose = purpose_of(exchange);
     exchange->fetch_ended = exchange->validated = false;
     exchange->request_time = exchange_now_s(exchange);
-    if (!fields_to_origin(exchange, purpose_of(exchange))) {
+    exchange->holds_conditions = purpose != FIELDS_PASS;
+    /* What a POST was answered is not continued: the request must not be made twice. */
+    if ((state == EXCHANGE_CONTINUE && !exchange->is_get) || !fields_to_origin(exchange, purpose)) {
         cannot_start(exchange);
         return;
     }
@@ -192,13 +197,19 @@ static void give_not_modified(struct exchange *exchange)
     exchange_finish(exchange);
 }
 
+/* RFC 9111 section 4.3.2: against what is, or was, stored; never a second time after the origin has. */
+static bool evaluates_conditions(const struct exchange *exchange)
+{
+    return exchange->holds_conditions && (fill_writer_active(&exchange->fill) || exchange->is_head);
+}
+
 static void pass_head(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
     bool filling = fill_writer_active(&exchange->fill);
 
     exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
-    if ((filling || exchange->is_head) && client_has_it(exchange, head))
+    if (evaluates_conditions(exchange) && client_has_it(exchange, head))
         give_not_modified(exchange);
     else if (!filling || !head->length_known || head->length > 0)
         give_fetched_head(exchange);
@@ -278,6 +289,15 @@ static void pass_on(struct exchange *exchange)
  * and for others that it names. Their removal is not waited for: it was asked for before that of the target,
  * so it is over when the latter is, unless segments are scarce. */
 
+static void pass_on_or_store_post(struct exchange *exchange)
+{
+    if (!post_ask_for_lease(exchange)) {
+        pass_on(exchange);
+        return;
+    }
+    hold(exchange, EXCHANGE_HOLD_POST);
+}
+
 static void release_hold(struct exchange *exchange)
 {
     enum exchange_hold hold = exchange->hold;
@@ -286,6 +306,8 @@ static void release_hold(struct exchange *exchange)
     deadline_clear(&exchange->deadline);
     cache_link_unwait(exchange->home->link, &exchange->wait);
     if (hold == EXCHANGE_HOLD_INVALIDATION)
+        pass_on_or_store_post(exchange);
+    else if (hold == EXCHANGE_HOLD_POST)
         pass_on(exchange);
     else if (hold == EXCHANGE_HOLD_LEASE)
         find_place(exchange);
@@ -334,12 +356,19 @@ void fetch_placed(struct exchange *exchange)
     release_hold(exchange);
 }
 
+void fetch_lease_decided(struct exchange *exchange)
+{
+    release_hold(exchange);
+}
+
 static bool retry_invalidation(struct exchange *exchange)
 {
     int error = invalidate(exchange);
 
-    if (error && error != -EAGAIN)
+    if (error && error != -EAGAIN) {
+        exchange->hold = EXCHANGE_HOLD_POST; /* there is no cache to store anything in */
         release_hold(exchange);
+    }
     return error != -EAGAIN;
 }
 
@@ -352,6 +381,8 @@ bool fetch_retry(struct exchange *exchange)
     }
     if (exchange->hold == EXCHANGE_HOLD_LEASE)
         return marks_retry(exchange);
+    if (exchange->hold == EXCHANGE_HOLD_POST)
+        return post_retry(exchange);
     return exchange->hold == EXCHANGE_HOLD_PLACE ? variants_retry(exchange) : retry_invalidation(exchange);
 }
 
@@ -370,8 +401,7 @@ void fetch_leave_invalidation(struct exchange *exchange)
 static bool must_invalidate(struct exchange *exchange, const struct origin_head *head)
 {
     struct exchange_home *home = exchange->home;
-    const struct exchange_request *request = &exchange->request;
-    struct http_place place = {origin_base(home->origin), request->target, request->scheme, request->host};
+    struct http_place place = exchange_place(exchange);
     struct http_response response = {head->status, &head->fields};
     struct http_invalidation found =
         http_invalidation(exchange->verdict, &place, &response, home->lines, sizeof home->lines);
@@ -605,7 +635,8 @@ void fetch_fill_changed(void *owner)
 void fetch_deadline_passed(struct exchange *exchange)
 {
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
-    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE;
+    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE ||
+                   exchange->hold == EXCHANGE_HOLD_POST;
     unsigned asked = invalidating || placing ? exchange->ops.count : exchange->fill.ops.count;
 
     if (asked > 0)
@@ -619,6 +650,7 @@ void fetch_deadline_passed(struct exchange *exchange)
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
+        exchange->hold = EXCHANGE_HOLD_POST; /* the removal that is still to come would hit what is stored */
     }
     release_hold(exchange);
 }

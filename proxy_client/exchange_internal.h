@@ -3,8 +3,8 @@
  * exchange_follow.c (responses that another exchange fetches), exchange_background.c (exchanges without a
  * client), exchange_marks.c (what is known of failed and of useless attempts),
  * exchange_ranges.c (parts of them), exchange_rules.c (what the operator wants otherwise),
- * exchange_variants.c (resources that vary), exchange_fields.c (the fields that go to the origin and to the
- * client). Nobody else includes this. */
+ * exchange_variants.c (resources that vary), exchange_post.c (responses to POST that are stored),
+ * exchange_fields.c (the fields that go to the origin and to the client). Nobody else includes this. */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -32,6 +32,7 @@ enum exchange_state {
 enum exchange_hold {
     EXCHANGE_HOLD_NOTHING,
     EXCHANGE_HOLD_INVALIDATION, /* until what an unsafe method invalidates is gone from the cache */
+    EXCHANGE_HOLD_POST,         /* until there is a lease for the response to a POST */
     EXCHANGE_HOLD_PLACE,        /* until there is a lease for the key under which it is to be stored */
     EXCHANGE_HOLD_LEASE,        /* the same, where a mark kept it from asking for one before */
     EXCHANGE_HOLD_ACCEPTANCE,   /* until the cache says whether it takes a large object */
@@ -81,6 +82,7 @@ struct exchange {
     enum origin_result result;
     int refusal; /* status of the answer when the request's body was no good */
     bool fetch_ended, validated;
+    bool holds_conditions; /* the client's stay here: they are evaluated when the origin has answered */
     enum exchange_hold hold;
     bool hand_over;  /* the client is too slow for the fill */
     bool committing; /* the end of the response waits for the cache to confirm the fill */
@@ -102,6 +104,7 @@ struct exchange_home {
     struct http_span key_prefix; /* "GET http://host:port/base" */
     struct http_targets targets;
     struct http_overrides overrides;
+    struct http_place place; /* of one request, as exchange_rules() left it */
     struct deadline_list answers, fill_stalls, read_stalls, patience;
     struct following_home followings;
     struct exchange *first;
@@ -132,6 +135,7 @@ int64_t exchange_now_s(const struct exchange *exchange);
 /* The request as the policy sees it: for the whole of what it names. */
 struct http_request exchange_http_request(struct exchange *exchange);
 struct http_rules exchange_rules(const struct exchange *exchange);
+struct http_place exchange_place(const struct exchange *exchange);
 
 /* exchange_stored.c */
 /* Reads the metadata; false: it is no good. */
@@ -245,7 +249,14 @@ struct http_span rules_key_target(const struct exchange *exchange);
 enum http_request_verdict rules_verdict(const struct exchange *exchange, const struct http_request *request,
                                         const char **reason);
 
+/* exchange_post.c */
+/* True: the response is one to POST that may be stored; there will be a lease for it or not, and then
+ * fetch_lease_decided() is called. */
+bool post_ask_for_lease(struct exchange *exchange);
+bool post_retry(struct exchange *exchange); /* as cache_wait.retry */
+
 /* exchange_fetch.c */
+void fetch_lease_decided(struct exchange *exchange);
 void fetch_placed(struct exchange *exchange); /* as far as it could be: there may be no lease */
 void fetch_start(struct exchange *exchange, enum exchange_state state);
 void fetch_deadline_passed(struct exchange *exchange);
@@ -275,7 +286,6 @@ bool fields_of_interim(struct exchange *exchange, const struct http_fields *fiel
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
                             struct http_span *lines);
 bool fields_have_conditions(const struct http_fields *request);
-bool fields_describes_content(const struct http_field *field); /* Content-..., but Content-Location */
 /* Does this response to a request with Range and If-Range continue what is stored? Sets how many of its first
  * bytes to skip. */
 bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);

@@ -238,6 +238,12 @@ http cache-lost "$two_gets====\n$fresh====\nA: b\r\n" 1 $((cached | stored)) 120
 http cache-silent "$two_gets====\n$fresh====\nA: b\r\n" 1 $((cached | stored | slow_client)) 60 0xa0 0
 http post 'POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3\r\nabc\r\n0\r\n\r\n' \
     8 $((cached | stored)) 5 0 0
+post_and_get='POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'
+located="HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Location: /a\r\nVary: X\r\nContent-Length: 700\r\n\r\n$(letters 700)"
+http post-stored "$post_and_get====\n${located/Vary/A}" 8 $cached 0 0 0x30
+http post-stored-lost "$post_and_get====\n${located/Vary/A}" 8 $cached 0 0xe0 0x30
+http post-stored-slow "$post_and_get====\n${located/Vary/A}" 8 $((cached | hang_up)) 0 0x29 0x30
+http post-varies "$post_and_get====\n$located" 8 $((cached | stored)) 5 0 0
 http put-large "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 600\r\n\r\n$(letters 600)" 8 $slow_client 0 0 0
 http head 'HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: h\r\n\r\nDELETE /a HTTP/1.0\r\n\r\n' \
     0 $((cached | stored)) 20 0 0
