@@ -221,11 +221,8 @@ static void show_users(const void *value, const struct conf_key *key, FILE *out)
 {
     const struct tenant_conf *tenant = value;
 
-    for (uint32_t i = 0; i < tenant->user_count; i++)
-        fprintf(out, "%s%s", i ? ", " : "uids = ", tenant->users[i].name);
-    if (tenant->user_count > 0)
-        fputc('\n', out);
-    (void)key;
+    for (uint32_t i = 0; i < tenant->user_count; i++) /* a line each, so that none is too long */
+        fprintf(out, "%s = %s\n", key->name, tenant->users[i].name);
 }
 
 /* One name twice, or names that only look different, are one tenant to whoever wrote them. */

@@ -212,7 +212,7 @@ START_TEST(what_is_shown_is_a_file_that_says_the_same)
     }
     ck_assert_str_eq(shown[0], shown[1]);
     ck_assert_ptr_nonnull(
-        strstr(shown[0], "[tenant \"a\"]\nreserve = 5M\nweight = 1\npolicy = lru\nuids = root, 3\n"));
+        strstr(shown[0], "[tenant \"a\"]\nreserve = 5M\nweight = 1\npolicy = lru\nuids = root\nuids = 3\n"));
     cache_conf_free(&conf);
     cache_conf_free(&again);
 }
