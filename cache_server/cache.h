@@ -77,10 +77,14 @@ enum departure {
     DEPARTURE_BROKE,    /* it broke the protocol */
     DEPARTURE_FAULTED,  /* its pool lost pages under us */
     DEPARTURE_STALLED,  /* it was silent for too long with something in its hands */
+    DEPARTURE_EXPELLED, /* its user may not serve its tenant any more */
     DEPARTURE_SHUTDOWN, /* we go */
 };
 /* Takes everything back. Nulls the pointer. */
 void cache_part(struct cache *cache, struct session **session, enum departure why);
+
+/* Drops those whom another configuration does not admit. */
+void cache_expel(struct cache *cache);
 
 /* It is silent; it was heard again. */
 void cache_stall(struct cache *cache, struct session *session);

@@ -1,6 +1,7 @@
 #include "cache_conf.h"
 
 #include "cache_users.h"
+#include "identity.h"
 #include "log.h"
 #include "size.h"
 
@@ -36,6 +37,11 @@ static const char help_tail[] =
 #define FIELD(member)  offsetof(struct cache_conf, member)
 #define TENANT(member) offsetof(struct tenant_conf, member)
 #define MOST_BYTES     ((uint64_t)1 << 62)
+
+static bool take_group(void *value, const char *text, struct conf_taking *taking);
+static void show_group(const void *value, const struct conf_key *key, FILE *out);
+static bool take_users(void *value, const char *text, struct conf_taking *taking);
+static void show_users(const void *value, const struct conf_key *key, FILE *out);
 
 static const struct conf_key cache_keys[] = {
     {.name = "instance",
@@ -95,6 +101,16 @@ static const struct conf_key cache_keys[] = {
      .option = "user",
      .argument = "NAME[:GROUP]",
      .help = "started as root: become this user, and create everything as it"},
+    {.name = "group",
+     .kind = CONF_OWN,
+     .flags = CONF_FIXED,
+     .offset = FIELD(group),
+     .take = take_group,
+     .show = show_group,
+     .option = "group",
+     .argument = "NAME",
+     .help = "proxies of other users, members of this group, may send to the\n"
+             "                           cache; which of them it serves is for --config to say"},
     {.name = "log-level",
      .kind = CONF_CHOICE,
      .offset = FIELD(log_level),
@@ -104,9 +120,6 @@ static const struct conf_key cache_keys[] = {
      .help = "error, warn, info or debug, to standard error (info)"},
     {.name = "no-sandbox", .kind = CONF_FLAG, .flags = CONF_FIXED, .offset = FIELD(no_sandbox)},
 };
-
-static bool take_users(void *value, const char *text, struct conf_taking *taking);
-static void show_users(const void *value, const struct conf_key *key, FILE *out);
 
 static const struct conf_key tenant_keys[] = {
     {.name = "reserve", .kind = CONF_SIZE, .offset = TENANT(reserve), .most = MOST_BYTES},
@@ -142,6 +155,8 @@ static const struct conf_key tenant_keys[] = {
      .offset = TENANT(max_proxies),
      .least = 1,
      .most = 1024},
+    {.name = "group", .kind = CONF_OWN, .offset = TENANT(group), .take = take_group, .show = show_group},
+    {.name = "no-admission", .kind = CONF_FLAG, .offset = TENANT(no_admission)},
     {.name = "uids", .kind = CONF_OWN, .flags = CONF_LIST, .take = take_users, .show = show_users},
 };
 
@@ -215,6 +230,45 @@ static bool take_users(void *value, const char *text, struct conf_taking *taking
     if (!any)
         snprintf(taking->why, sizeof(taking->why), "names nobody");
     return any;
+}
+
+/* As for users: one that is known keeps its number. */
+static bool find_known_group(const struct cache_conf *running, const char *name, gid_t *gid)
+{
+    if (running && running->group.name && strcmp(running->group.name, name) == 0) {
+        *gid = running->group.gid;
+        return true;
+    }
+    for (uint32_t i = 0; running && i < running->tenant_count; i++) {
+        const struct group_conf *group = &running->tenants[i].group;
+        if (group->name && strcmp(group->name, name) == 0) {
+            *gid = group->gid;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_group(void *value, const char *text, struct conf_taking *taking)
+{
+    const struct load *load = taking->context;
+    struct group_conf *group = value;
+
+    if (!find_known_group(load->running, text, &group->gid) &&
+        !cache_users_find_group(text, load->running != NULL, &group->gid)) {
+        snprintf(taking->why, sizeof(taking->why), "is no group");
+        return false;
+    }
+    group->name = conf_texts_keep(taking->texts, text, strlen(text));
+    return group->name != NULL;
+}
+
+static void show_group(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct group_conf *group = value;
+
+    if (group->name)
+        fprintf(out, "%s = %s\n", key->name, group->name);
 }
 
 static void show_users(const void *value, const struct conf_key *key, FILE *out)
@@ -295,6 +349,22 @@ static void check_tenant(const struct cache_conf *conf, const struct tenant_conf
                       size_format(tenant->reserve, a), tenant->name, size_format(tenant->limit, b));
 }
 
+/* Who is in no group with the cache cannot reach it. */
+static void check_reach(const struct cache_conf *conf, const struct tenant_conf *tenant, uid_t own,
+                        struct conf_report *report)
+{
+    for (uint32_t i = 0; i < tenant->user_count && !conf->group.name; i++) {
+        if (tenant->users[i].uid != own) {
+            conf_complain(
+                report, tenant->line,
+                "tenant \"%s\" names user %s, but there is no group in [cache] through which others "
+                "than the cache's own user reach it",
+                tenant->name, tenant->users[i].name);
+            return;
+        }
+    }
+}
+
 static void check_reserves(const struct cache_conf *conf, struct conf_report *report)
 {
     char sum[SIZE_TEXT_BYTES], memory[SIZE_TEXT_BYTES];
@@ -307,6 +377,19 @@ static void check_reserves(const struct cache_conf *conf, struct conf_report *re
     if (reserved > conf->memory)
         conf_complain(report, 0, "the tenants' reserves (%s together) are more than memory (%s)",
                       size_format(reserved, sum), size_format(conf->memory, memory));
+}
+
+/* Whose the cache is or will be. */
+static uid_t own_user(const struct cache_conf *conf, bool in_sandbox)
+{
+    char name[64];
+    uid_t uid = geteuid();
+
+    if (conf->user && !in_sandbox) {
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(conf->user, ":"), conf->user);
+        cache_users_find(name, false, &uid);
+    }
+    return uid;
 }
 
 /* What becomes of it is for privileges.h; that it is nobody is said with everything else that is wrong. */
@@ -322,7 +405,7 @@ static void check_user(const struct cache_conf *conf, bool in_sandbox, struct co
         conf_complain(report, 0, "user: no such user: %s", name);
 }
 
-static void check(struct cache_conf *conf, struct conf_report *report)
+static void check(struct cache_conf *conf, uid_t own, struct conf_report *report)
 {
     char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
 
@@ -331,8 +414,10 @@ static void check(struct cache_conf *conf, struct conf_report *report)
     if (conf->max_object > conf->memory)
         conf_complain(report, 0, "max-object (%s) is more than memory (%s)", size_format(conf->max_object, a),
                       size_format(conf->memory, b));
-    for (uint32_t i = 0; i < conf->tenant_count; i++)
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
         check_tenant(conf, &conf->tenants[i], report);
+        check_reach(conf, &conf->tenants[i], own, report);
+    }
     check_reserves(conf, report);
 }
 
@@ -370,7 +455,7 @@ bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *c
         conf_parse(&schema, text, length, &conf->texts, &load, report);
     apply_command(&load, command, report);
     check_user(conf, running != NULL, report);
-    check(conf, report);
+    check(conf, own_user(conf, running != NULL), report);
     if (report->count > before)
         cache_conf_free(conf);
     return report->count == before;
@@ -414,6 +499,30 @@ void cache_conf_compare(const struct cache_conf *running, const struct cache_con
                         struct conf_report *report)
 {
     conf_compare_fixed(&sections[SECTION_CACHE], running, wanted, report);
+}
+
+static bool serves(const struct cache_conf *conf, const struct tenant_conf *tenant,
+                   const struct identity_owner *owner)
+{
+    const struct group_conf *group = tenant->group.name ? &tenant->group : &conf->group;
+
+    for (uint32_t i = 0; i < tenant->user_count; i++) {
+        if (tenant->users[i].uid == owner->uid)
+            return !owner->shared || (group->name && group->gid == owner->group);
+    }
+    return false;
+}
+
+bool cache_conf_admits(const struct cache_conf *conf, const struct tenant_conf *tenant,
+                       const struct identity_owner *owner)
+{
+    if (tenant)
+        return serves(conf, tenant, owner);
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
+        if (serves(conf, &conf->tenants[i], owner))
+            return true;
+    }
+    return false;
 }
 
 const struct tenant_conf *cache_conf_tenant(const struct cache_conf *conf, const char *name)

@@ -29,6 +29,11 @@
 #define TENANT_CONF_MAX              256u
 #define TENANT_CONF_UIDS             64u
 
+struct group_conf {
+    const char *name; /* as the file has it; NULL: none */
+    gid_t gid;
+};
+
 struct tenant_conf_user {
     const char *name; /* as the file has it */
     uid_t uid;
@@ -44,6 +49,8 @@ struct tenant_conf {
     uint64_t max_fills, max_waiters, max_pins, max_proxies;
     struct tenant_conf_user users[TENANT_CONF_UIDS]; /* who may serve it; none: the cache's own user */
     uint32_t user_count;
+    struct group_conf group; /* what its proxies open their queues and pools to; none: that of the cache */
+    bool no_admission;       /* large objects are not to be asked for twice */
 };
 
 #define CACHE_COMMAND_MAX 32
@@ -58,12 +65,13 @@ struct cache_command {
 
 struct cache_conf {
     char instance[NAMES_INSTANCE_MAX + 1];
-    uint64_t memory;        /* bytes */
-    uint64_t max_object;    /* bytes */
-    int64_t stall_ms;       /* silence after which a proxy is stalled */
-    int64_t stall_limit_ms; /* how long a stalled proxy may hold pins and leases; 0: no limit */
-    int64_t lease_ms;       /* how long a lease may make no progress before another proxy may have it */
-    const char *user;       /* NAME[:GROUP] to become; NULL: who we are */
+    uint64_t memory;         /* bytes */
+    uint64_t max_object;     /* bytes */
+    int64_t stall_ms;        /* silence after which a proxy is stalled */
+    int64_t stall_limit_ms;  /* how long a stalled proxy may hold pins and leases; 0: no limit */
+    int64_t lease_ms;        /* how long a lease may make no progress before another proxy may have it */
+    const char *user;        /* NAME[:GROUP] to become; NULL: who we are */
+    struct group_conf group; /* whose members may send to the command queue; none: nobody else may */
     const char *log_level;
     bool no_sandbox;
     struct tenant_conf *tenants;
@@ -93,6 +101,11 @@ void cache_conf_show(const struct cache_conf *conf, FILE *out);
 void cache_conf_compare(const struct cache_conf *running, const struct cache_conf *wanted,
                         struct conf_report *report);
 
+/* Is this user among those who may serve the tenant, or any tenant (NULL), with its queue and pool as they
+ * are? */
+struct identity_owner;
+bool cache_conf_admits(const struct cache_conf *conf, const struct tenant_conf *tenant,
+                       const struct identity_owner *owner);
 /* NULL: no section names it. */
 const struct tenant_conf *cache_conf_tenant(const struct cache_conf *conf, const char *name);
 

@@ -1,4 +1,5 @@
 /* cache_ctl: asks a running cache, and examines the host for what keeps proxies from it. */
+#include "cache_users.h"
 #include "ctl_client.h"
 #include "ctl_stats.h"
 #include "doctor.h"
@@ -26,6 +27,8 @@ static const char help[] =
     "                  namespaces; --sweep removes names of this user that are provably dead\n"
     "\n"
     "  --instance NAME    which cache (default: default)\n"
+    "  --group NAME       open the queue and the pool of this command to this group, of which a cache of\n"
+    "                     another user is a member; --cache-user NAME: trust a cache of this user\n"
     "  --timeout SECONDS  how long to wait for an answer (default: 5)\n"
     "  --version, --help\n"
     "\n"
@@ -36,6 +39,7 @@ struct control {
     const char *instance;
     double timeout;
     bool json, sweep, all_instances;
+    struct endpoint_sharing sharing;
 };
 
 static int complain(enum ctl_status status, const char *text)
@@ -88,7 +92,7 @@ static int with_client(const struct control *control,
     struct ctl_client client;
 
     endpoint_sweep(control->instance, NULL, NULL);
-    enum ctl_status status = ctl_open(&client, control->instance, control->timeout);
+    enum ctl_status status = ctl_open(&client, control->instance, control->timeout, &control->sharing);
     if (!status) {
         status = run(&client, control);
         ctl_close(&client);
@@ -132,6 +136,8 @@ enum {
     OPTION_JSON,
     OPTION_SWEEP,
     OPTION_ALL_INSTANCES,
+    OPTION_GROUP,
+    OPTION_CACHE_USER,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -142,6 +148,8 @@ static const struct option options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"sweep", no_argument, NULL, OPTION_SWEEP},
     {"all-instances", no_argument, NULL, OPTION_ALL_INSTANCES},
+    {"group", required_argument, NULL, OPTION_GROUP},
+    {"cache-user", required_argument, NULL, OPTION_CACHE_USER},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -177,6 +185,16 @@ static int apply(struct control *control, int option)
     case OPTION_ALL_INSTANCES:
         control->all_instances = true;
         return -1;
+    case OPTION_GROUP:
+        control->sharing.shared = true;
+        if (cache_users_find_group(optarg, false, &control->sharing.group))
+            return -1;
+        return complain(CTL_REFUSED, "--group: no such group");
+    case OPTION_CACHE_USER:
+        control->sharing.has_cache_user = true;
+        if (cache_users_find(optarg, false, &control->sharing.cache_user))
+            return -1;
+        return complain(CTL_REFUSED, "--cache-user: no such user");
     case OPTION_VERSION:
         puts("cache_ctl (larder) " LARDER_VERSION);
         return CTL_DONE;

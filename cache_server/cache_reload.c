@@ -52,6 +52,7 @@ bool cache_reload(struct cache *cache, struct conf_report *report)
     cache_conf_free(&before);
     log_set_level(wanted.log_level);
     store_resize(&cache->store, wanted.memory, wanted.max_object);
+    cache_expel(cache);
     log_info("configuration applied", "file=\"%s\" memory=%s max_object=%s tenants=%u",
              wanted.command->config, size_format(wanted.memory, memory),
              size_format(wanted.max_object, object), wanted.tenant_count);

@@ -1,6 +1,6 @@
 #include "cache_users.h"
 
-#include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PASSWD "/etc/passwd"
+#define GROUP  "/etc/group"
 
 static bool parse_number(const char *text, uid_t *uid)
 {
@@ -48,5 +49,36 @@ bool cache_users_find(const char *name, bool in_sandbox, uid_t *uid)
     entry = getpwnam(name);
     if (entry)
         *uid = entry->pw_uid;
+    return entry != NULL;
+}
+
+static bool find_group_in_file(const char *name, gid_t *gid)
+{
+    FILE *file = fopen(GROUP, "re");
+    char buffer[16384]; /* with all its members */
+    struct group entry, *found = NULL;
+    bool there = false;
+
+    if (!file)
+        return false;
+    while (!there && fgetgrent_r(file, &entry, buffer, sizeof(buffer), &found) == 0 && found) {
+        there = strcmp(found->gr_name, name) == 0;
+        *gid = found->gr_gid;
+    }
+    fclose(file);
+    return there;
+}
+
+bool cache_users_find_group(const char *name, bool in_sandbox, gid_t *gid)
+{
+    const struct group *entry;
+
+    if (parse_number(name, gid))
+        return true;
+    if (in_sandbox)
+        return find_group_in_file(name, gid);
+    entry = getgrnam(name);
+    if (entry)
+        *gid = entry->gr_gid;
     return entry != NULL;
 }

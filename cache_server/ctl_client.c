@@ -19,12 +19,19 @@ static enum ctl_status fail(struct ctl_client *client, enum ctl_status status, c
     return status;
 }
 
-enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout)
+enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout,
+                         const struct endpoint_sharing *sharing)
 {
     *client = (struct ctl_client){.instance = instance, .timeout = timeout};
     client->error = endpoint_create(&client->endpoint, instance, &shape);
     if (client->error)
         return fail(client, CTL_FAILED, client->endpoint.problem);
+    client->error = sharing ? endpoint_share(&client->endpoint, sharing) : 0;
+    if (client->error) {
+        fail(client, CTL_REFUSED, client->endpoint.problem);
+        endpoint_destroy(&client->endpoint);
+        return CTL_REFUSED;
+    }
     enum endpoint_reach result = endpoint_reach(&client->endpoint);
     if (result == ENDPOINT_REACHED) {
         client->deadline_ms = clock_mono_ms() + (int64_t)(timeout * 1000);

@@ -27,7 +27,9 @@ struct ctl_client {
     char problem[ENDPOINT_PROBLEM_BYTES];
 };
 
-enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout);
+/* `sharing` (NULL: nothing) for a cache of another user. */
+enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout,
+                         const struct endpoint_sharing *sharing);
 void ctl_close(struct ctl_client *client);
 
 enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int64_t *answered_us);

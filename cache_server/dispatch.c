@@ -21,8 +21,19 @@
 
 /* ---- answers ---- */
 
-/* To a peer that is not registered: its queue is opened for this one message, if it is a private queue of our
- * user. The reaper closes it: that takes as long as there are record locks on the queue. */
+/* Those whom it could serve: of our user, root, or of one that a tenant names, with whatever group. */
+static bool may_be_answered(const struct cache *cache, mqd_t queue)
+{
+    struct identity_owner owner;
+
+    if (!identity_owner(queue, &owner))
+        return false;
+    owner.shared = false;
+    return owner.uid == geteuid() || owner.uid == 0 || cache_conf_admits(&cache->conf, NULL, &owner);
+}
+
+/* To a peer that is not registered: its queue is opened for this one message, if it is that of somebody whom
+ * we know. The reaper closes it: that takes as long as there are record locks on the queue. */
 static void answer_stranger(struct cache *cache, const union wire_message *message)
 {
     char name[NAMES_BYTES];
@@ -31,7 +42,7 @@ static void answer_stranger(struct cache *cache, const union wire_message *messa
     names_peer(name, cache->conf.instance, message->header.token);
     if (!reaper_takes_strangers(&cache->reaper) || mq_open_existing(&queue, name, O_WRONLY))
         return;
-    if (identity_is_private(queue, geteuid()))
+    if (may_be_answered(cache, queue))
         (void)mq_send_message(queue, message, message->header.length);
     reaper_close_stranger(&cache->reaper, queue);
 }
@@ -176,7 +187,7 @@ static void on_reload(struct cache *cache, const union wire_message *message)
 
     if (!session)
         return;
-    if (session->role != WIRE_ROLE_ADMIN || (session->uid != geteuid() && session->uid != 0)) {
+    if (session->role != WIRE_ROLE_ADMIN || (session->owner.uid != geteuid() && session->owner.uid != 0)) {
         refuse_with(cache, &reload->header, WIRE_REFUSAL_ROLE, reload->secret);
         return;
     }

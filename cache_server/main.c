@@ -95,7 +95,7 @@ static int set_up(struct cache *cache, struct cache_conf *conf, char *problem, s
         cache_conf_free(conf);
     if (error || conf->no_sandbox)
         return error;
-    error = sandbox_enter(problem, problem_size);
+    error = sandbox_enter(conf->group.name ? &conf->group.gid : NULL, problem, problem_size);
     if (error)
         cache_teardown(cache);
     return error;

@@ -233,7 +233,8 @@ static void renew_queue(struct cache *cache)
     if (cache->mono_ms < cache->next_renewal_ms)
         return;
     cache->next_renewal_ms = cache->mono_ms + RENEWAL_INTERVAL_MS;
-    int error = claim_instance(cache->conf.instance, &queue, problem, sizeof(problem));
+    int error = claim_instance(cache->conf.instance, cache->conf.group.name ? &cache->conf.group.gid : NULL,
+                               &queue, problem, sizeof(problem));
     if (error) {
         go_on_without_name(cache, error, problem);
         return;

@@ -48,8 +48,12 @@ static int set_up_cache(struct proxy *proxy, const struct proxy_conf *conf)
                                      .tenant = conf->tenant,
                                      .segments = (uint32_t)conf->segments,
                                      .segment_bytes = (uint32_t)conf->segment_bytes};
+    struct larder_sharing sharing = {.shared = conf->group != NULL,
+                                     .group = conf->group_id,
+                                     .has_cache_user = conf->cache_user != NULL,
+                                     .cache_user = conf->cache_user_id};
     char problem[512] = "";
-    int error = cache_link_setup(&proxy->link, &proxy->loop, &options, problem, sizeof problem);
+    int error = cache_link_setup(&proxy->link, &proxy->loop, &options, &sharing, problem, sizeof problem);
 
     return error ? cannot("cache client", problem[0] ? problem : strerror(-error)) : 0;
 }

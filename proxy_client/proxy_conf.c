@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -224,7 +225,7 @@ static const struct conf_key proxy_keys[] = {
      .help = "whose objects to share (default)"},
     {.name = "segments",
      .kind = CONF_COUNT,
-     .flags = CONF_FIXED,
+     .flags = CONF_FIXED | CONF_HIDDEN,
      .offset = FIELD(segments),
      .least = LARDER_MIN_SEGMENTS,
      .most = LARDER_MAX_SEGMENTS,
@@ -233,7 +234,7 @@ static const struct conf_key proxy_keys[] = {
      .help = "segments in the pool (128)"},
     {.name = "segment-size",
      .kind = CONF_SIZE,
-     .flags = CONF_FIXED,
+     .flags = CONF_FIXED | CONF_HIDDEN,
      .offset = FIELD(segment_bytes),
      .least = LARDER_MIN_SEGMENT_BYTES,
      .most = LARDER_MAX_SEGMENT_BYTES,
@@ -247,6 +248,20 @@ static const struct conf_key proxy_keys[] = {
      .option = "user",
      .argument = "NAME[:GROUP]",
      .help = "started as root: bind the addresses, then become this user"},
+    {.name = "group",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(group),
+     .option = "group",
+     .argument = "NAME",
+     .help = "for a cache of another user: it and this proxy are members"},
+    {.name = "cache-user",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(cache_user),
+     .option = "cache-user",
+     .argument = "NAME",
+     .help = "trust a cache of this user too"},
     {.name = "log-level",
      .kind = CONF_CHOICE,
      .offset = FIELD(log_level),
@@ -500,15 +515,57 @@ static void check(const struct proxy_conf *conf, struct conf_report *report)
         conf_complain(report, 0, "%s", problem);
 }
 
-static void check_user(const struct proxy_conf *conf, struct conf_report *report)
+static bool find_number(const char *name, uint32_t *number)
+{
+    uint64_t value = UINT32_MAX;
+
+    if (*name == '\0' || strspn(name, "0123456789") != strlen(name) || size_parse(name, &value) != 0 ||
+        value >= UINT32_MAX)
+        return false;
+    *number = (uint32_t)value;
+    return true;
+}
+
+static bool find_user(const char *name, uint32_t *number)
+{
+    const struct passwd *entry;
+
+    if (find_number(name, number))
+        return true;
+    entry = getpwnam(name);
+    if (entry)
+        *number = entry->pw_uid;
+    return entry != NULL;
+}
+
+static bool find_group(const char *name, uint32_t *number)
+{
+    const struct group *entry;
+
+    if (find_number(name, number))
+        return true;
+    entry = getgrnam(name);
+    if (entry)
+        *number = entry->gr_gid;
+    return entry != NULL;
+}
+
+/* What becomes of the user is for privileges.h; that it is nobody is said with everything else that is wrong.
+ */
+static void check_users(struct proxy_conf *conf, struct conf_report *report)
 {
     char name[64];
+    uint32_t ignored;
 
-    if (!conf->user)
-        return;
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(conf->user, ":"), conf->user);
-    if ((name[0] == '\0' || strspn(name, "0123456789") != strlen(name)) && !getpwnam(name))
-        conf_complain(report, 0, "user: no such user: %s", name);
+    if (conf->user) {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(conf->user, ":"), conf->user);
+        if (!find_user(name, &ignored))
+            conf_complain(report, 0, "user: no such user: %s", name);
+    }
+    if (conf->group && !find_group(conf->group, &conf->group_id))
+        conf_complain(report, 0, "group: no such group: %s", conf->group);
+    if (conf->cache_user && !find_user(conf->cache_user, &conf->cache_user_id))
+        conf_complain(report, 0, "cache-user: no such user: %s", conf->cache_user);
 }
 
 bool proxy_conf_from_text(struct proxy_conf *conf, const struct proxy_command *command, const char *text,
@@ -523,7 +580,7 @@ bool proxy_conf_from_text(struct proxy_conf *conf, const struct proxy_command *c
         apply_command(conf, command, report);
     check(conf, report);
     if (command && !command->is_running)
-        check_user(conf, report);
+        check_users(conf, report);
     if (report->count > before)
         proxy_conf_free(conf);
     return report->count == before;

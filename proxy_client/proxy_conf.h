@@ -37,7 +37,9 @@ struct proxy_command {
 struct proxy_conf {
     char instance[NAMES_INSTANCE_MAX + 1];
     char tenant[NAMES_TENANT_MAX + 1];
-    const char *origin, *origin_ca, *access_log, *log_level, *user; /* NULL: not set */
+    const char *origin, *origin_ca, *access_log, *log_level, *user, *group, *cache_user; /* NULL: not set */
+    /* Of the last two, looked up at the start. */
+    uint32_t group_id, cache_user_id;
     struct http_targets targets;
     struct http_overrides rules;
     struct listen_addresses http, getfile;

@@ -607,6 +607,7 @@ stall-time = 1.5s
 stall-limit = 0
 lease-time = 1h
 log-level = debug
+group = root
 [tenant "news"]
 reserve = 8M
 limit = 32M

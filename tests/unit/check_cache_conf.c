@@ -3,6 +3,7 @@
 #include "cache_conf.h"
 
 #include "check_unit.h"
+#include "identity.h"
 
 #include <string.h>
 
@@ -53,7 +54,7 @@ START_TEST(values_arrive)
 
     ck_assert_msg(
         load(&conf,
-             "[cache]\ninstance = x\nmemory = 1G\nmax_object = 2M\nstall_time = 250ms\n"
+             "[cache]\ngroup = root\ninstance = x\nmemory = 1G\nmax_object = 2M\nstall_time = 250ms\n"
              "stall-limit = 0\nlease-time = 1h\nuser = root:0\nlog-level = warn\nno-sandbox = yes\n"
              "[tenant \"news\"]\nreserve = 100M\nlimit = 1G\nweight = 3\npolicy = sieve\nmax_fills = 7\n"
              "max_waiters = 8\nmax-pins = 9\nmax-proxies = 10\nuids = root, 7\nuids = 8\n"
@@ -122,6 +123,9 @@ static const struct {
     {"[tenant \"a\"]\nuids = no-such-user-here\n",
      "f:2: uids: \"no-such-user-here\" has an unknown user: no-such"},
     {"[tenant \"a\"]\nuids = 1, 1\n", "f:2: uids: \"1, 1\" names user 1 twice"},
+    {"[tenant \"a\"]\nuids = 99\n", "f:1: tenant \"a\" names user 99, but there is no group in [cache]"},
+    {"[cache]\ngroup = no-such-group-here\n", "f:2: group: \"no-such-group-here\" is no group"},
+    {"[tenant \"a\"]\ngroup = no-such-group-here\n", "f:2: group: \"no-such-group-here\" is no group"},
     {"[tenant \"a\"]\nuids = ,\n", "f:2: uids: \",\" names nobody"},
     {"[tenant \"a\"]\nuids = 4294967295\n", "has an unknown user"},
     {"[cache]\nmemory = x\n[tenant \"a\"]\nuids = 1\nmemory = 4M\n",
@@ -196,7 +200,7 @@ END_TEST
 START_TEST(what_is_shown_is_a_file_that_says_the_same)
 {
     static const char text[] =
-        "[cache]\nmemory = 1G\nuser = root\n[tenant \"a\"]\nuids = root, 3\nreserve = 5M\n"
+        "[cache]\nmemory = 1G\nuser = root\ngroup = 0\n[tenant \"a\"]\nuids = root, 3\nreserve = 5M\n"
         "[tenant \"b\"]\nlimit = 64K\nmax-fills = 3\n";
     struct cache_conf conf, again;
     char shown[2][2048] = {"", ""};
@@ -212,7 +216,7 @@ START_TEST(what_is_shown_is_a_file_that_says_the_same)
     }
     ck_assert_str_eq(shown[0], shown[1]);
     ck_assert_ptr_nonnull(
-        strstr(shown[0], "[tenant \"a\"]\nreserve = 5M\nweight = 1\npolicy = lru\nuids = root\nuids = 3\n"));
+        strstr(shown[0], "[tenant \"a\"]\nreserve = 5M\nweight = 1\npolicy = lru\nno-admission = off\nuids = root\nuids = 3\n"));
     cache_conf_free(&conf);
     cache_conf_free(&again);
 }
@@ -223,10 +227,11 @@ static const struct {
     const char *problem; /* NULL: may change */
 } changes[] = {
     {"[cache]\nmemory = 1G\nmax-object = 1M\nstall-limit = 1\nlease-time = 2\nlog-level = debug\n", NULL},
-    {"[tenant \"a\"]\nuids = 4\n", NULL},
+    {"[tenant \"a\"]\nmax-proxies = 4\n", NULL},
     {"[cache]\ninstance = y\n", "instance in [cache] cannot change while the program runs"},
     {"[cache]\nstall-time = 2\n", "stall-time in [cache] cannot change"},
     {"[cache]\nuser = root\n", "user in [cache] cannot change while the program runs (in force: not set"},
+    {"[cache]\ngroup = 7\n", "group in [cache] cannot change while the program runs (in force: not set"},
     {"[cache]\nno-sandbox = on\n", "no-sandbox in [cache] cannot change"},
 };
 
@@ -250,9 +255,9 @@ END_TEST
 START_TEST(users_keep_their_numbers)
 {
     struct cache_conf running, wanted;
-    static const char text[] = "[tenant \"b\"]\nuids = somebody, root\n";
+    static const char text[] = "[cache]\ngroup = 7\n[tenant \"b\"]\nuids = somebody, root\n";
 
-    ck_assert(load(&running, "[tenant \"a\"]\nuids = 1234\n", NULL));
+    ck_assert(load(&running, "[cache]\ngroup = 7\n[tenant \"a\"]\nuids = 1234\n", NULL));
     running.tenants[0].users[0].name = "somebody";
     conf_report_clear(&report, "f");
     ck_assert_msg(cache_conf_from_text(&wanted, NULL, &running, text, strlen(text), &report), "%s",
@@ -261,6 +266,43 @@ START_TEST(users_keep_their_numbers)
     ck_assert_uint_eq(wanted.tenants[0].users[1].uid, 0);
     cache_conf_free(&running);
     cache_conf_free(&wanted);
+}
+END_TEST
+
+/* By the kernel's word alone: uid, mode and group. */
+static const struct {
+    const char *tenant; /* NULL: any */
+    struct identity_owner owner;
+    bool admitted;
+} peers[] = {
+    {"a", {.uid = 1001, .shared = true, .group = 70}, true},
+    {"a", {.uid = 1001}, true}, /* which root's cache alone can open */
+    {"a", {.uid = 1001, .shared = true, .group = 71}, false},
+    {"a", {.uid = 1002, .shared = true, .group = 70}, false},
+    {"b", {.uid = 1002, .shared = true, .group = 71}, true}, /* it has a group of its own */
+    {"b", {.uid = 1002, .shared = true, .group = 70}, false},
+    {"b", {.uid = 1001, .shared = true, .group = 71}, false},
+    {"c", {.uid = 1001, .shared = true, .group = 70}, false}, /* names nobody */
+    {NULL, {.uid = 1001, .shared = true, .group = 70}, true},
+    {NULL, {.uid = 1002, .shared = true, .group = 71}, true},
+    {NULL, {.uid = 1001, .shared = true, .group = 71}, false},
+    {NULL, {.uid = 0, .shared = true, .group = 70}, false},
+};
+
+START_TEST(peer_is_admitted)
+{
+    struct cache_conf conf;
+
+    ck_assert_msg(load(&conf,
+                       "[cache]\ngroup = 70\n[tenant \"a\"]\nuids = 1001\n[tenant \"b\"]\ngroup = 71\n"
+                       "uids = 1002\n[tenant \"c\"]\n",
+                       NULL),
+                  "%s", report.text);
+    ck_assert_int_eq(cache_conf_admits(&conf,
+                                       peers[_i].tenant ? cache_conf_tenant(&conf, peers[_i].tenant) : NULL,
+                                       &peers[_i].owner),
+                     peers[_i].admitted);
+    cache_conf_free(&conf);
 }
 END_TEST
 
@@ -274,6 +316,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, line_is_parsed, lines);
     tcase_add_test(tcase, what_is_shown_is_a_file_that_says_the_same);
     ADD_ROWS(tcase, change_is_allowed_or_named, changes);
+    ADD_ROWS(tcase, peer_is_admitted, peers);
     tcase_add_test(tcase, users_keep_their_numbers);
 }
 

@@ -184,6 +184,22 @@ START_TEST(a_whole_file_arrives)
 }
 END_TEST
 
+START_TEST(defaults_are_shown_as_a_file)
+{
+    struct proxy_conf conf;
+    char shown[4096] = "";
+    FILE *out = fmemopen(shown, sizeof shown, "w");
+
+    ck_assert_int_eq(parse(&conf, NEEDED, NULL), PROXY_CONF_RUN);
+    proxy_conf_show(&conf, out);
+    fclose(out);
+    proxy_conf_free(&conf);
+    ck_assert_msg(parse(&conf, "", shown) == PROXY_CONF_RUN, "%s%s", shown, report.text);
+    ck_assert_uint_eq(conf.segments, 0);
+    proxy_conf_free(&conf);
+}
+END_TEST
+
 START_TEST(options_win)
 {
     struct proxy_conf conf;
@@ -302,6 +318,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, line_is_parsed, rows);
     tcase_add_test(tcase, values_arrive);
     tcase_add_test(tcase, a_whole_file_arrives);
+    tcase_add_test(tcase, defaults_are_shown_as_a_file);
     tcase_add_test(tcase, options_win);
     ADD_ROWS(tcase, mistake_is_reported, mistakes);
     ADD_ROWS(tcase, change_is_allowed_or_named, changes);
