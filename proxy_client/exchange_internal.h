@@ -44,8 +44,10 @@ struct exchange {
     struct loop_task free_later;
     const struct exchange_sink *sink; /* NULL: there is no client (any more) */
     void *owner;
-    struct exchange **place;         /* where the client's side keeps its pointer to us */
-    struct exchange_request request; /* its spans are gone with the client */
+    struct exchange **place;              /* where the client's side keeps its pointer to us */
+    struct exchange_request request;      /* its spans are gone with the client */
+    struct exchange *heir, *heir_of;      /* who is to have the client, and whose it still is; NULL */
+    struct exchange *lent_to, *lent_from; /* who has it, and who may have to take it back; NULL */
     enum exchange_state state;
     enum http_request_verdict verdict;
     struct http_cache_control directives;
@@ -85,6 +87,7 @@ struct exchange {
     bool holds_conditions; /* the client's stay here: they are evaluated when the origin has answered */
     enum exchange_hold hold;
     bool hand_over;  /* the client is too slow for the fill */
+    bool stays;      /* the client cannot be handed over */
     bool committing; /* the end of the response waits for the cache to confirm the fill */
     int64_t request_time;
     struct fill_writer fill;
@@ -170,15 +173,23 @@ extern const struct body_reader_calls stored_reader_calls;
  * lease are told, and nobody asks again for a second. */
 /* The same, where the answer was none for what is stored, but no trouble either. */
 void stored_leave_as_it_is(struct exchange *exchange);
-void stored_note_failure(struct exchange *exchange, enum http_trouble trouble);
+/* `failure`: HTTP_META_FAILED_... */
+void stored_note_failure(struct exchange *exchange, uint16_t failure);
 bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *trouble);
 
 /* exchange_follow.c */
 /* Takes the event's follow handle. */
 void follow_wait(struct exchange *exchange, struct larder_event *event);
 /* The client is slower than the origin, and a fill is under way: it shall read what is filled at its own
- * pace, while this exchange goes on without it. False: not now. */
+ * pace, while this exchange goes on without it. True: there will be an heir, unless nothing comes of it. */
 bool follow_hand_over(struct exchange *exchange);
+/* The client keeps up again, or is gone. */
+void follow_disinherit(struct exchange *exchange);
+/* The cache will take no more. True: the client is back, for it has been given all that was filled. False:
+ * not yet; the fetch will be resumed. */
+bool follow_take_back(struct exchange *exchange);
+void follow_gave(struct exchange *exchange); /* more of the body to its client */
+void follow_forget_loan(struct exchange *exchange);
 /* The body comes from elsewhere from now on: continues from the origin if that can be. */
 void follow_lost(struct exchange *exchange);
 void follow_leave(struct exchange *exchange);
@@ -200,7 +211,11 @@ int marks_write_object(struct exchange *exchange, const struct cache_key *key, u
                        int64_t until_ms);
 /* What the lease was for cannot be stored, or not be had: those who wait are told so. Takes the lease. */
 void marks_leave_uncacheable(struct exchange *exchange);
-void marks_leave_failure(struct exchange *exchange, int status, const char *detail, const char *text);
+/* `failure`: 0, or HTTP_META_FAILED_REQUEST. */
+void marks_leave_failure(struct exchange *exchange, uint16_t failure, int status, const char *detail,
+                         const char *text);
+/* What was found is a mark: of a failure that says nothing about this request? */
+bool marks_is_failure_of_another(const struct exchange *exchange);
 void marks_found(struct exchange *exchange);
 /* There was a mark, and the response may be stored after all. True: fetch_placed() will be called. */
 bool marks_ask_lease(struct exchange *exchange);

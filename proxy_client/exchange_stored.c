@@ -144,6 +144,7 @@ static void give_segment(struct exchange *exchange, struct larder_segment **segm
     else
         exchange->sink->body_segment(exchange->owner, segment, offset, size);
     cache_link_return(exchange->home->link, segment);
+    follow_gave(exchange);
 }
 
 void stored_read_on(struct exchange *exchange)
@@ -420,12 +421,11 @@ void stored_leave_as_it_is(struct exchange *exchange)
     renew(exchange, &exchange->meta.head);
 }
 
-void stored_note_failure(struct exchange *exchange, enum http_trouble trouble)
+void stored_note_failure(struct exchange *exchange, uint16_t failure)
 {
     struct http_meta_head head = exchange->meta.head;
 
     head.failed_at = (uint32_t)exchange_now_s(exchange);
-    head.flags = (uint16_t)((head.flags & ~HTTP_META_FAILED_STATUS) |
-                            (trouble == HTTP_TROUBLE_STATUS ? HTTP_META_FAILED_STATUS : 0));
+    head.flags = (uint16_t)((head.flags & ~(HTTP_META_FAILED_STATUS | HTTP_META_FAILED_REQUEST)) | failure);
     renew(exchange, &head);
 }

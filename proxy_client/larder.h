@@ -135,7 +135,7 @@ struct larder_sharing {
     uint32_t cache_user; /* uid: trusted besides this process's own and root */
 };
 
-#define LARDER_DEFAULT_SEGMENTS      128u
+#define LARDER_DEFAULT_SEGMENTS      32u
 #define LARDER_MIN_SEGMENTS          4u
 #define LARDER_MAX_SEGMENTS          16384u
 #define LARDER_DEFAULT_SEGMENT_BYTES (64u * 1024)
