@@ -1,6 +1,7 @@
 /* cache_server: see docs/design.md. This file is the map: what is set up, in order, and torn down, reversed.
  */
 #include "cache.h"
+#include "cache_reload.h"
 #include "log.h"
 #include "privileges.h"
 #include "sandbox.h"
@@ -126,6 +127,7 @@ static int serve(struct cache_conf *conf)
         return cannot_start(conf, problem[0] ? problem : "out of memory", error == -EBUSY ? 2 : 1);
     }
     announce(conf);
+    cache_apply_tenants(cache);
     error = turn_run(cache);
     cache_teardown(cache);
     if (error)

@@ -23,6 +23,19 @@ said() { # PROCESS WORDS NUMBER: so many lines of its log have them
     [[ $(grep -c "$2" "$DIR/$1.err") -ge $3 ]]
 }
 
+# ---- what is shipped: examples that are right, manual pages with every option and key ----
+
+"$BIN/cache_server" --config "$E2E_ROOT/packaging/cache.conf" --check >"$DIR/keys"
+"$BIN/proxy_client" --config "$E2E_ROOT/packaging/proxy.conf" --check >>"$DIR/keys"
+for page in cache_server.8 proxy_client.8 cache_ctl.1; do
+    for option in $("$BIN/${page%.*}" --help | grep -o -- '--[a-z][a-z-]*' | sort -u); do
+        grep -qE -- "Fl -${option#--}\b|^\.Fl $option" "$E2E_ROOT/packaging/man/$page" || fail "$page has no $option"
+    done
+done
+while read -r key; do
+    grep -qE "(Cm|,) $key\b" "$E2E_ROOT/packaging/man/larder.conf.5" || fail "larder.conf.5 has no $key"
+done < <(sed -n 's/ =.*//p' "$DIR/keys" | sort -u)
+
 # ---- --check: all that is wrong, with lines; or what would be in force ----
 
 write "$CACHE_CONF" <<'END'
@@ -237,6 +250,7 @@ stop cache
 write "$CACHE_CONF" <<END
 [cache]
 memory = 64M
+group = $(id -g)
 [tenant "news"]
 uids = root
 END

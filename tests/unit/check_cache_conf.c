@@ -150,7 +150,7 @@ START_TEST(one_name_cannot_be_longer_than_a_tenants)
 
     for (size_t length = 60; length < 68; length++) {
         memset(text + 9, 'x', length);
-        strcpy(text + 9 + length, "\"]\n");
+        memcpy(text + 9 + length, "\"]\n", 4);
         ck_assert(load(&conf, text, NULL) == (length <= NAMES_TENANT_MAX));
         cache_conf_free(&conf);
     }
@@ -215,8 +215,8 @@ START_TEST(what_is_shown_is_a_file_that_says_the_same)
             ck_assert_msg(load(&again, shown[0], NULL), "%s%s", shown[0], report.text);
     }
     ck_assert_str_eq(shown[0], shown[1]);
-    ck_assert_ptr_nonnull(
-        strstr(shown[0], "[tenant \"a\"]\nreserve = 5M\nweight = 1\npolicy = lru\nno-admission = off\nuids = root\nuids = 3\n"));
+    ck_assert_ptr_nonnull(strstr(shown[0], "[tenant \"a\"]\nreserve = 5M\nweight = 1\npolicy = "
+                                           "lru\nno-admission = off\nuids = root\nuids = 3\n"));
     cache_conf_free(&conf);
     cache_conf_free(&again);
 }

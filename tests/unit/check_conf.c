@@ -292,7 +292,7 @@ START_TEST(many_mistakes_are_counted)
     struct conf_report report;
 
     for (int i = 0; i < LINES; i++)
-        strcpy(text + 8 + (size_t)i * 4, "x=1\n");
+        memcpy(text + 8 + (size_t)i * 4, "x=1\n", 5);
     ck_assert(!parse(text, strlen(text), &thing, &texts, &report));
     ck_assert_uint_eq(report.count, LINES);
     ck_assert_uint_lt(strlen(report.text), sizeof(report.text));

@@ -125,12 +125,13 @@ static void read_rules(struct http_overrides *overrides, const char *rules)
         if (strcmp(word, "off") == 0) {
             overrides->no_heuristic = true;
         } else if (strncmp(word, "max=", 4) == 0) {
-            overrides->heuristic_max = atoi(word + 4);
+            overrides->heuristic_max = strtol(word + 4, NULL, 10);
         } else if (strncmp(word, "default=", 8) == 0) {
-            overrides->default_freshness = atoi(word + 8);
+            overrides->default_freshness = strtol(word + 8, NULL, 10);
         } else {
-            overrides->negative[overrides->negative_count].status = atoi(word);
-            overrides->negative[overrides->negative_count++].seconds = atoi(strchr(word, '=') + 1);
+            overrides->negative[overrides->negative_count].status = (int)strtol(word, NULL, 10);
+            overrides->negative[overrides->negative_count++].seconds =
+                strtol(strchr(word, '=') + 1, NULL, 10);
         }
     }
 }
