@@ -13,6 +13,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <utlist.h>
 
 /* Registrations that only admin clients get. */
@@ -54,7 +55,8 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     if (error)
         goto err_reaper;
     cache->former.fd = -1;
-    error = claim_instance(conf->instance, &cache->commands.fd, problem, problem_size);
+    error = claim_instance(conf->instance, conf->group.name ? &conf->group.gid : NULL, &cache->commands.fd,
+                           problem, problem_size);
     if (error)
         goto err_sweeper;
     return 0;
@@ -87,6 +89,7 @@ void cache_teardown(struct cache *cache)
     leases_teardown(&cache->leases);
     store_teardown(&cache->store);
     tenants_free(&cache->tenants);
+    cache_conf_free(&cache->conf);
 }
 
 /* ---- registrations ---- */
@@ -128,6 +131,38 @@ static bool is_one_too_many(const struct session *session)
     return process->sessions - process->admins > PROCESS_MAX_SESSIONS;
 }
 
+/* What the configuration says of its tenant: who may serve it (a peer's uid is what the kernel says), and by
+ * how many proxies. */
+static enum wire_refusal admit_to_tenant(const struct cache *cache, const struct session *session,
+                                         const char *name)
+{
+    const struct tenant_conf *conf = cache_conf_tenant(&cache->conf, name);
+
+    if (!conf || conf->user_count == 0)
+        return session->owner.uid == geteuid() ? WIRE_REFUSAL_NONE : WIRE_REFUSAL_USER;
+    return cache_conf_admits(&cache->conf, conf, &session->owner) ? WIRE_REFUSAL_NONE : WIRE_REFUSAL_USER;
+}
+
+/* Before anything is done for a peer of another user. Root may always ask, if its queue can be opened at all.
+ */
+static bool admits(void *context, const struct wire_hello *hello, const struct identity_owner *owner)
+{
+    const struct cache *cache = context;
+    const struct cache_conf *conf = &cache->conf;
+
+    if (hello->role == WIRE_ROLE_ADMIN)
+        return owner->uid == geteuid() || owner->uid == 0 || cache_conf_admits(conf, NULL, owner);
+    const struct tenant_conf *tenant = cache_conf_tenant(conf, hello->tenant);
+    return tenant && cache_conf_admits(conf, tenant, owner);
+}
+
+static bool has_all_its_proxies(const struct cache *cache, const struct tenant *tenant)
+{
+    const struct tenant_conf *conf = cache_conf_tenant(&cache->conf, tenant->name);
+
+    return conf && conf->max_proxies && tenant->proxies >= conf->max_proxies;
+}
+
 /* Its process, tenant and descriptors; the session exists but nobody knows it yet. */
 static enum wire_refusal enrol(struct cache *cache, struct session *session, const char *tenant)
 {
@@ -138,9 +173,14 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
     if (is_one_too_many(session))
         return WIRE_REFUSAL_FULL;
     if (session->role == WIRE_ROLE_PROXY) {
+        enum wire_refusal refusal = admit_to_tenant(cache, session, tenant);
+        if (refusal != WIRE_REFUSAL_NONE)
+            return refusal;
         session->tenant = tenants_get(&cache->tenants, tenant);
         if (!session->tenant)
             return errno == ENOMEM ? WIRE_REFUSAL_RESOURCES : WIRE_REFUSAL_TENANT;
+        if (has_all_its_proxies(cache, session->tenant))
+            return WIRE_REFUSAL_FULL;
     }
     if (watch(cache, session))
         return WIRE_REFUSAL_RESOURCES;
@@ -158,6 +198,8 @@ enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hell
 {
     struct session *session;
 
+    const struct session_gate gate = {admits, cache};
+
     if (hello->role > WIRE_ROLE_ADMIN)
         return WIRE_REFUSAL_MALFORMED;
     if (registry_find_token(&cache->registry, hello->header.token))
@@ -166,7 +208,7 @@ enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hell
         return WIRE_REFUSAL_FULL;
     if (reaper_is_behind(&cache->reaper))
         return WIRE_REFUSAL_RESOURCES;
-    enum wire_refusal refusal = session_attach(&session, cache->conf.instance, hello, &cache->reaper);
+    enum wire_refusal refusal = session_attach(&session, cache->conf.instance, hello, &cache->reaper, &gate);
     if (refusal != WIRE_REFUSAL_NONE)
         return refusal;
     refusal = enrol(cache, session, hello->tenant);
@@ -181,6 +223,15 @@ enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hell
                  (int)session->pid, session->tenant->name, hello->segments, hello->segment_bytes);
     *out = session;
     return WIRE_REFUSAL_NONE;
+}
+
+void cache_expel(struct cache *cache)
+{
+    for (uint32_t i = 0; i < REGISTRY_MAX; i++) {
+        struct session *session = cache->registry.places[i].session;
+        if (session && session->tenant && admit_to_tenant(cache, session, session->tenant->name))
+            cache_part(cache, &session, DEPARTURE_EXPELLED);
+    }
 }
 
 static void tell_dropped(const struct session *session)
@@ -205,6 +256,8 @@ static void note_departure(struct session *session, enum departure why)
         [DEPARTURE_BROKE] = {COUNTER_proxies_dropped, "proxy dropped: it broke the protocol"},
         [DEPARTURE_FAULTED] = {COUNTER_faults_caught, "proxy dropped: its segment pool lost pages"},
         [DEPARTURE_STALLED] = {COUNTER_stalled_dropped, "proxy dropped: it was silent for too long"},
+        [DEPARTURE_EXPELLED] = {COUNTER_departures,
+                                "proxy dropped: its user may not serve this tenant any more"},
     };
 
     /* Admin clients come and go unremarked. */
@@ -236,7 +289,8 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
 
     *pointer = NULL;
     note_departure(session, why);
-    if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_STALLED)
+    if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_STALLED ||
+        why == DEPARTURE_EXPELLED)
         tell_dropped(session);
     if (session->active)
         cache_deactivate(cache, session);

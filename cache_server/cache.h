@@ -63,9 +63,9 @@ struct cache {
 };
 
 /* Claims the instance and sets everything up. On failure `problem` says why. 0 or -errno; -EBUSY: the
- * instance is served already. */
+ * instance is served already. What `conf` owns is the cache's when 0 is returned. */
 int cache_setup(struct cache *cache, const struct cache_conf *conf, char *problem, size_t problem_size);
-/* Ends every registration, then lets go of the instance. */
+/* Ends every registration, then lets go of the instance, and frees the configuration. */
 void cache_teardown(struct cache *cache);
 
 /* Registers and watches; the peer is answered by the caller. */
@@ -77,10 +77,14 @@ enum departure {
     DEPARTURE_BROKE,    /* it broke the protocol */
     DEPARTURE_FAULTED,  /* its pool lost pages under us */
     DEPARTURE_STALLED,  /* it was silent for too long with something in its hands */
+    DEPARTURE_EXPELLED, /* its user may not serve its tenant any more */
     DEPARTURE_SHUTDOWN, /* we go */
 };
 /* Takes everything back. Nulls the pointer. */
 void cache_part(struct cache *cache, struct session **session, enum departure why);
+
+/* Drops those whom another configuration does not admit. */
+void cache_expel(struct cache *cache);
 
 /* It is silent; it was heard again. */
 void cache_stall(struct cache *cache, struct session *session);

@@ -1,149 +1,446 @@
 #include "cache_conf.h"
 
+#include "cache_users.h"
+#include "identity.h"
 #include "log.h"
 #include "size.h"
 
+#include <errno.h>
 #include <getopt.h>
-#include <math.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
-static const char help[] =
+static const char help_head[] =
     "usage: cache_server [OPTION...]\n"
     "\n"
     "Keeps what the proxies of this host have fetched, in memory, for all of them.\n"
+    "\n";
+static const char help_tail[] =
+    "  --no-sandbox             keep capabilities, core dumps and all system calls, for debugging\n"
+    "  --config FILE            read this file too (larder.conf(5)); options win. SIGHUP and\n"
+    "                           `cache_ctl reload` read it again\n"
+    "  --check                  only check all that, and print what would be in force\n"
+    "  --version                print the version and exit\n"
+    "  --help                   print this and exit\n"
     "\n"
-    "  --instance NAME    which cache this is; proxies name the same (default: default)\n"
-    "  --memory SIZE      bytes to use for objects, keys and index, e.g. 512M, 4G (default: 512M)\n"
-    "  --max-object SIZE  largest object to keep (default: a quarter of --memory)\n"
-    "  --stall-time SECONDS   silence after which a proxy counts as stalled (default: 1)\n"
-    "  --stall-limit SECONDS  a proxy stalled for longer that holds objects or leases is dropped; 0: never\n"
-    "                         (default: 60)\n"
-    "  --lease-time SECONDS   a fill without progress for longer may be taken over (default: 60)\n"
-    "  --user NAME[:GROUP]  started as root: become this user, and create everything as it\n"
-    "  --no-sandbox       keep capabilities, core dumps and all system calls, for debugging\n"
-    "  --log-level LEVEL  error, warn, info or debug, to standard error (default: info)\n"
-    "  --version          print the version and exit\n"
-    "  --help             print this and exit\n"
-    "\n"
-    "Prints `ready` on standard output when proxies can register. SIGINT and SIGTERM end it. Exit status: 0 "
-    "ended by\n"
-    "a signal, 1 something failed, 2 wrong usage, or another cache serves this instance.\n";
+    "Times are seconds, or numbers with ms, s, m, h or d. Prints `ready` on standard output when proxies "
+    "can\n"
+    "register. SIGINT and SIGTERM end it. Exit status: 0 ended by a signal, 1 something failed, 2 wrong "
+    "usage\n"
+    "or configuration, or another cache serves this instance.\n";
 
-static int complain(const char *option, const char *value, const char *why)
-{
-    fprintf(stderr, "cache_server: %s %s: %s\n", option, value, why);
-    return 2;
-}
+/* ---- the keys ---- */
 
-static int parse_size(const char *option, const char *text, uint64_t least, uint64_t *out)
-{
-    char why[128];
-    char size[SIZE_TEXT_BYTES];
+#define FIELD(member)  offsetof(struct cache_conf, member)
+#define TENANT(member) offsetof(struct tenant_conf, member)
+#define MOST_BYTES     ((uint64_t)1 << 62)
 
-    if (size_parse(text, out))
-        return complain(option, text, "not a size; write bytes, or a number with K, M, G or T, e.g. 512M");
-    if (*out < least || *out > UINT64_MAX / 4) {
-        snprintf(why, sizeof(why), "out of range; the least is %s", size_format(least, size));
-        return complain(option, text, why);
-    }
-    return -1;
-}
+static bool take_group(void *value, const char *text, struct conf_taking *taking);
+static void show_group(const void *value, const struct conf_key *key, FILE *out);
+static bool take_users(void *value, const char *text, struct conf_taking *taking);
+static void show_users(const void *value, const struct conf_key *key, FILE *out);
 
-/* Seconds with decimals, as milliseconds. */
-static int parse_time(const char *option, const char *text, int64_t least_ms, int64_t *out)
-{
-    char why[128];
-    char *end;
-    double seconds = strtod(text, &end);
-
-    if (end == text || *end != '\0' || !isfinite(seconds))
-        return complain(option, text, "not a number of seconds");
-    *out = seconds * 1000 < (double)CACHE_MAX_TIME_MS ? (int64_t)(seconds * 1000) : CACHE_MAX_TIME_MS + 1;
-    if (*out < least_ms || *out > CACHE_MAX_TIME_MS) {
-        snprintf(why, sizeof(why), "out of range; from %g to %d", (double)least_ms / 1000,
-                 (int)(CACHE_MAX_TIME_MS / 1000));
-        return complain(option, text, why);
-    }
-    return -1;
-}
-
-enum {
-    OPTION_INSTANCE = 1,
-    OPTION_MEMORY,
-    OPTION_MAX_OBJECT,
-    OPTION_STALL_TIME,
-    OPTION_STALL_LIMIT,
-    OPTION_LEASE_TIME,
-    OPTION_USER,
-    OPTION_NO_SANDBOX,
-    OPTION_LOG_LEVEL,
-    OPTION_VERSION,
-    OPTION_HELP,
+static const struct conf_key cache_keys[] = {
+    {.name = "instance",
+     .kind = CONF_NAME,
+     .flags = CONF_FIXED,
+     .offset = FIELD(instance),
+     .most = NAMES_INSTANCE_MAX,
+     .words = "_-",
+     .option = "instance",
+     .argument = "NAME",
+     .help = "which cache this is; proxies name the same (default)"},
+    {.name = "memory",
+     .kind = CONF_SIZE,
+     .offset = FIELD(memory),
+     .least = CACHE_MIN_MEMORY,
+     .most = MOST_BYTES,
+     .option = "memory",
+     .argument = "SIZE",
+     .help = "for objects, keys and index, e.g. 4G (512M)"},
+    {.name = "max-object",
+     .kind = CONF_SIZE,
+     .offset = FIELD(max_object),
+     .least = 1,
+     .most = MOST_BYTES,
+     .option = "max-object",
+     .argument = "SIZE",
+     .help = "largest object to keep (a quarter of --memory)"},
+    {.name = "stall-time",
+     .kind = CONF_TIME,
+     .flags = CONF_FIXED,
+     .offset = FIELD(stall_ms),
+     .least = CACHE_MIN_STALL_MS,
+     .most = CACHE_MAX_TIME_MS,
+     .option = "stall-time",
+     .argument = "TIME",
+     .help = "silence after which a proxy counts as stalled (1s)"},
+    {.name = "stall-limit",
+     .kind = CONF_TIME,
+     .offset = FIELD(stall_limit_ms),
+     .most = CACHE_MAX_TIME_MS,
+     .option = "stall-limit",
+     .argument = "TIME",
+     .help = "a proxy stalled for longer that holds objects or leases is\n"
+             "                           dropped; 0: never (60s)"},
+    {.name = "lease-time",
+     .kind = CONF_TIME,
+     .offset = FIELD(lease_ms),
+     .least = CACHE_MIN_STALL_MS,
+     .most = CACHE_MAX_TIME_MS,
+     .option = "lease-time",
+     .argument = "TIME",
+     .help = "a fill without progress for longer may be taken over (60s)"},
+    {.name = "user",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(user),
+     .option = "user",
+     .argument = "NAME[:GROUP]",
+     .help = "started as root: become this user, and create everything as it"},
+    {.name = "group",
+     .kind = CONF_OWN,
+     .flags = CONF_FIXED,
+     .offset = FIELD(group),
+     .take = take_group,
+     .show = show_group,
+     .option = "group",
+     .argument = "NAME",
+     .help = "proxies of other users, members of this group, may send to the\n"
+             "                           cache; which of them it serves is for --config to say"},
+    {.name = "log-level",
+     .kind = CONF_CHOICE,
+     .offset = FIELD(log_level),
+     .words = "error warn info debug",
+     .option = "log-level",
+     .argument = "LEVEL",
+     .help = "error, warn, info or debug, to standard error (info)"},
+    {.name = "no-sandbox", .kind = CONF_FLAG, .flags = CONF_FIXED, .offset = FIELD(no_sandbox)},
 };
 
-static const struct option options[] = {
-    {"instance", required_argument, NULL, OPTION_INSTANCE},
-    {"memory", required_argument, NULL, OPTION_MEMORY},
-    {"max-object", required_argument, NULL, OPTION_MAX_OBJECT},
-    {"stall-time", required_argument, NULL, OPTION_STALL_TIME},
-    {"stall-limit", required_argument, NULL, OPTION_STALL_LIMIT},
-    {"lease-time", required_argument, NULL, OPTION_LEASE_TIME},
-    {"user", required_argument, NULL, OPTION_USER},
-    {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
-    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {0},
+static const struct conf_key tenant_keys[] = {
+    {.name = "reserve", .kind = CONF_SIZE, .offset = TENANT(reserve), .most = MOST_BYTES},
+    {.name = "limit",
+     .kind = CONF_SIZE,
+     .flags = CONF_HIDDEN,
+     .offset = TENANT(limit),
+     .least = (uint64_t)64 << 10,
+     .most = MOST_BYTES},
+    {.name = "weight", .kind = CONF_COUNT, .offset = TENANT(weight), .least = 1, .most = 1000},
+    {.name = "policy", .kind = CONF_CHOICE, .offset = TENANT(policy), .words = "lru s3fifo sieve"},
+    {.name = "max-fills",
+     .kind = CONF_COUNT,
+     .flags = CONF_HIDDEN,
+     .offset = TENANT(max_fills),
+     .least = 1,
+     .most = 1000000},
+    {.name = "max-waiters",
+     .kind = CONF_COUNT,
+     .flags = CONF_HIDDEN,
+     .offset = TENANT(max_waiters),
+     .least = 1,
+     .most = 1000000},
+    {.name = "max-pins",
+     .kind = CONF_COUNT,
+     .flags = CONF_HIDDEN,
+     .offset = TENANT(max_pins),
+     .least = 1,
+     .most = 10000000},
+    {.name = "max-proxies",
+     .kind = CONF_COUNT,
+     .flags = CONF_HIDDEN,
+     .offset = TENANT(max_proxies),
+     .least = 1,
+     .most = 1024},
+    {.name = "group", .kind = CONF_OWN, .offset = TENANT(group), .take = take_group, .show = show_group},
+    {.name = "no-admission", .kind = CONF_FLAG, .offset = TENANT(no_admission)},
+    {.name = "uids", .kind = CONF_OWN, .flags = CONF_LIST, .take = take_users, .show = show_users},
 };
 
-static int set_instance(struct cache_conf *conf, const char *name)
+enum { SECTION_CACHE, SECTION_TENANT };
+static const struct conf_section sections[] = {
+    [SECTION_CACHE] = {"cache", false, cache_keys, sizeof(cache_keys) / sizeof(*cache_keys)},
+    [SECTION_TENANT] = {"tenant", true, tenant_keys, sizeof(tenant_keys) / sizeof(*tenant_keys)},
+};
+
+/* ---- one load ---- */
+
+struct load {
+    struct cache_conf *conf;
+    const struct cache_conf *running;
+};
+
+/* The number that a name had at the start is the one that it keeps. */
+static bool find_known(const struct cache_conf *running, const char *name, uid_t *uid)
 {
-    if (!names_instance_valid(name))
-        return complain("--instance", name, "1 to 32 letters, digits, '-' or '_' are allowed");
-    memcpy(conf->instance, name, strlen(name) + 1);
-    return -1;
+    for (uint32_t i = 0; running && i < running->tenant_count; i++) {
+        const struct tenant_conf *tenant = &running->tenants[i];
+        for (uint32_t j = 0; j < tenant->user_count; j++) {
+            if (strcmp(tenant->users[j].name, name) == 0) {
+                *uid = tenant->users[j].uid;
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
-static int apply(struct cache_conf *conf, int option)
+static bool take_user(struct tenant_conf *tenant, const char *name, struct conf_taking *taking)
 {
-    switch (option) {
-    case OPTION_INSTANCE:
-        return set_instance(conf, optarg);
-    case OPTION_MEMORY:
-        return parse_size("--memory", optarg, CACHE_MIN_MEMORY, &conf->memory);
-    case OPTION_MAX_OBJECT:
-        return parse_size("--max-object", optarg, 1, &conf->max_object);
-    case OPTION_STALL_TIME:
-        return parse_time("--stall-time", optarg, CACHE_MIN_STALL_MS, &conf->stall_ms);
-    case OPTION_STALL_LIMIT:
-        return parse_time("--stall-limit", optarg, 0, &conf->stall_limit_ms);
-    case OPTION_LEASE_TIME:
-        return parse_time("--lease-time", optarg, CACHE_MIN_STALL_MS, &conf->lease_ms);
-    case OPTION_USER:
-        conf->user = optarg;
-        return -1;
-    case OPTION_NO_SANDBOX:
-        conf->no_sandbox = true;
-        return -1;
-    case OPTION_LOG_LEVEL:
-        return log_set_level(optarg) ? -1 : complain("--log-level", optarg, "use error, warn, info or debug");
-    case OPTION_VERSION:
-        puts("cache_server (larder) " LARDER_VERSION);
-        return 0;
-    case OPTION_HELP:
-        fputs(help, stdout);
-        return 0;
-    default: /* getopt has said what is wrong */
-        fputs("cache_server: try --help\n", stderr);
-        return 2;
+    const struct load *load = taking->context;
+    struct tenant_conf_user *user = &tenant->users[tenant->user_count];
+
+    if (tenant->user_count == TENANT_CONF_UIDS) {
+        snprintf(taking->why, sizeof(taking->why), "makes more than %u users", TENANT_CONF_UIDS);
+        return false;
+    }
+    if (!find_known(load->running, name, &user->uid) &&
+        !cache_users_find(name, load->running != NULL, &user->uid)) {
+        snprintf(taking->why, sizeof(taking->why), "has an unknown user: %.64s", name);
+        return false;
+    }
+    for (uint32_t i = 0; i < tenant->user_count; i++) {
+        if (tenant->users[i].uid == user->uid) {
+            snprintf(taking->why, sizeof(taking->why), "names user %u twice", (unsigned)user->uid);
+            return false;
+        }
+    }
+    user->name = conf_texts_keep(taking->texts, name, strlen(name));
+    tenant->user_count += user->name != NULL;
+    return true;
+}
+
+static bool take_users(void *value, const char *text, struct conf_taking *taking)
+{
+    char list[CONF_MAX_LINE + 1];
+    char *rest = list, *name;
+    bool any = false;
+
+    snprintf(list, sizeof(list), "%s", text);
+    while ((name = strsep(&rest, ", \t"))) {
+        if (*name == '\0')
+            continue;
+        any = true;
+        if (!take_user(value, name, taking))
+            return false;
+    }
+    if (!any)
+        snprintf(taking->why, sizeof(taking->why), "names nobody");
+    return any;
+}
+
+/* As for users: one that is known keeps its number. */
+static bool find_known_group(const struct cache_conf *running, const char *name, gid_t *gid)
+{
+    if (running && running->group.name && strcmp(running->group.name, name) == 0) {
+        *gid = running->group.gid;
+        return true;
+    }
+    for (uint32_t i = 0; running && i < running->tenant_count; i++) {
+        const struct group_conf *group = &running->tenants[i].group;
+        if (group->name && strcmp(group->name, name) == 0) {
+            *gid = group->gid;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_group(void *value, const char *text, struct conf_taking *taking)
+{
+    const struct load *load = taking->context;
+    struct group_conf *group = value;
+
+    if (!find_known_group(load->running, text, &group->gid) &&
+        !cache_users_find_group(text, load->running != NULL, &group->gid)) {
+        snprintf(taking->why, sizeof(taking->why), "is no group");
+        return false;
+    }
+    group->name = conf_texts_keep(taking->texts, text, strlen(text));
+    return group->name != NULL;
+}
+
+static void show_group(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct group_conf *group = value;
+
+    if (group->name)
+        fprintf(out, "%s = %s\n", key->name, group->name);
+}
+
+static void show_users(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct tenant_conf *tenant = value;
+
+    for (uint32_t i = 0; i < tenant->user_count; i++) /* a line each, so that none is too long */
+        fprintf(out, "%s = %s\n", key->name, tenant->users[i].name);
+}
+
+/* One name twice, or names that only look different, are one tenant to whoever wrote them. */
+static bool overlaps(const struct tenant_conf *other, const char *name, struct conf_taking *taking)
+{
+    if (strcasecmp(other->name, name) != 0)
+        return false;
+    if (strcmp(other->name, name) == 0)
+        snprintf(taking->why, sizeof(taking->why), "is there already, in line %u", other->line);
+    else
+        snprintf(taking->why, sizeof(taking->why),
+                 "overlaps with [tenant \"%s\"] in line %u: they differ in case only", other->name,
+                 other->line);
+    return true;
+}
+
+static struct tenant_conf *open_tenant(struct cache_conf *conf, const char *name, unsigned line,
+                                       struct conf_taking *taking)
+{
+    struct tenant_conf *tenants;
+
+    if (!names_tenant_valid(name)) {
+        snprintf(taking->why, sizeof(taking->why), "is no name of a tenant: 1 to %d letters, digits, _ - .",
+                 NAMES_TENANT_MAX);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
+        if (overlaps(&conf->tenants[i], name, taking))
+            return NULL;
+    }
+    if (conf->tenant_count == TENANT_CONF_MAX) {
+        snprintf(taking->why, sizeof(taking->why), "is one too many: at most %u tenants", TENANT_CONF_MAX);
+        return NULL;
+    }
+    tenants = realloc(conf->tenants, (conf->tenant_count + 1) * sizeof(*tenants));
+    if (!tenants) {
+        snprintf(taking->why, sizeof(taking->why), "cannot be kept: out of memory");
+        return NULL;
+    }
+    conf->tenants = tenants;
+    tenants += conf->tenant_count++;
+    *tenants = (struct tenant_conf){.line = line, .weight = 1, .policy = "lru"};
+    memcpy(tenants->name, name, strlen(name) + 1);
+    return tenants;
+}
+
+static void *open_section(void *context, const struct conf_section *section, const char *name, unsigned line,
+                          struct conf_taking *taking)
+{
+    struct load *load = context;
+
+    return section == &sections[SECTION_CACHE] ? (void *)load->conf
+                                               : (void *)open_tenant(load->conf, name, line, taking);
+}
+
+static const struct conf_schema schema = {sections, sizeof(sections) / sizeof(*sections), open_section};
+
+/* ---- what fits together ---- */
+
+static void check_tenant(const struct cache_conf *conf, const struct tenant_conf *tenant,
+                         struct conf_report *report)
+{
+    char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
+
+    if (tenant->limit > conf->memory)
+        conf_complain(report, tenant->line, "limit (%s) of tenant \"%s\" is more than memory (%s)",
+                      size_format(tenant->limit, a), tenant->name, size_format(conf->memory, b));
+    if (tenant->limit && tenant->reserve > tenant->limit)
+        conf_complain(report, tenant->line, "reserve (%s) of tenant \"%s\" is more than its limit (%s)",
+                      size_format(tenant->reserve, a), tenant->name, size_format(tenant->limit, b));
+}
+
+/* Who is in no group with the cache cannot reach it. */
+static void check_reach(const struct cache_conf *conf, const struct tenant_conf *tenant, uid_t own,
+                        struct conf_report *report)
+{
+    for (uint32_t i = 0; i < tenant->user_count && !conf->group.name; i++) {
+        if (tenant->users[i].uid != own) {
+            conf_complain(
+                report, tenant->line,
+                "tenant \"%s\" names user %s, but there is no group in [cache] through which others "
+                "than the cache's own user reach it",
+                tenant->name, tenant->users[i].name);
+            return;
+        }
     }
 }
 
-int cache_conf_parse(struct cache_conf *conf, int argc, char **argv)
+static void check_reserves(const struct cache_conf *conf, struct conf_report *report)
 {
-    int option, status = -1;
+    char sum[SIZE_TEXT_BYTES], memory[SIZE_TEXT_BYTES];
+    uint64_t reserved = 0;
+
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
+        if (__builtin_add_overflow(reserved, conf->tenants[i].reserve, &reserved))
+            reserved = UINT64_MAX;
+    }
+    if (reserved > conf->memory)
+        conf_complain(report, 0, "the tenants' reserves (%s together) are more than memory (%s)",
+                      size_format(reserved, sum), size_format(conf->memory, memory));
+}
+
+/* Whose the cache is or will be. */
+static uid_t own_user(const struct cache_conf *conf, bool in_sandbox)
+{
+    char name[64];
+    uid_t uid = geteuid();
+
+    if (conf->user && !in_sandbox) {
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(conf->user, ":"), conf->user);
+        cache_users_find(name, false, &uid);
+    }
+    return uid;
+}
+
+/* What becomes of it is for privileges.h; that it is nobody is said with everything else that is wrong. */
+static void check_user(const struct cache_conf *conf, bool in_sandbox, struct conf_report *report)
+{
+    char name[64];
+    uid_t uid;
+
+    if (!conf->user || in_sandbox)
+        return;
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(conf->user, ":"), conf->user);
+    if (!cache_users_find(name, false, &uid))
+        conf_complain(report, 0, "user: no such user: %s", name);
+}
+
+static void check(struct cache_conf *conf, uid_t own, struct conf_report *report)
+{
+    char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
+
+    if (conf->max_object == 0)
+        conf->max_object = conf->memory / CACHE_OBJECT_SHARE;
+    if (conf->max_object > conf->memory)
+        conf_complain(report, 0, "max-object (%s) is more than memory (%s)", size_format(conf->max_object, a),
+                      size_format(conf->memory, b));
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
+        check_tenant(conf, &conf->tenants[i], report);
+        check_reach(conf, &conf->tenants[i], own, report);
+    }
+    check_reserves(conf, report);
+}
+
+static void apply_command(struct load *load, const struct cache_command *command, struct conf_report *report)
+{
+    struct conf_taking taking = {.texts = &load->conf->texts, .context = load};
+    const char *file = report->file;
+
+    report->file = NULL;
+    for (unsigned i = 0; command && i < command->count; i++) {
+        const struct conf_setting *setting = &command->settings[i];
+        if (!conf_take(setting->key, load->conf, setting->value, &taking))
+            conf_complain(report, 0, "--%s: \"%.100s\" %s", setting->key->name, setting->value, taking.why);
+    }
+    report->file = file;
+}
+
+bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *command,
+                          const struct cache_conf *running, const char *text, size_t length,
+                          struct conf_report *report)
+{
+    struct load load = {conf, running};
+    unsigned before = report->count;
 
     *conf = (struct cache_conf){
         .instance = NAMES_DEFAULT,
@@ -151,16 +448,181 @@ int cache_conf_parse(struct cache_conf *conf, int argc, char **argv)
         .stall_ms = CACHE_DEFAULT_STALL_MS,
         .stall_limit_ms = CACHE_DEFAULT_STALL_LIMIT_MS,
         .lease_ms = CACHE_DEFAULT_LEASE_MS,
+        .log_level = "info",
+        .command = command,
     };
-    while (status < 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
-        status = apply(conf, option);
-    if (status >= 0)
-        return status;
-    if (optind < argc)
-        return complain("argument", argv[optind], "unexpected; try --help");
-    if (conf->max_object == 0)
-        conf->max_object = conf->memory / CACHE_OBJECT_SHARE;
-    if (conf->max_object > conf->memory)
-        return complain("--max-object", "too large", "an object cannot be larger than --memory");
+    if (text)
+        conf_parse(&schema, text, length, &conf->texts, &load, report);
+    apply_command(&load, command, report);
+    check_user(conf, running != NULL, report);
+    check(conf, own_user(conf, running != NULL), report);
+    if (report->count > before)
+        cache_conf_free(conf);
+    return report->count == before;
+}
+
+bool cache_conf_load(struct cache_conf *conf, const struct cache_command *command,
+                     const struct cache_conf *running, struct conf_report *report)
+{
+    size_t length = 0;
+    char *text = NULL;
+    bool good;
+
+    conf_report_clear(report, command->config);
+    *conf = (struct cache_conf){.memory = 0};
+    if (command->config && !(text = conf_read(command->config, &length, report)))
+        return false;
+    good = cache_conf_from_text(conf, command, running, text, length, report);
+    free(text);
+    return good;
+}
+
+void cache_conf_free(struct cache_conf *conf)
+{
+    free(conf->tenants);
+    conf->tenants = NULL;
+    conf->tenant_count = 0;
+    conf->user = conf->log_level = NULL;
+    conf_texts_free(&conf->texts);
+}
+
+void cache_conf_show(const struct cache_conf *conf, FILE *out)
+{
+    conf_show_section(&sections[SECTION_CACHE], NULL, conf, out);
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
+        fputc('\n', out);
+        conf_show_section(&sections[SECTION_TENANT], conf->tenants[i].name, &conf->tenants[i], out);
+    }
+}
+
+void cache_conf_compare(const struct cache_conf *running, const struct cache_conf *wanted,
+                        struct conf_report *report)
+{
+    conf_compare_fixed(&sections[SECTION_CACHE], running, wanted, report);
+}
+
+static bool serves(const struct cache_conf *conf, const struct tenant_conf *tenant,
+                   const struct identity_owner *owner)
+{
+    const struct group_conf *group = tenant->group.name ? &tenant->group : &conf->group;
+
+    for (uint32_t i = 0; i < tenant->user_count; i++) {
+        if (tenant->users[i].uid == owner->uid)
+            return !owner->shared || (group->name && group->gid == owner->group);
+    }
+    return false;
+}
+
+bool cache_conf_admits(const struct cache_conf *conf, const struct tenant_conf *tenant,
+                       const struct identity_owner *owner)
+{
+    if (tenant)
+        return serves(conf, tenant, owner);
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
+        if (serves(conf, &conf->tenants[i], owner))
+            return true;
+    }
+    return false;
+}
+
+const struct tenant_conf *cache_conf_tenant(const struct cache_conf *conf, const char *name)
+{
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
+        if (strcmp(conf->tenants[i].name, name) == 0)
+            return &conf->tenants[i];
+    }
+    return NULL;
+}
+
+/* ---- the command line ---- */
+
+#define CACHE_KEYS (sizeof(cache_keys) / sizeof(*cache_keys))
+
+enum { OPTION_NO_SANDBOX = 1000, OPTION_CONFIG, OPTION_CHECK, OPTION_VERSION, OPTION_HELP };
+
+static const struct option others[] = {
+    {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"check", no_argument, NULL, OPTION_CHECK},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, OPTION_HELP},
+};
+#define OTHERS (sizeof(others) / sizeof(*others))
+
+static void make_getopt_table(struct option table[CACHE_KEYS + OTHERS + 1])
+{
+    size_t count = 0;
+
+    memset(table, 0, (CACHE_KEYS + OTHERS + 1) * sizeof(*table));
+    for (size_t i = 0; i < CACHE_KEYS; i++) {
+        if (cache_keys[i].option)
+            table[count++] = (struct option){cache_keys[i].option, required_argument, NULL, (int)i + 1};
+    }
+    memcpy(table + count, others, sizeof(others));
+}
+
+static void print_help(void)
+{
+    fputs(help_head, stdout);
+    for (size_t i = 0; i < CACHE_KEYS; i++) {
+        const struct conf_key *key = &cache_keys[i];
+        if (key->option)
+            printf("  --%s %s%*s%s\n", key->option, key->argument,
+                   (int)(22 - strlen(key->option) - strlen(key->argument)), "", key->help);
+    }
+    fputs(help_tail, stdout);
+}
+
+static int complain(const char *text, const char *more)
+{
+    fprintf(stderr, "cache_server: %s%s; try --help\n", text, more);
+    return 2;
+}
+
+static int add(struct cache_command *command, const struct conf_key *key, const char *value)
+{
+    if (command->count == CACHE_COMMAND_MAX)
+        return complain("too many options", "");
+    command->settings[command->count++] = (struct conf_setting){key, value};
     return -1;
+}
+
+static int apply(struct cache_command *command, int option)
+{
+    switch (option) {
+    case OPTION_NO_SANDBOX:
+        return add(command, &cache_keys[CACHE_KEYS - 1], "on");
+    case OPTION_CONFIG:
+        command->config = optarg;
+        return -1;
+    case OPTION_CHECK:
+        command->check = true;
+        return -1;
+    case OPTION_VERSION:
+        puts("cache_server (larder) " LARDER_VERSION);
+        return 0;
+    case OPTION_HELP:
+        print_help();
+        return 0;
+    default:
+        if (option >= 1 && option <= (int)CACHE_KEYS)
+            return add(command, &cache_keys[option - 1], optarg);
+        fputs("cache_server: try --help\n", stderr); /* getopt has said what is wrong */
+        return 2;
+    }
+}
+
+int cache_conf_command(struct cache_command *command, int argc, char **argv)
+{
+    struct option table[CACHE_KEYS + OTHERS + 1];
+    int option, status = -1;
+
+    make_getopt_table(table);
+    *command = (struct cache_command){.config = NULL};
+    optind = 0; /* getopt starts anew, so that tests may parse often */
+    while (status < 0 && (option = getopt_long(argc, argv, "", table, NULL)) != -1)
+        status = apply(command, option);
+    if (status < 0 && optind < argc)
+        return complain("unexpected argument: ", argv[optind]);
+    return status;
 }

@@ -1,4 +1,5 @@
 /* cache_ctl: asks a running cache, and examines the host for what keeps proxies from it. */
+#include "cache_users.h"
 #include "ctl_client.h"
 #include "ctl_stats.h"
 #include "doctor.h"
@@ -18,12 +19,16 @@ static const char help[] =
     "Commands:\n"
     "  ping            is the cache there, and how fast does it answer\n"
     "  stats [--json]  numbers of the whole cache, each tenant and each live proxy\n"
+    "  reload          have the cache read its configuration file again: all of it is put in force, or\n"
+    "                  nothing, with the reasons and exit status 2\n"
     "  doctor [--json] [--sweep [--all-instances]]\n"
     "                  what keeps proxies from the cache on this host, and what to type to mend it:\n"
     "                  limits of queues, /dev/shm and descriptors, names left by the dead, permissions,\n"
     "                  namespaces; --sweep removes names of this user that are provably dead\n"
     "\n"
     "  --instance NAME    which cache (default: default)\n"
+    "  --group NAME       open the queue and the pool of this command to this group, of which a cache of\n"
+    "                     another user is a member; --cache-user NAME: trust a cache of this user\n"
     "  --timeout SECONDS  how long to wait for an answer (default: 5)\n"
     "  --version, --help\n"
     "\n"
@@ -34,6 +39,7 @@ struct control {
     const char *instance;
     double timeout;
     bool json, sweep, all_instances;
+    struct endpoint_sharing sharing;
 };
 
 static int complain(enum ctl_status status, const char *text)
@@ -68,13 +74,25 @@ static enum ctl_status stats(struct ctl_client *client, const struct control *co
     return status;
 }
 
+static enum ctl_status reload(struct ctl_client *client, const struct control *control)
+{
+    char *problems;
+    enum ctl_status status = ctl_reload(client, &problems);
+
+    (void)control;
+    if (problems)
+        fputs(problems, stderr);
+    free(problems);
+    return status;
+}
+
 static int with_client(const struct control *control,
                        enum ctl_status (*run)(struct ctl_client *, const struct control *))
 {
     struct ctl_client client;
 
     endpoint_sweep(control->instance, NULL, NULL);
-    enum ctl_status status = ctl_open(&client, control->instance, control->timeout);
+    enum ctl_status status = ctl_open(&client, control->instance, control->timeout, &control->sharing);
     if (!status) {
         status = run(&client, control);
         ctl_close(&client);
@@ -90,6 +108,11 @@ static int run_ping(const struct control *control)
 static int run_stats(const struct control *control)
 {
     return with_client(control, stats);
+}
+
+static int run_reload(const struct control *control)
+{
+    return with_client(control, reload);
 }
 
 static int run_doctor(const struct control *control)
@@ -113,6 +136,8 @@ enum {
     OPTION_JSON,
     OPTION_SWEEP,
     OPTION_ALL_INSTANCES,
+    OPTION_GROUP,
+    OPTION_CACHE_USER,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -123,6 +148,8 @@ static const struct option options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"sweep", no_argument, NULL, OPTION_SWEEP},
     {"all-instances", no_argument, NULL, OPTION_ALL_INSTANCES},
+    {"group", required_argument, NULL, OPTION_GROUP},
+    {"cache-user", required_argument, NULL, OPTION_CACHE_USER},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -158,6 +185,16 @@ static int apply(struct control *control, int option)
     case OPTION_ALL_INSTANCES:
         control->all_instances = true;
         return -1;
+    case OPTION_GROUP:
+        control->sharing.shared = true;
+        if (cache_users_find_group(optarg, false, &control->sharing.group))
+            return -1;
+        return complain(CTL_REFUSED, "--group: no such group");
+    case OPTION_CACHE_USER:
+        control->sharing.has_cache_user = true;
+        if (cache_users_find(optarg, false, &control->sharing.cache_user))
+            return -1;
+        return complain(CTL_REFUSED, "--cache-user: no such user");
     case OPTION_VERSION:
         puts("cache_ctl (larder) " LARDER_VERSION);
         return CTL_DONE;
@@ -174,7 +211,11 @@ static const struct command {
     int (*run)(const struct control *);
     bool json, sweep;
 } commands[] = {
-    {"ping", run_ping, false, false}, {"stats", run_stats, true, false}, {"doctor", run_doctor, true, true}};
+    {"ping", run_ping, false, false},
+    {"stats", run_stats, true, false},
+    {"reload", run_reload, false, false},
+    {"doctor", run_doctor, true, true},
+};
 
 static const struct command *find_command(const char *name)
 {

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CLAIM_TRIES 10
+#define CLAIM_TRIES       10
+#define CLAIM_SHARED_MODE 0620 /* the group sends, and reads nothing */
 
 static int queue_in_the_way(const char *name, int error, char *problem, size_t problem_size)
 {
@@ -34,6 +36,28 @@ bool claim_still_named(mqd_t queue)
     return fstat(queue, &status) == 0 && status.st_nlink > 0;
 }
 
+/* Members of a group that may send can also lock, which would keep every cache away; /proc tells their user,
+ * which is neither ours nor root. */
+static bool is_held_by_stranger(mqd_t queue)
+{
+    char path[64], line[256];
+    unsigned uid = geteuid();
+    pid_t pid = 0;
+    FILE *file;
+
+    if (identity_holder(queue, &pid, NULL) == IDENTITY_NAMELESS)
+        return true; /* no cache locks so */
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    file = pid > 0 ? fopen(path, "re") : NULL;
+    while (file && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, "Uid:", 4) == 0)
+            uid = (unsigned)strtoul(line + 4, NULL, 10);
+    }
+    if (file)
+        fclose(file);
+    return uid != geteuid() && uid != 0;
+}
+
 static int served_already(mqd_t queue, const char *instance, char *problem, size_t problem_size)
 {
     pid_t pid = 0;
@@ -47,10 +71,38 @@ static int served_already(mqd_t queue, const char *instance, char *problem, size
     return -EBUSY;
 }
 
+/* Ours, with the mode of either kind of cache. */
+static bool is_ours(mqd_t queue)
+{
+    struct stat status;
+
+    return fstat(queue, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+           ((status.st_mode & 07777) == 0600 || (status.st_mode & 07777) == CLAIM_SHARED_MODE);
+}
+
+static int open_to(mqd_t queue, const gid_t *group)
+{
+    struct stat status;
+
+    if (group)
+        return identity_share(queue, *group, CLAIM_SHARED_MODE);
+    if (fstat(queue, &status) == 0 && (status.st_mode & 07777) == 0600)
+        return 0; /* as nearly always; the sandbox permits nothing else then */
+    return fchmod(queue, 0600) == 0 ? 0 : -errno;
+}
+
+static int cannot_share(const char *name, gid_t group, int error, char *problem, size_t problem_size)
+{
+    snprintf(problem, problem_size, "cannot open the command queue %s to group %u: %s%s", name,
+             (unsigned)group, strerror(-error),
+             error == -EPERM ? "; the cache's user has to be a member of it" : "");
+    return error;
+}
+
 /* One attempt; -EAGAIN: the name changed under us, try again. Whoever holds the lock on the inode that bears
  * the name is the cache. A queue left by a dead cache is taken over, not replaced, so there is no moment
  * without the name. */
-static int attempt(const char *instance, mqd_t *out, char *problem, size_t problem_size)
+static int attempt(const char *instance, const gid_t *group, mqd_t *out, char *problem, size_t problem_size)
 {
     char name[NAMES_BYTES];
     mqd_t queue;
@@ -66,11 +118,22 @@ static int attempt(const char *instance, mqd_t *out, char *problem, size_t probl
         if (error)
             return error == -ENOENT ? -EAGAIN : queue_in_the_way(name, error, problem, problem_size);
     }
+    if (identity_lock(queue) && is_ours(queue) && is_held_by_stranger(queue)) {
+        mq_unlink(name);
+        mq_close(queue);
+        return -EAGAIN;
+    }
     if (identity_lock(queue))
         return served_already(queue, instance, problem, problem_size);
-    if (!identity_is_private(queue, geteuid())) {
+    if (!is_ours(queue)) {
         mq_close(queue);
         return queue_in_the_way(name, -EPERM, problem, problem_size);
+    }
+    error = open_to(queue, group);
+    if (error) {
+        mq_unlink(name);
+        mq_close(queue);
+        return cannot_share(name, group ? *group : 0, error, problem, problem_size);
     }
     if (!has_our_shape(queue) && claim_still_named(queue))
         mq_unlink(name);             /* another release's; we hold its lock, so its cache is dead */
@@ -82,12 +145,12 @@ static int attempt(const char *instance, mqd_t *out, char *problem, size_t probl
     return 0;
 }
 
-int claim_instance(const char *instance, mqd_t *out, char *problem, size_t problem_size)
+int claim_instance(const char *instance, const gid_t *group, mqd_t *out, char *problem, size_t problem_size)
 {
     int error = -EAGAIN;
 
     for (int i = 0; i < CLAIM_TRIES && error == -EAGAIN; i++)
-        error = attempt(instance, out, problem, problem_size);
+        error = attempt(instance, group, out, problem, problem_size);
     if (error == -EAGAIN)
         snprintf(problem, problem_size,
                  "the command queue of instance %s keeps changing; are several caches starting?", instance);

@@ -10,10 +10,11 @@
 #include "names.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
-/* The command queue, locked. 0; -EBUSY: a living cache serves this instance; other -errno. `problem` says
- * why. */
-int claim_instance(const char *instance, mqd_t *out, char *problem, size_t problem_size);
+/* The command queue, locked, and open to the group (NULL: to nobody else) for sending. 0; -EBUSY: a living
+ * cache serves this instance; other -errno. `problem` says why. */
+int claim_instance(const char *instance, const gid_t *group, mqd_t *out, char *problem, size_t problem_size);
 /* Does the instance's name still lead to this queue? Somebody may have removed it (systemd's RemoveIPC does).
  */
 bool claim_still_named(mqd_t queue);

@@ -19,12 +19,19 @@ static enum ctl_status fail(struct ctl_client *client, enum ctl_status status, c
     return status;
 }
 
-enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout)
+enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout,
+                         const struct endpoint_sharing *sharing)
 {
     *client = (struct ctl_client){.instance = instance, .timeout = timeout};
     client->error = endpoint_create(&client->endpoint, instance, &shape);
     if (client->error)
         return fail(client, CTL_FAILED, client->endpoint.problem);
+    client->error = sharing ? endpoint_share(&client->endpoint, sharing) : 0;
+    if (client->error) {
+        fail(client, CTL_REFUSED, client->endpoint.problem);
+        endpoint_destroy(&client->endpoint);
+        return CTL_REFUSED;
+    }
     enum endpoint_reach result = endpoint_reach(&client->endpoint);
     if (result == ENDPOINT_REACHED) {
         client->deadline_ms = clock_mono_ms() + (int64_t)(timeout * 1000);
@@ -221,4 +228,39 @@ enum ctl_status ctl_stats(struct ctl_client *client)
     enum ctl_status status = register_admin(client);
 
     return status ? status : fetch_rows(client);
+}
+
+static enum ctl_status take_problems(struct ctl_client *client, const struct wire_reloaded *reloaded,
+                                     char **problems)
+{
+    struct segment_pool *pool = &client->endpoint.pool;
+
+    if (reloaded->length > pool->shape.segment_bytes || !segment_win_read(pool, 0))
+        return fail(client, CTL_FAILED, "the cache answered without its reasons");
+    *problems = malloc((size_t)reloaded->length + 1);
+    if (!*problems)
+        return fail(client, CTL_FAILED, "out of memory");
+    memcpy(*problems, segment_payload(pool, 0), reloaded->length);
+    (*problems)[reloaded->length] = '\0';
+    segment_post_write(pool, 0);
+    if (reloaded->problems == 0)
+        return CTL_DONE;
+    snprintf(client->problem, sizeof(client->problem), "the configuration is not applied: %u problem%s",
+             reloaded->problems, reloaded->problems == 1 ? "" : "s");
+    return CTL_REFUSED;
+}
+
+enum ctl_status ctl_reload(struct ctl_client *client, char **problems)
+{
+    union wire_message question, reply;
+    enum ctl_status status = register_admin(client);
+
+    *problems = NULL;
+    if (status)
+        return status;
+    wire_prepare(&question, WIRE_RELOAD, client->endpoint.token);
+    question.wire_reload.registration = client->registration;
+    question.wire_reload.secret = client->endpoint.secret;
+    status = ask(client, &question, WIRE_RELOADED, &reply);
+    return status ? status : take_problems(client, &reply.wire_reloaded, problems);
 }

@@ -1,7 +1,7 @@
 /* ctl_client.h: cache_ctl as a peer of the cache, with a reply queue and a small pool of its own.
  *
  *     ctl_open()   names made, the cache found
- *     ctl_ping(), ctl_stats()
+ *     ctl_ping(), ctl_stats(), ctl_reload()
  *     ctl_close()  names removed
  *
  * Every call returns an exit status; unless it is CTL_DONE, `problem` says why in one line. */
@@ -27,11 +27,16 @@ struct ctl_client {
     char problem[ENDPOINT_PROBLEM_BYTES];
 };
 
-enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout);
+/* `sharing` (NULL: nothing) for a cache of another user. */
+enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout,
+                         const struct endpoint_sharing *sharing);
 void ctl_close(struct ctl_client *client);
 
 enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int64_t *answered_us);
 /* Registers as an administrator and collects all rows. */
 enum ctl_status ctl_stats(struct ctl_client *client);
+/* Registers as an administrator and has the cache read its configuration again. CTL_REFUSED with `problems`:
+ * what is wrong with it, a line each, to be freed by the caller. */
+enum ctl_status ctl_reload(struct ctl_client *client, char **problems);
 
 #endif

@@ -1,6 +1,7 @@
 #include "dispatch.h"
 
 #include "cache.h"
+#include "cache_reload.h"
 #include "clock.h"
 #include "identity.h"
 #include "log.h"
@@ -20,8 +21,19 @@
 
 /* ---- answers ---- */
 
-/* To a peer that is not registered: its queue is opened for this one message, if it is a private queue of our
- * user. The reaper closes it: that takes as long as there are record locks on the queue. */
+/* Those whom it could serve: of our user, root, or of one that a tenant names, with whatever group. */
+static bool may_be_answered(const struct cache *cache, mqd_t queue)
+{
+    struct identity_owner owner;
+
+    if (!identity_owner(queue, &owner))
+        return false;
+    owner.shared = false;
+    return owner.uid == geteuid() || owner.uid == 0 || cache_conf_admits(&cache->conf, NULL, &owner);
+}
+
+/* To a peer that is not registered: its queue is opened for this one message, if it is that of somebody whom
+ * we know. The reaper closes it: that takes as long as there are record locks on the queue. */
 static void answer_stranger(struct cache *cache, const union wire_message *message)
 {
     char name[NAMES_BYTES];
@@ -30,7 +42,7 @@ static void answer_stranger(struct cache *cache, const union wire_message *messa
     names_peer(name, cache->conf.instance, message->header.token);
     if (!reaper_takes_strangers(&cache->reaper) || mq_open_existing(&queue, name, O_WRONLY))
         return;
-    if (identity_is_private(queue, geteuid()))
+    if (may_be_answered(cache, queue))
         (void)mq_send_message(queue, message, message->header.length);
     reaper_close_stranger(&cache->reaper, queue);
 }
@@ -165,11 +177,36 @@ static void on_stats(struct cache *cache, const union wire_message *message)
     }
 }
 
+/* Only for those who could as well stop the cache. */
+static void on_reload(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_reload *reload = &message->wire_reload;
+    struct session *session = authenticate(cache, &reload->header, reload->registration, reload->secret);
+    union wire_message reply;
+    bool is_faulted;
+
+    if (!session)
+        return;
+    if (session->role != WIRE_ROLE_ADMIN || (session->owner.uid != geteuid() && session->owner.uid != 0)) {
+        refuse_with(cache, &reload->header, WIRE_REFUSAL_ROLE, reload->secret);
+        return;
+    }
+    wire_prepare(&reply, WIRE_RELOADED, session->token);
+    reply.wire_reloaded.segment = reload->segment;
+    if (cache_reload_into(cache, session, reload->segment, &reply.wire_reloaded.problems,
+                          &reply.wire_reloaded.length, &is_faulted))
+        answer(cache, &reply);
+    else if (is_faulted)
+        cache_part(cache, &session, DEPARTURE_FAULTED);
+    else
+        refuse_with(cache, &reload->header, WIRE_REFUSAL_MALFORMED, reload->secret);
+}
+
 /* ---- the queue ---- */
 
 static void (*const handlers[])(struct cache *, const union wire_message *) = {
     [WIRE_HELLO] = on_hello, [WIRE_BYE] = on_bye,     [WIRE_BELL] = on_bell,
-    [WIRE_PING] = on_ping,   [WIRE_STATS] = on_stats,
+    [WIRE_PING] = on_ping,   [WIRE_STATS] = on_stats, [WIRE_RELOAD] = on_reload,
 };
 
 static void dispatch(struct cache *cache, union wire_message *message, size_t length)

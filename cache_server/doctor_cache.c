@@ -172,7 +172,7 @@ static void check_mode(struct doctor *doctor)
     mode_t mode = doctor->command->queue.mode;
     bool mounted = survey->listing == LISTING_MOUNT;
 
-    if (mode == 0600)
+    if (mode == 0600 || mode == 0620) /* the latter: the cache has a group */
         return;
     report_add(&doctor->report, (mode & 0600) == 0600 ? FINDING_WARN : FINDING_FAIL, "mode",
                "queue %s has mode %04o instead of 0600: %s", doctor->queue_name, (unsigned)mode,
@@ -274,7 +274,7 @@ static void ask(struct doctor *doctor)
     struct ctl_client client;
     struct wire_pong pong;
     int64_t answered_us;
-    enum ctl_status status = ctl_open(&client, doctor->instance, doctor->options->timeout);
+    enum ctl_status status = ctl_open(&client, doctor->instance, doctor->options->timeout, NULL);
 
     if (status) {
         explain(doctor, &client, status);

@@ -1,6 +1,7 @@
 /* cache_server: see docs/design.md. This file is the map: what is set up, in order, and torn down, reversed.
  */
 #include "cache.h"
+#include "cache_reload.h"
 #include "log.h"
 #include "privileges.h"
 #include "sandbox.h"
@@ -35,6 +36,31 @@ static void tune_allocator(void)
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
+static int print_problems(const struct conf_report *report)
+{
+    for (const char *at = report->text; *at;) {
+        size_t length = strcspn(at, "\n");
+        fprintf(stderr, "cache_server: %.*s\n", (int)length, at);
+        at += length + (at[length] == '\n');
+    }
+    return 2;
+}
+
+/* -1 to go on, or the status to exit with. */
+static int load(struct cache_conf *conf, const struct cache_command *command)
+{
+    static struct conf_report report;
+
+    if (!cache_conf_load(conf, command, NULL, &report))
+        return print_problems(&report);
+    log_set_level(conf->log_level);
+    if (!command->check)
+        return -1;
+    cache_conf_show(conf, stdout);
+    cache_conf_free(conf);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
 static int cannot_start(const struct cache_conf *conf, const char *why, int status)
 {
     log_error("cannot start", "instance=%s reason=\"%s\"", conf->instance, why);
@@ -53,18 +79,24 @@ static int give_up_privileges(const struct cache_conf *conf)
         if (privileges_become(&user, problem, sizeof(problem)) != 0)
             return cannot_start(conf, problem, 1);
     }
+    if (conf->command->config && access(conf->command->config, R_OK) != 0)
+        log_warn("the configuration file cannot be read again by the cache's user", "file=\"%s\"",
+                 conf->command->config);
     if (!conf->no_sandbox && sandbox_prepare(problem, sizeof(problem)) != 0)
         return cannot_start(conf, problem, 1);
     return -1;
 }
 
-static int set_up(struct cache *cache, const struct cache_conf *conf, char *problem, size_t problem_size)
+/* What the configuration owns is the cache's afterwards, or gone. */
+static int set_up(struct cache *cache, struct cache_conf *conf, char *problem, size_t problem_size)
 {
     int error = cache_setup(cache, conf, problem, problem_size);
 
+    if (error)
+        cache_conf_free(conf);
     if (error || conf->no_sandbox)
         return error;
-    error = sandbox_enter(problem, problem_size);
+    error = sandbox_enter(conf->group.name ? &conf->group.gid : NULL, problem, problem_size);
     if (error)
         cache_teardown(cache);
     return error;
@@ -84,7 +116,7 @@ static void announce(const struct cache_conf *conf)
         log_warn("cannot write to standard output", "reason=\"%s\"", strerror(errno));
 }
 
-static int serve(const struct cache_conf *conf)
+static int serve(struct cache_conf *conf)
 {
     char problem[512] = "";
     struct cache *cache = calloc(1, sizeof(*cache));
@@ -95,6 +127,7 @@ static int serve(const struct cache_conf *conf)
         return cannot_start(conf, problem[0] ? problem : "out of memory", error == -EBUSY ? 2 : 1);
     }
     announce(conf);
+    cache_apply_tenants(cache);
     error = turn_run(cache);
     cache_teardown(cache);
     if (error)
@@ -107,15 +140,20 @@ static int serve(const struct cache_conf *conf)
 
 int main(int argc, char **argv)
 {
+    struct cache_command command;
     struct cache_conf conf;
 
     log_setup("cache_server");
-    int status = cache_conf_parse(&conf, argc, argv);
+    int status = cache_conf_command(&command, argc, argv);
+    if (status < 0)
+        status = load(&conf, &command);
     if (status >= 0)
         return status;
     status = give_up_privileges(&conf);
-    if (status >= 0)
+    if (status >= 0) {
+        cache_conf_free(&conf);
         return status;
+    }
     turn_hold_signals();
     raise_descriptor_limit();
     tune_allocator();

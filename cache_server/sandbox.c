@@ -176,8 +176,17 @@ static int allow_by_argument(scmp_filter_ctx filter)
     return error;
 }
 
+/* A queue may be given to this group, and be opened to it for sending (claim.c); nothing else. */
+static int allow_sharing(scmp_filter_ctx filter, gid_t group)
+{
+    const struct scmp_arg_cmp owner[] = {INT_IS(1, UINT32_MAX), INT_IS(2, group)}, mode = INT_IS(1, 0620);
+    int error = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fchown), 2, owner);
+
+    return error ? error : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fchmod), 1, &mode);
+}
+
 /* Threads that are there already get it too. */
-static int load(scmp_filter_ctx filter)
+static int load(scmp_filter_ctx filter, const gid_t *group)
 {
     int error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 
@@ -187,13 +196,15 @@ static int load(scmp_filter_ctx filter)
         error = allow_always(filter);
     if (!error)
         error = allow_by_argument(filter);
+    if (!error && group)
+        error = allow_sharing(filter, *group);
     return error ? error : seccomp_load(filter);
 }
 
-int sandbox_enter(char *problem, size_t problem_size)
+int sandbox_enter(const gid_t *group, char *problem, size_t problem_size)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    int error = filter ? load(filter) : -EINVAL; /* the action needs Linux 4.14 */
+    int error = filter ? load(filter, group) : -EINVAL; /* the action needs Linux 4.14 */
 
     seccomp_release(filter);
     return error ? explain(error, "seccomp(2)", problem, problem_size) : 0;
@@ -201,8 +212,9 @@ int sandbox_enter(char *problem, size_t problem_size)
 
 #else
 
-int sandbox_enter(char *problem, size_t problem_size)
+int sandbox_enter(const gid_t *group, char *problem, size_t problem_size)
 {
+    (void)group;
     (void)problem;
     (void)problem_size;
     return 0;

@@ -19,6 +19,7 @@
 #define LARDER_SANDBOX_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /* For the log: what this build's sandbox is. */
 #ifdef LARDER_SANITIZED
@@ -28,6 +29,7 @@
 #endif
 
 int sandbox_prepare(char *problem, size_t problem_size);
-int sandbox_enter(char *problem, size_t problem_size);
+/* `group`: a command queue that is made anew has to be opened to it; NULL: to nobody. */
+int sandbox_enter(const gid_t *group, char *problem, size_t problem_size);
 
 #endif

@@ -20,7 +20,15 @@ static bool owes_too_much(struct session *session)
     return true;
 }
 
-static enum wire_refusal open_queue(struct session *session, const char *name)
+static bool is_admitted(const struct session *session, const struct wire_hello *hello,
+                        const struct session_gate *gate)
+{
+    return (session->owner.uid == geteuid() && !session->owner.shared) ||
+           gate->admits(gate->context, hello, &session->owner);
+}
+
+static enum wire_refusal open_queue(struct session *session, const char *name, const struct wire_hello *hello,
+                                    const struct session_gate *gate)
 {
     int error = mq_open_existing(&session->reply, name, O_WRONLY);
 
@@ -28,8 +36,10 @@ static enum wire_refusal open_queue(struct session *session, const char *name)
         session->reply = (mqd_t)-1;
         return error == -EMFILE || error == -ENFILE ? WIRE_REFUSAL_RESOURCES : WIRE_REFUSAL_QUEUE;
     }
-    if (!identity_is_private(session->reply, session->uid))
+    if (!identity_owner(session->reply, &session->owner))
         return WIRE_REFUSAL_QUEUE;
+    if (!is_admitted(session, hello, gate))
+        return session->owner.shared ? WIRE_REFUSAL_USER : WIRE_REFUSAL_QUEUE;
     switch (identity_holder(session->reply, &session->pid, &session->death.fd)) {
     case IDENTITY_ALIVE:
     case IDENTITY_UNSEEN:
@@ -47,8 +57,8 @@ static enum wire_refusal attach_pool(struct session *session, const char *name,
                                      const struct wire_hello *hello)
 {
     struct pool_shape shape = {hello->segments, hello->segment_bytes, hello->ring_entries};
-    int fd, error = segment_pool_attach_and_keep(&session->pool, &fd, name, &shape, session->uid,
-                                                 session->pid, hello->secret);
+    int fd, error = segment_pool_attach_owned(&session->pool, &fd, name, &shape, &session->owner,
+                                              session->pid, hello->secret);
 
     if (fd >= 0)
         reaper_close(session->reaper, session->pid, fd);
@@ -89,7 +99,7 @@ static void destroy(struct session *session)
 }
 
 enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello,
-                                 struct reaper *reaper)
+                                 struct reaper *reaper, const struct session_gate *gate)
 {
     struct session *session = calloc(1, sizeof(*session));
     enum wire_refusal refusal = WIRE_REFUSAL_RESOURCES;
@@ -102,13 +112,12 @@ enum wire_refusal session_attach(struct session **out, const char *instance, con
     session->reaper = reaper;
     session->death.fd = -1;
     session->reply = (mqd_t)-1;
-    session->uid = geteuid();
     session->token = hello->header.token;
     session->secret = hello->secret;
     session->role = (enum wire_role)hello->role;
     session->since_mono_ms = clock_mono_ms();
     if (create_tables(session))
-        refusal = open_queue(session, name);
+        refusal = open_queue(session, name, hello, gate);
     if (refusal == WIRE_REFUSAL_NONE)
         refusal = attach_pool(session, name, hello);
     if (refusal == WIRE_REFUSAL_NONE)

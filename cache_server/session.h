@@ -11,6 +11,7 @@
 
 #include "counters.h"
 #include "handles.h"
+#include "identity.h"
 #include "lease.h"
 #include "loop.h"
 #include "mq.h"
@@ -41,8 +42,8 @@ struct session {
     uint64_t token;
     uint64_t secret;
     enum wire_role role;
-    pid_t pid; /* 0: in a pid namespace that we do not see */
-    uid_t uid;
+    pid_t pid;                   /* 0: in a pid namespace that we do not see */
+    struct identity_owner owner; /* of its queue and pool, as the kernel says */
     int64_t since_mono_ms;
     enum session_state state;
     int64_t stalled_mono_ms;  /* since when */
@@ -66,9 +67,14 @@ struct session {
     struct follower *due;   /* utlist: those of them that are to be answered */
 };
 
+/* May a peer of this owner register so? Nothing is asked of one of our own user whose queue is private. */
+struct session_gate {
+    bool (*admits)(void *context, const struct wire_hello *hello, const struct identity_owner *owner);
+    void *context;
+};
 /* WIRE_REFUSAL_NONE and *out, or the reason. The session is not yet registered, watched or active. */
 enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello,
-                                 struct reaper *reaper);
+                                 struct reaper *reaper, const struct session_gate *gate);
 /* Frees it; it holds and follows nothing any more. Mapping and queue go to the reaper. Nulls the pointer. */
 void session_detach(struct session **session);
 /* Is its queue still locked? False also when a living peer has closed it. */

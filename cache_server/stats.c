@@ -94,7 +94,7 @@ static void proxy_row(const struct session *session, struct wire_row *row)
     row->kind = WIRE_ROW_PROXY;
     row->state = session->state == SESSION_STALLED ? WIRE_STATE_STALLED : WIRE_STATE_ALIVE;
     row->pid = (uint32_t)session->pid;
-    row->uid = session->uid;
+    row->uid = session->owner.uid;
     row->epoch = session->registration;
     row->uptime_ms = (uint64_t)(clock_mono_ms() - session->since_mono_ms);
     memcpy(row->name, session->tenant->name, sizeof(session->tenant->name));
@@ -105,22 +105,40 @@ static void proxy_row(const struct session *session, struct wire_row *row)
     set_gauge(row, GAUGE_followers, session->follows.used);
 }
 
-/* The row at this position; false if there is none. */
-static bool row_at(const struct cache *cache, uint32_t position, struct wire_row *row)
+/* The cache's own user and root see everything, others what is of tenants that they may serve. */
+static bool sees_all(const struct session *asker)
+{
+    return asker->owner.uid == geteuid() || asker->owner.uid == 0;
+}
+
+static bool may_see(const struct cache *cache, const struct session *asker, const struct tenant *tenant)
+{
+    const struct tenant_conf *conf = cache_conf_tenant(&cache->conf, tenant->name);
+
+    return sees_all(asker) || (conf && cache_conf_admits(&cache->conf, conf, &asker->owner));
+}
+
+/* The row at this position; false if there is none for this asker. */
+static bool row_at(const struct cache *cache, const struct session *asker, uint32_t position,
+                   struct wire_row *row)
 {
     memset(row, 0, sizeof(*row));
     if (position < FIRST_TENANT) {
         cache_row(cache, row);
+        if (!sees_all(asker)) /* that it is there, but not what others do with it */
+            memset(row->values, 0, sizeof(row->values));
         return true;
     }
     if (position < FIRST_PROXY) {
         if (position - FIRST_TENANT >= cache->tenants.count)
             return false;
+        if (!may_see(cache, asker, cache->tenants.list[position - FIRST_TENANT]))
+            return false;
         tenant_row(cache, cache->tenants.list[position - FIRST_TENANT], row);
         return true;
     }
     const struct session *session = cache->registry.places[position - FIRST_PROXY].session;
-    if (!session || session->role != WIRE_ROLE_PROXY)
+    if (!session || session->role != WIRE_ROLE_PROXY || !may_see(cache, asker, session->tenant))
         return false;
     proxy_row(session, row);
     return true;
@@ -140,7 +158,7 @@ enum stats_result stats_give(struct cache *cache, struct session *session, uint3
     shm_guard_enter(pool->base, pool->bytes);
     bool won = segment_win_write(pool, segment);
     for (; won && cursor < END && *rows < room; cursor++) {
-        if (row_at(cache, cursor, &row))
+        if (row_at(cache, session, cursor, &row))
             memcpy(segment_payload(pool, segment) + sizeof(row) * (*rows)++, &row, sizeof(row));
     }
     if (won)

@@ -195,6 +195,39 @@ static uint64_t at_least_one_object(uint64_t share, uint64_t max_object)
     return share > one ? share : one;
 }
 
+void store_resize(struct store *store, uint64_t memory_limit, uint64_t max_object)
+{
+    store->limit_wanted = memory_limit;
+    if (memory_limit > store->memory.limit)
+        store->memory.limit = memory_limit;
+    store->max_object = max_object;
+    store->max_held = at_least_one_object(memory_limit / 4 * 3, max_object);
+    store->max_held_tenant = at_least_one_object(memory_limit / 2, max_object);
+    store->max_held_process = at_least_one_object(memory_limit / 4, max_object);
+}
+
+bool store_is_resizing(const struct store *store)
+{
+    return store->memory.limit > store->limit_wanted &&
+           (store->memory.used <= store->limit_wanted || store->lru || store->dying);
+}
+
+void store_resize_step(struct store *store, unsigned most)
+{
+    struct memory *memory = &store->memory;
+
+    for (; most > 0 && memory->used > store->limit_wanted && (store->lru || store->dying); most--) {
+        if (store->dying) {
+            bury(store, 1);
+            continue;
+        }
+        count(store, store->lru->tenant, COUNTER_evictions);
+        doom(store, store->lru);
+    }
+    if (memory->limit > store->limit_wanted)
+        memory->limit = memory->used > store->limit_wanted ? memory->used : store->limit_wanted;
+}
+
 int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object, struct counters *counters)
 {
     if (sodium_init() < 0)
@@ -203,10 +236,7 @@ int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object,
     store->memory.limit = memory_limit;
     store->memory.make_room = evict_until_room;
     store->memory.context = store;
-    store->max_object = max_object;
-    store->max_held = at_least_one_object(memory_limit / 4 * 3, max_object);
-    store->max_held_tenant = at_least_one_object(memory_limit / 2, max_object);
-    store->max_held_process = at_least_one_object(memory_limit / 4, max_object);
+    store_resize(store, memory_limit, max_object);
     store->chunks_left = STORE_CHUNKS_AT_ONCE;
     store->counters = counters;
     randombytes_buf(store->hash_key, sizeof(store->hash_key));

@@ -35,7 +35,8 @@ struct object; /* opaque but for the accessors below */
 
 struct store {
     struct memory memory;
-    struct account index; /* hash tables and expiry heap */
+    uint64_t limit_wanted; /* below memory.limit while store_resize_step() has something to do */
+    struct account index;  /* hash tables and expiry heap */
     uint64_t max_object;
     uint64_t objects;
     uint64_t pins;
@@ -61,6 +62,14 @@ struct store {
 int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object, struct counters *counters);
 /* Nothing may be pinned or filling any more. */
 void store_teardown(struct store *store);
+
+/* Other bounds for a store in use. A smaller memory is reached by store_resize_step(), which removes at most
+ * `most` objects and never lets the limit fall below what is used: no single allocation then has to evict it
+ * all. */
+void store_resize(struct store *store, uint64_t memory_limit, uint64_t max_object);
+void store_resize_step(struct store *store, unsigned most);
+/* There is a step to be taken now. What is pinned or being filled has to go by itself first. */
+bool store_is_resizing(const struct store *store);
 
 /* A key, hashed once. `bytes` holds the tenant's id in front of the caller's key. */
 struct store_key {

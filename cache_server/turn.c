@@ -1,6 +1,7 @@
 #include "turn.h"
 
 #include "cache.h"
+#include "cache_reload.h"
 #include "claim.h"
 #include "clock.h"
 #include "dispatch.h"
@@ -22,6 +23,7 @@
 #define SWEEP_INTERVAL_MS     5000  /* names of proxies that died while no cache was there to see it */
 #define EXPIRE_STEP           64u   /* objects a turn */
 #define PURGE_STEP            64u   /* objects a turn */
+#define RESIZE_STEP           64u   /* objects a turn */
 /* While rings are busy, descriptors are looked at once in so many turns. */
 #define TURNS_PER_POLL        8u
 
@@ -143,7 +145,8 @@ static int sleep_time(const struct cache *cache)
 
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
      */
-    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache) || !store_is_tidy(&cache->store))
+    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache) || !store_is_tidy(&cache->store) ||
+        store_is_resizing(&cache->store))
         return 0;
     if (expiry < cache->now + wait)
         wait = expiry - cache->now;
@@ -230,7 +233,8 @@ static void renew_queue(struct cache *cache)
     if (cache->mono_ms < cache->next_renewal_ms)
         return;
     cache->next_renewal_ms = cache->mono_ms + RENEWAL_INTERVAL_MS;
-    int error = claim_instance(cache->conf.instance, &queue, problem, sizeof(problem));
+    int error = claim_instance(cache->conf.instance, cache->conf.group.name ? &cache->conf.group.gid : NULL,
+                               &queue, problem, sizeof(problem));
     if (error) {
         go_on_without_name(cache, error, problem);
         return;
@@ -270,6 +274,8 @@ static void keep_house(struct cache *cache)
     store_tidy(&cache->store);
     store_expire(&cache->store, cache->now, EXPIRE_STEP);
     follow_check_progress(cache);
+    if (store_is_resizing(&cache->store))
+        store_resize_step(&cache->store, RESIZE_STEP);
     if (cache->tenants.doomed_count > 0)
         purge_doomed(cache);
     if (mono >= cache->next_beat_ms) {
@@ -312,23 +318,29 @@ static void on_signal(void *context)
 
     if (read(cache->signals.fd, &info, sizeof(info)) != sizeof(info))
         return;
+    if (info.ssi_signo == SIGHUP) {
+        struct conf_report report;
+        cache_reload(cache, &report);
+        return;
+    }
     log_info("stopping", "signal=%s", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
     cache->stopping = true;
 }
 
-static sigset_t ending_signals(void)
+static sigset_t handled_signals(void)
 {
     sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
     return set;
 }
 
 void turn_hold_signals(void)
 {
-    sigset_t set = ending_signals();
+    sigset_t set = handled_signals();
 
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_BLOCK, &set, NULL);
@@ -336,7 +348,7 @@ void turn_hold_signals(void)
 
 static int open_signals(struct cache *cache)
 {
-    sigset_t set = ending_signals();
+    sigset_t set = handled_signals();
 
     cache->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return cache->signals.fd < 0 ? -errno : 0;

@@ -144,6 +144,24 @@ err_forget:
     return error;
 }
 
+int endpoint_share(struct endpoint *endpoint, const struct endpoint_sharing *sharing)
+{
+    int error = 0;
+
+    endpoint->trusts_cache_of = sharing->has_cache_user;
+    endpoint->cache_user = sharing->cache_user;
+    if (!sharing->shared)
+        return 0;
+    error = identity_share(endpoint->pool.fd, sharing->group, 0660);
+    if (!error)
+        error = identity_share(endpoint->reply, sharing->group, 0660);
+    if (error)
+        snprintf(endpoint->problem, sizeof(endpoint->problem), "cannot open %s to group %u: %s%s",
+                 endpoint->name, (unsigned)sharing->group, strerror(-error),
+                 error == -EPERM ? "; this user has to be a member of it" : "");
+    return error;
+}
+
 void endpoint_unreach(struct endpoint *endpoint)
 {
     if (endpoint->command != (mqd_t)-1)
@@ -176,15 +194,17 @@ static enum endpoint_reach give_up(struct endpoint *endpoint, enum endpoint_reac
     return result;
 }
 
-/* Root and we ourselves may read what we ask for and answer with what they like; nobody else. */
-static bool trusted_owner(int fd, uid_t *owner)
+/* Root and we ourselves may read what we ask for and answer with what they like, and whom we were told to
+ * trust. */
+static bool trusted_owner(const struct endpoint *endpoint, int fd, uid_t *owner)
 {
     struct stat status;
 
     if (fstat(fd, &status) < 0)
         return false;
     *owner = status.st_uid;
-    return status.st_uid == 0 || status.st_uid == geteuid();
+    return status.st_uid == 0 || status.st_uid == geteuid() ||
+           (endpoint->trusts_cache_of && status.st_uid == endpoint->cache_user);
 }
 
 enum endpoint_reach endpoint_reach(struct endpoint *endpoint)
@@ -202,15 +222,16 @@ enum endpoint_reach endpoint_reach(struct endpoint *endpoint)
                      endpoint->instance, name, endpoint->instance);
         else
             snprintf(endpoint->problem, sizeof(endpoint->problem), "cannot open the cache's queue %s: %s%s",
-                     name, strerror(-error), error == -EACCES ? "; run as the cache's user" : "");
+                     name, strerror(-error),
+                     error == -EACCES ? "; run as the cache's user, or in its group" : "");
         return error == -ENOENT ? ENDPOINT_NO_CACHE : ENDPOINT_REACH_FAILED;
     }
-    if (!trusted_owner(endpoint->command, &owner)) {
-        snprintf(
-            endpoint->problem, sizeof(endpoint->problem),
-            "queue %s belongs to uid %u; only a cache of this user or of root is trusted; run as that user "
-            "(sudo -u '#%u' ...)",
-            name, (unsigned)owner, (unsigned)owner);
+    if (!trusted_owner(endpoint, endpoint->command, &owner)) {
+        snprintf(endpoint->problem, sizeof(endpoint->problem),
+                 "queue %s belongs to uid %u; only a cache of this user, of root or of --cache-user is "
+                 "trusted; run as "
+                 "that user (sudo -u '#%u' ...)",
+                 name, (unsigned)owner, (unsigned)owner);
         return give_up(endpoint, ENDPOINT_UNTRUSTED);
     }
     switch (identity_holder(endpoint->command, &endpoint->cache_pid, &endpoint->cache_pidfd)) {

@@ -32,11 +32,23 @@ struct endpoint {
     mqd_t command;   /* (mqd_t)-1 until reached */
     int cache_pidfd; /* -1: not reached, or the cache lives in another pid namespace */
     pid_t cache_pid;
+    bool trusts_cache_of; /* a cache of this user, besides those of root and our own: */
+    uid_t cache_user;
     bool lacks_queue; /* endpoint_create() failed: for want of a queue, not of a pool */
     char problem[ENDPOINT_PROBLEM_BYTES];
 };
 
 int endpoint_create(struct endpoint *endpoint, const char *instance, const struct pool_shape *shape);
+/* Between different users. All zero: nobody else can open what this peer has made, and only caches of its own
+ * user and of root are trusted. */
+struct endpoint_sharing {
+    bool shared;
+    gid_t group; /* queue and pool are opened to it: the cache is a member, and better nobody else */
+    bool has_cache_user;
+    uid_t cache_user; /* a cache of this user is trusted, too */
+};
+/* Behind endpoint_create(). 0 or -errno. */
+int endpoint_share(struct endpoint *endpoint, const struct endpoint_sharing *sharing);
 void endpoint_destroy(struct endpoint *endpoint);
 /* Unlinks the names and closes the queues but keeps the pool mapped: somebody still reads from it. The rest
  * is done by segment_pool_destroy(). */

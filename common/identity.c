@@ -90,3 +90,29 @@ bool identity_is_private(int fd, uid_t owner)
     return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
            status.st_uid == owner && (status.st_mode & 07777) == 0600;
 }
+
+bool identity_owner(int fd, struct identity_owner *out)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1)
+        return false;
+    *out = (struct identity_owner){.uid = status.st_uid, .shared = (status.st_mode & 07777) == 0660};
+    if (out->shared)
+        out->group = status.st_gid;
+    return out->shared || (status.st_mode & 07777) == 0600;
+}
+
+bool identity_is_owned(int fd, const struct identity_owner *owner)
+{
+    struct identity_owner is;
+
+    return identity_owner(fd, &is) && is.uid == owner->uid && is.shared == owner->shared &&
+           is.group == owner->group;
+}
+
+/* The group first: nobody of another one gets in between. */
+int identity_share(int fd, gid_t group, mode_t mode)
+{
+    return fchown(fd, (uid_t)-1, group) == 0 && fchmod(fd, mode) == 0 ? 0 : -errno;
+}

@@ -30,4 +30,17 @@ enum identity_result identity_holder(int fd, pid_t *pid, int *pidfd);
 /* Regular file under one name, of exactly this owner, that only the owner may use (mode 0600). */
 bool identity_is_private(int fd, uid_t owner);
 
+/* Whose a queue or pool is, and who else may use it. */
+struct identity_owner {
+    uid_t uid;
+    bool shared; /* with a group (mode 0660); else with nobody (mode 0600) */
+    gid_t group; /* 0 unless shared */
+};
+/* Of a regular file under one name. False: it is none, or open to others than these. */
+bool identity_owner(int fd, struct identity_owner *out);
+bool identity_is_owned(int fd, const struct identity_owner *owner); /* exactly so */
+/* Hands it to the group: mode `mode`, for the owner and the group. 0 or -errno; -EPERM: this process is not
+ * in it. */
+int identity_share(int fd, gid_t group, mode_t mode);
+
 #endif

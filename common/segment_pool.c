@@ -166,8 +166,9 @@ static int check_header(const struct segment_pool *pool, uint64_t secret)
     return shm_guard_leave() && match ? 0 : -EKEYREJECTED;
 }
 
-int segment_pool_attach_and_keep(struct segment_pool *pool, int *fd, const char *name,
-                                 const struct pool_shape *shape, uid_t owner, pid_t holder, uint64_t secret)
+int segment_pool_attach_owned(struct segment_pool *pool, int *fd, const char *name,
+                              const struct pool_shape *shape, const struct identity_owner *owner,
+                              pid_t holder, uint64_t secret)
 {
     uint64_t bytes;
     int error;
@@ -179,7 +180,7 @@ int segment_pool_attach_and_keep(struct segment_pool *pool, int *fd, const char 
     *fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
     if (*fd < 0)
         return -errno;
-    error = !identity_is_private(*fd, owner) || !is_held_by(*fd, holder) ? -EPERM : 0;
+    error = !identity_is_owned(*fd, owner) || !is_held_by(*fd, holder) ? -EPERM : 0;
     if (!error && !is_backed(*fd, bytes))
         error = -EINVAL;
     if (!error)
@@ -190,6 +191,14 @@ int segment_pool_attach_and_keep(struct segment_pool *pool, int *fd, const char 
     if (error)
         unmap(pool);
     return error;
+}
+
+int segment_pool_attach_and_keep(struct segment_pool *pool, int *fd, const char *name,
+                                 const struct pool_shape *shape, uid_t owner, pid_t holder, uint64_t secret)
+{
+    const struct identity_owner alone = {.uid = owner};
+
+    return segment_pool_attach_owned(pool, fd, name, shape, &alone, holder, secret);
 }
 
 int segment_pool_attach(struct segment_pool *pool, const char *name, const struct pool_shape *shape,

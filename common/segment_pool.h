@@ -83,6 +83,11 @@ int segment_pool_attach(struct segment_pool *pool, const char *name, const struc
  * as there are record locks on the object. */
 int segment_pool_attach_and_keep(struct segment_pool *pool, int *fd, const char *name,
                                  const struct pool_shape *shape, uid_t owner, pid_t holder, uint64_t secret);
+/* The same for a pool that may be shared with a group. */
+struct identity_owner;
+int segment_pool_attach_owned(struct segment_pool *pool, int *fd, const char *name,
+                              const struct pool_shape *shape, const struct identity_owner *owner,
+                              pid_t holder, uint64_t secret);
 void segment_pool_detach(struct segment_pool *pool);
 
 /* Removes a name. The pages may go with the last descriptor, which can take long: returns one, so that the

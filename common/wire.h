@@ -2,8 +2,8 @@
  *
  * Version rule: WIRE_VERSION goes up with every change of a struct or of its meaning in this header. The
  * first 24 bytes of a message (struct wire_header) never change, so that every version can refuse every other
- * by name. All integers are in host order (the bytes never leave the machine); reserved fields are sent as 0
- * and not read.
+ * by name. A type that is added leaves it as it is: who does not know a type refuses it by name as well. All
+ * integers are in host order (the bytes never leave the machine); reserved fields are sent as 0 and not read.
  *
  * Trust: the receiver copies a message or ring entry into private memory, decodes it once with the functions
  * here, and works with the copy. */
@@ -31,11 +31,13 @@
     X(BELL, 3, wire_bell)                                                                                    \
     X(PING, 4, wire_ping)                                                                                    \
     X(STATS, 5, wire_stats)                                                                                  \
+    X(RELOAD, 6, wire_reload)                                                                                \
     X(WELCOME, 64, wire_welcome)                                                                             \
     X(REFUSED, 65, wire_refused)                                                                             \
     X(CACHE_BELL, 66, wire_cache_bell)                                                                       \
     X(PONG, 67, wire_pong)                                                                                   \
-    X(STATS_ROWS, 68, wire_stats_rows)
+    X(STATS_ROWS, 68, wire_stats_rows)                                                                       \
+    X(RELOADED, 69, wire_reloaded)
 
 enum wire_type {
 #define WIRE_ENUM(name, value, type) WIRE_##name = value,
@@ -95,6 +97,16 @@ struct wire_stats {
     uint32_t cursor;
 };
 
+/* Read the configuration file again, and put what is wrong with it as text into `segment` of my pool. For
+ * WIRE_ROLE_ADMIN. */
+struct wire_reload {
+    struct wire_header header;
+    uint64_t registration;
+    uint64_t secret;
+    uint32_t segment;
+    uint32_t reserved;
+};
+
 /* Registered. Every ring entry and message from now on carries `registration`. */
 struct wire_welcome {
     struct wire_header header;
@@ -108,9 +120,9 @@ struct wire_welcome {
 };
 
 /* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. `echo` is
- * what the message proved itself with: the secret of HELLO, BYE and STATS, the registration of BELL, else 0.
- * A peer believes a refusal only if it echoes its own, because anybody can send a message that names its
- * token. */
+ * what the message proved itself with: the secret of HELLO, BYE, STATS and RELOAD, the registration of BELL,
+ * else 0. A peer believes a refusal only if it echoes its own, because anybody can send a message that names
+ * its token. */
 struct wire_refused {
     struct wire_header header;
     uint32_t type;
@@ -137,6 +149,15 @@ struct wire_stats_rows {
     uint32_t segment;
     uint32_t rows;        /* in the segment */
     uint32_t next_cursor; /* 0: that was all */
+    uint32_t reserved;
+};
+
+/* What the file says is in force, if there were no problems; else everything is as it was. */
+struct wire_reloaded {
+    struct wire_header header;
+    uint32_t segment;
+    uint32_t problems;
+    uint32_t length; /* of the text in the segment: a line a problem, as many as fit */
     uint32_t reserved;
 };
 

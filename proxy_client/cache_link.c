@@ -505,7 +505,7 @@ static void client_readable(struct loop_watch *watch, uint32_t events)
 }
 
 int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const struct larder_options *options,
-                     char *problem, size_t problem_size)
+                     const struct larder_sharing *sharing, char *problem, size_t problem_size)
 {
     int error;
 
@@ -516,7 +516,7 @@ int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const str
     link->waiting.prev = link->waiting.next = &link->waiting;
     link->segments = options->segments ? options->segments : LARDER_DEFAULT_SEGMENTS;
     link->segment_bytes = options->segment_bytes ? options->segment_bytes : LARDER_DEFAULT_SEGMENT_BYTES;
-    error = larder_client_create(&link->client, options, problem, problem_size);
+    error = larder_client_create_shared(&link->client, options, sharing, problem, problem_size);
     if (error)
         return error;
     link->watch = (struct loop_watch){.ready = client_readable, .fd = larder_client_fd(link->client)};

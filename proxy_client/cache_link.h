@@ -53,7 +53,7 @@ struct cache_link {
 };
 
 int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const struct larder_options *options,
-                     char *problem, size_t problem_size);
+                     const struct larder_sharing *sharing, char *problem, size_t problem_size);
 void cache_link_teardown(struct cache_link *link);
 
 /* Attached and answering: is it worth asking? A silent cache is asked again when it owes no answer, because

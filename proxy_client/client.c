@@ -125,6 +125,7 @@ struct larder_client {
     char instance[NAMES_INSTANCE_MAX + 1];
     char tenant[NAMES_TENANT_MAX + 1];
     struct pool_shape shape;
+    struct endpoint_sharing sharing;
     enum client_state state;
     struct connection *connection; /* NULL: the next attempt makes one */
     int watch;                     /* epoll: timer, reply queue, cache's pidfd */
@@ -213,6 +214,13 @@ static int make_connection(struct larder_client *client)
     if (error) {
         snprintf(client->problem, sizeof(client->problem), "%s", connection->endpoint.problem);
         free(connection);
+        return error;
+    }
+    error = endpoint_share(&connection->endpoint, &client->sharing);
+    if (error) {
+        snprintf(client->problem, sizeof(client->problem), "%s", connection->endpoint.problem);
+        endpoint_retire(&connection->endpoint);
+        free_connection(connection);
         return error;
     }
     error = number_segments(connection) ? watch_fd(client, connection->endpoint.reply) : -ENOMEM;
@@ -607,8 +615,22 @@ static void free_client(struct larder_client *client)
     free(client);
 }
 
+static void take_sharing(struct larder_client *client, const struct larder_sharing *sharing)
+{
+    client->sharing = (struct endpoint_sharing){.shared = sharing->shared,
+                                                .group = sharing->group,
+                                                .has_cache_user = sharing->has_cache_user,
+                                                .cache_user = sharing->cache_user};
+}
+
 int larder_client_create(struct larder_client **out, const struct larder_options *options, char *problem,
                          size_t problem_size)
+{
+    return larder_client_create_shared(out, options, NULL, problem, problem_size);
+}
+
+int larder_client_create_shared(struct larder_client **out, const struct larder_options *options,
+                                const struct larder_sharing *sharing, char *problem, size_t problem_size)
 {
     struct larder_client *client = calloc(1, sizeof(*client));
     int error = -ENOMEM;
@@ -618,6 +640,8 @@ int larder_client_create(struct larder_client **out, const struct larder_options
     if (!client)
         return error;
     client->watch = client->timer = -1;
+    if (sharing)
+        take_sharing(client, sharing);
     error = take_options(client, options, problem, problem_size);
     if (!error)
         error = make_operations(client) ? open_watch(client) : -ENOMEM;

@@ -358,6 +358,14 @@ void connection_home_setup(struct connection_home *home, struct proxy_loop *loop
     loop_add_deadlines(loop, &home->linger, LINGER_TIMEOUT_MS, linger_expired);
 }
 
+void connection_home_set_timeouts(struct connection_home *home, const struct connection_timeouts *timeouts)
+{
+    home->idle.after_ms = (int64_t)timeouts->idle_s * 1000;
+    home->header.after_ms = (int64_t)timeouts->header_s * 1000;
+    home->body.after_ms = (int64_t)timeouts->body_s * 1000;
+    home->limit = timeouts->limit;
+}
+
 void connection_home_teardown(struct connection_home *home)
 {
     home->closed = NULL;

@@ -90,6 +90,8 @@ struct connection_timeouts {
 
 void connection_home_setup(struct connection_home *home, struct proxy_loop *loop, struct cache_link *link,
                            const struct connection_timeouts *timeouts);
+/* Others, for what begins to wait from now on. Who is too many stays. */
+void connection_home_set_timeouts(struct connection_home *home, const struct connection_timeouts *timeouts);
 void connection_home_teardown(struct connection_home *home); /* closes all at once */
 /* From now on each connection ends with the response that it is at; proceed() is called for all. */
 void connection_home_stop(struct connection_home *home);

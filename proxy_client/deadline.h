@@ -1,7 +1,8 @@
 /* deadline.h: many time-outs of few lengths, so cheap that every request can set and clear one.
  *
  * A deadline_list is one class of time-outs that all have the same length: setting one appends it to the
- * tail, so the list is always ordered by time and every operation is O(1).
+ * tail, so the list is always ordered by time and every operation is O(1). Where the length is changed, those
+ * that were set before keep theirs, and what is set shorter behind them expires with them.
  *
  * Ownership: a deadline is embedded in what it guards and is cleared before that is freed.
  * Times are milliseconds on the monotonic clock and are passed in; nothing here reads a clock. */

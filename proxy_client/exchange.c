@@ -64,6 +64,7 @@ struct http_rules exchange_rules(const struct exchange *exchange)
 
     home->place = exchange_place(exchange);
     return (struct http_rules){.targets = &home->targets,
+                               .overrides = &home->overrides,
                                .place = &home->place,
                                .unknown_statuses = true,
                                .parts = exchange->is_get && exchange->has_range};
@@ -150,6 +151,7 @@ void exchange_end(struct exchange *exchange)
     ranges_forget(exchange);
     parts_forget(exchange);
     variants_forget(exchange);
+    rules_forget(exchange);
     background_forget(exchange);
     loop_put_off(exchange->home->loop, &exchange->free_later);
 }
@@ -609,7 +611,7 @@ static void decide(struct exchange *exchange)
     struct http_request request = exchange_http_request(exchange);
     const char *reason;
 
-    exchange->verdict = http_request_verdict(&request, &reason);
+    exchange->verdict = rules_verdict(exchange, &request, &reason);
     http_request_control_parse(&exchange->directives, request.fields);
     if (exchange->verdict == HTTP_REQUEST_BYPASS || exchange->verdict == HTTP_REQUEST_UNSAFE) {
         exchange_go_forward(
@@ -639,6 +641,9 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
     exchange->has_range =
         (exchange->is_get || exchange->is_head) && http_field_find(request->fields, "range", NULL);
     *out = exchange;
+    if (rules_refuse(exchange))
+        return;
+    rules_make_key(exchange);
     decide(exchange);
 }
 
@@ -683,6 +688,7 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     home->link = link;
     home->origin = origin;
     home->key_prefix = make_key_prefix(origin);
+    http_overrides_setup(&home->overrides);
     INVARIANT(http_targets_parse(&home->targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT)));
     loop_add_deadlines(loop, &home->answers, cache_timeout_ms, deadline_passed);
     loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
@@ -696,6 +702,18 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
 void exchange_home_set_targets(struct exchange_home *home, const struct http_targets *targets)
 {
     home->targets = *targets;
+}
+
+void exchange_home_set_overrides(struct exchange_home *home, const struct http_overrides *overrides)
+{
+    home->overrides = *overrides;
+}
+
+void exchange_home_set_timeout(struct exchange_home *home, unsigned cache_timeout_ms)
+{
+    home->answers.after_ms = cache_timeout_ms;
+    home->fill_stalls.after_ms = home->read_stalls.after_ms = (int64_t)STALL_FACTOR * cache_timeout_ms;
+    home->followings.answers.after_ms = cache_timeout_ms;
 }
 
 void exchange_home_destroy(struct exchange_home **home)

@@ -22,6 +22,7 @@
 #include "cache_link.h"
 #include "http_cache_status.h"
 #include "http_message.h"
+#include "http_overrides.h"
 #include "http_targeted.h"
 #include "origin.h"
 
@@ -79,6 +80,10 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
 /* The targeted fields that this cache obeys (RFC 9213), instead of HTTP_TARGETS_DEFAULT; their names stay the
  * caller's. */
 void exchange_home_set_targets(struct exchange_home *home, const struct http_targets *targets);
+/* What the operator wants otherwise (http_overrides.h), from now on; the names in it stay the caller's. */
+void exchange_home_set_overrides(struct exchange_home *home, const struct http_overrides *overrides);
+/* For what begins to wait from now on. */
+void exchange_home_set_timeout(struct exchange_home *home, unsigned cache_timeout_ms);
 void exchange_home_destroy(struct exchange_home **home); /* ends what still goes on */
 /* How many there are, those included that only finish a fill. */
 unsigned exchange_count(const struct exchange_home *home);

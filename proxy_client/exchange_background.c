@@ -82,6 +82,7 @@ struct exchange *background_create(struct exchange *from)
     exchange->background = true;
     exchange->is_get = true;
     exchange->copy = copy_request(&exchange->request, &from->request);
+    rules_take_key(exchange, from);
     http_request_control_parse(&exchange->directives, exchange->request.fields);
     return exchange;
 }

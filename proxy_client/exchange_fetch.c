@@ -110,6 +110,10 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
     if (!exchange->lease && !exchange->mark)
         return false;
     *storing = http_storing(&rules, &request, &response, exchange->request_time, exchange_now_s(exchange));
+    /* A rule for errors does not replace what may still be served in place of one (RFC 9111 section 4.3.3).
+     */
+    if (storing->negative && exchange->handle && http_status_is_trouble(head->status))
+        storing->store = false;
     if (!storing->store && !exchange->cache_status.detail)
         exchange->cache_status.detail = storing->reason;
     return storing->store;
@@ -456,7 +460,11 @@ static bool must_invalidate(struct exchange *exchange, const struct origin_head 
         http_invalidation(exchange->verdict, &place, &response, home->lines, sizeof home->lines);
 
     for (uint32_t i = 0; i < found.count; i++) {
-        struct cache_key key = {home->key_prefix, found.others[i]};
+        char text[HTTP_TARGET_MAX];
+        struct cache_key key = {home->key_prefix,
+                                found.others[i].length > sizeof text
+                                    ? found.others[i]
+                                    : http_overrides_key(&home->overrides, found.others[i], text)};
 
         cache_link_remove_later(home->link, &key);
     }

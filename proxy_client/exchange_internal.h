@@ -3,8 +3,9 @@
  * exchange_follow.c (responses that another exchange fetches), exchange_background.c (exchanges without a
  * client), exchange_marks.c (what is known of failed and of useless attempts), exchange_ranges.c (ranges of
  * responses), exchange_parts.c and exchange_parts.h (parts of them that are stored), exchange_variants.c
- * (resources that vary), exchange_post.c (responses to POST that are stored), exchange_fields.c (the fields
- * that go to the origin and to the client). Nobody else includes this. */
+ * (resources that vary), exchange_rules.c (what the operator wants otherwise), exchange_post.c (responses to
+ * POST that are stored), exchange_fields.c (the fields that go to the origin and to the client). Nobody else
+ * includes this. */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -68,10 +69,12 @@ struct exchange {
     uint32_t lookup_flags;
     uint64_t lease, handle;
     struct following_seat seat;
-    unsigned followed;                  /* times that it has waited for others */
-    bool is_follower;                   /* cache_status is that of a request that waited for another */
-    uint64_t mark;                      /* id of the mark that was found; 0: none */
-    uint64_t fill_id;                   /* of what is being filled, or is to be followed; 0: any */
+    unsigned followed; /* times that it has waited for others */
+    bool is_follower;  /* cache_status is that of a request that waited for another */
+    uint64_t mark;     /* id of the mark that was found; 0: none */
+    uint64_t fill_id;  /* of what is being filled, or is to be followed; 0: any */
+    char *key_target;  /* what stands for the target in keys, where that differs; else NULL */
+    uint32_t key_target_length;
     struct exchange_variants *variants; /* of a resource that varies; else NULL */
     char *blob;                         /* metadata of what is stored, where it outlives its segment */
     struct http_meta meta;
@@ -110,6 +113,7 @@ struct exchange_home {
     struct origin *origin;
     struct http_span key_prefix; /* "GET http://host:port/base" */
     struct http_targets targets;
+    struct http_overrides overrides;
     struct http_place place; /* of one request, as exchange_rules() left it */
     struct deadline_list answers, fill_stalls, read_stalls, patience;
     struct following_home followings;
@@ -308,6 +312,17 @@ bool variants_fit(const struct exchange *exchange, const struct http_fields *res
 bool variants_find_place(struct exchange *exchange, const struct http_fields *response);
 void variants_give_up_place(struct exchange *exchange);
 bool variants_retry(struct exchange *exchange); /* as cache_wait.retry */
+
+/* exchange_rules.c */
+/* True: the method is refused, and the exchange is over. */
+bool rules_refuse(struct exchange *exchange);
+void rules_make_key(struct exchange *exchange);
+void rules_take_key(struct exchange *exchange, const struct exchange *from); /* the same as that one's */
+void rules_forget(struct exchange *exchange);
+/* What stands for the request's target in keys. */
+struct http_span rules_key_target(const struct exchange *exchange);
+enum http_request_verdict rules_verdict(const struct exchange *exchange, const struct http_request *request,
+                                        const char **reason);
 
 /* exchange_post.c */
 /* True: the response is one to POST that may be stored; there will be a lease for it or not, and then

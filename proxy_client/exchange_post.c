@@ -18,6 +18,7 @@ static bool is_storable(struct exchange *exchange)
     struct http_rules rules = exchange_rules(exchange);
 
     return http_span_equal(request.method, HTTP_SPAN("POST")) &&
+           !http_overrides_bypass(&exchange->home->overrides, request.fields) &&
            http_storing(&rules, &request, &response, exchange->request_time, exchange_now_s(exchange)).store;
 }
 

@@ -76,7 +76,7 @@ struct http_span variants_key_rest(const struct exchange *exchange)
     const struct exchange_variants *variants = exchange->variants;
 
     return variants && variants->key ? (struct http_span){variants->key, variants->key_length}
-                                     : exchange->request.target;
+                                     : rules_key_target(exchange);
 }
 
 const char *variants_key_shown(const struct exchange *exchange)
@@ -99,7 +99,7 @@ static void show(struct exchange_variants *variants, const struct http_vary_spec
 static void make_key(struct exchange *exchange, struct http_span secondary)
 {
     struct exchange_variants *variants = exchange->variants;
-    struct http_span target = exchange->request.target;
+    struct http_span target = rules_key_target(exchange);
     size_t size = (size_t)target.length + HTTP_VARY_GENERATION + 2 + secondary.length;
     const char separator = SEPARATOR;
     struct http_text text;
@@ -233,7 +233,7 @@ static void new_generation(struct http_vary_index *index)
 
 static struct cache_key own_key(const struct exchange *exchange)
 {
-    return (struct cache_key){exchange->home->key_prefix, exchange->request.target};
+    return (struct cache_key){exchange->home->key_prefix, rules_key_target(exchange)};
 }
 
 static int encode_index(struct exchange *exchange)

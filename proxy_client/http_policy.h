@@ -14,6 +14,7 @@
  *                  +-- anything else ----------> http_storing: may it be stored, and for how long?
  *                                                  http_targeted, http_sf, http_cache_control: directives
  *                                                  http_freshness: age and lifetime
+ *   http_overrides has what the operator wants otherwise: of keys, freshness, cookies and methods
  *
  * Times are seconds since the Unix epoch; durations are seconds, saturated at HTTP_SECONDS_MAX (RFC 9111
  * section 1.2.2). Nothing here allocates, does I/O or keeps state. Each rule names its section in the .c.
@@ -25,6 +26,7 @@
 #include "http_conditional.h"
 #include "http_freshness.h"
 #include "http_invalidation.h"
+#include "http_overrides.h"
 #include "http_serving.h"
 #include "http_storing.h"
 #include "http_targeted.h"

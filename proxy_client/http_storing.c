@@ -22,6 +22,7 @@ struct storing_case {
     struct http_cache_control control;
     bool targeted;
     struct http_freshness freshness;
+    bool negative; /* the freshness is that of a rule */
 };
 
 static int64_t greater(int64_t a, int64_t b)
@@ -190,6 +191,7 @@ static void note_freshness(struct http_storing *storing, const struct storing_ca
     if (storing->must_validate) /* the most restrictive directive counts (section 4.2.1) */
         return;
     storing->heuristic = it->freshness.kind == HTTP_FRESHNESS_HEURISTIC;
+    storing->negative = it->negative;
     storing->lifetime = it->freshness.lifetime;
 }
 
@@ -229,6 +231,8 @@ static const char *decide(struct http_storing *storing, struct storing_case *it)
     it->targeted = http_response_control_parse(&it->control, it->response->fields, it->rules->targets);
     it->freshness = http_freshness(&it->control, it->targeted, it->response->status, it->response->fields,
                                    it->clock, it->response_time);
+    it->freshness =
+        http_overrides_freshness(it->rules->overrides, &it->freshness, it->response->status, &it->negative);
     if ((refused = refused_by_request(it)) || (refused = refused_by_status(it)) ||
         (refused = refused_by_fields(it)) || (refused = refused_by_freshness(it)))
         return refused;

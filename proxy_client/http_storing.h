@@ -9,12 +9,14 @@
 #ifndef LARDER_HTTP_STORING_H
 #define LARDER_HTTP_STORING_H
 
+#include "http_overrides.h"
 #include "http_targeted.h"
 #include "http_uri.h"
 
 /* What the caller can do and wants. */
 struct http_rules {
-    const struct http_targets *targets; /* NULL: none */
+    const struct http_targets *targets;     /* NULL: none */
+    const struct http_overrides *overrides; /* NULL: none */
     /* Where the request went; NULL: no response to POST is stored. */
     const struct http_place *place;
     /* Final status codes that no RFC known here defines are stored too, if the response says for how long it
@@ -32,6 +34,7 @@ struct http_storing {
     int64_t keep;
     int64_t stale_while_revalidate, stale_if_error; /* RFC 5861; -1: none, or forbidden */
     bool heuristic;                                 /* lifetime was guessed, section 4.2.2 */
+    bool negative;                                  /* or is that of a rule for the status code */
     bool must_validate;                             /* never serve without validation (no-cache) */
     bool strict;                                    /* never serve stale; implied by must_validate */
     bool no_transform;

@@ -127,6 +127,14 @@ struct larder_options {
     uint32_t segment_bytes; /* 0: LARDER_DEFAULT_SEGMENT_BYTES; a multiple of 64 */
 };
 
+/* For a cache of another user; see docs/operations.md, Several users. */
+struct larder_sharing {
+    bool shared;
+    uint32_t group; /* gid: queue and pool are opened to it, of which the cache is a member */
+    bool has_cache_user;
+    uint32_t cache_user; /* uid: trusted besides this process's own and root */
+};
+
 #define LARDER_DEFAULT_SEGMENTS      32u
 #define LARDER_MIN_SEGMENTS          4u
 #define LARDER_MAX_SEGMENTS          16384u
@@ -142,6 +150,10 @@ struct larder_options {
  * (-EMFILE, -ENOSPC), names or sizes out of range (-EINVAL). A cache that is not there is not a failure. */
 int larder_client_create(struct larder_client **out, const struct larder_options *options, char *problem,
                          size_t problem_size);
+
+/* The same; `sharing` NULL: with nobody. */
+int larder_client_create_shared(struct larder_client **out, const struct larder_options *options,
+                                const struct larder_sharing *sharing, char *problem, size_t problem_size);
 
 /* Says BYE, unlinks and frees everything, nulls the caller's pointer. Return all segments before. */
 void larder_client_destroy(struct larder_client **client);

@@ -11,19 +11,16 @@
 #include "origin.h"
 #include "privileges.h"
 #include "proxy_conf.h"
+#include "reload.h"
 #include "schedule.h"
 #include "shutdown.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-/* Descriptors that are not clients: listeners, the loop, logs, queues, and connections to the origin. */
-#define DESCRIPTORS_RESERVED 64u
-
-enum { LISTENER_HTTP, LISTENER_GETFILE, LISTENERS };
+#define LISTENERS_MAX (2 * PROXY_CONF_ADDRESSES)
 
 struct proxy {
     struct proxy_loop loop;
@@ -34,7 +31,8 @@ struct proxy {
     struct access_log *log;
     struct front_http http;
     struct front_getfile getfile;
-    struct listener listeners[LISTENERS];
+    struct listener listeners[LISTENERS_MAX]; /* HTTP's, then GETFILE's */
+    struct reload reload;
     struct shutdown shutdown;
 };
 
@@ -44,32 +42,18 @@ static int cannot(const char *what, const char *why)
     return 1;
 }
 
-/* A client and the fetch for it take two descriptors. */
-static unsigned connection_limit(const struct proxy_conf *conf)
-{
-    struct rlimit limit;
-    uint64_t allowed = 1024;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-        allowed = limit.rlim_cur;
-    }
-    if (conf->max_connections)
-        return (unsigned)conf->max_connections;
-    allowed =
-        allowed > 2 * DESCRIPTORS_RESERVED ? (allowed - DESCRIPTORS_RESERVED) / 2 : DESCRIPTORS_RESERVED / 2;
-    return allowed < 1000000 ? (unsigned)allowed : 1000000;
-}
-
 static int set_up_cache(struct proxy *proxy, const struct proxy_conf *conf)
 {
     struct larder_options options = {.instance = conf->instance,
                                      .tenant = conf->tenant,
                                      .segments = (uint32_t)conf->segments,
                                      .segment_bytes = (uint32_t)conf->segment_bytes};
+    struct larder_sharing sharing = {.shared = conf->group != NULL,
+                                     .group = conf->group_id,
+                                     .has_cache_user = conf->cache_user != NULL,
+                                     .cache_user = conf->cache_user_id};
     char problem[512] = "";
-    int error = cache_link_setup(&proxy->link, &proxy->loop, &options, problem, sizeof problem);
+    int error = cache_link_setup(&proxy->link, &proxy->loop, &options, &sharing, problem, sizeof problem);
 
     return error ? cannot("cache client", problem[0] ? problem : strerror(-error)) : 0;
 }
@@ -97,7 +81,7 @@ static void set_up_fronts(struct proxy *proxy, const struct proxy_conf *conf)
     struct connection_timeouts timeouts = {.header_s = (int)conf->header_timeout_s,
                                            .idle_s = (int)conf->idle_timeout_s,
                                            .body_s = (int)conf->body_timeout_s,
-                                           .limit = connection_limit(conf)};
+                                           .limit = reload_connection_limit(conf)};
 
     connection_home_setup(&proxy->connections, &proxy->loop, &proxy->link, &timeouts);
     front_http_setup(&proxy->http, &proxy->connections, proxy->exchanges, proxy->log, conf->max_request_body);
@@ -108,7 +92,7 @@ static void connection_closed(void *owner)
 {
     struct proxy *proxy = owner;
 
-    for (int i = 0; i < LISTENERS; i++)
+    for (int i = 0; i < LISTENERS_MAX; i++)
         listener_resume(&proxy->listeners[i]);
 }
 
@@ -122,31 +106,47 @@ static int cannot_listen(const struct listen_address *address, int error)
     return cannot("listener", why);
 }
 
+static unsigned listener_count(const struct proxy_conf *conf)
+{
+    return conf->http.count + conf->getfile.count;
+}
+
+static const struct listen_address *address_of(const struct proxy_conf *conf, unsigned i)
+{
+    return i < conf->http.count ? &conf->http.items[i] : &conf->getfile.items[i - conf->http.count];
+}
+
 static int bind_listeners(struct proxy *proxy, const struct proxy_conf *conf)
 {
-    int error = listener_bind(&proxy->listeners[LISTENER_HTTP], &conf->http);
+    for (unsigned i = 0; i < listener_count(conf); i++) {
+        int error = listener_bind(&proxy->listeners[i], address_of(conf, i));
 
-    if (error)
-        return cannot_listen(&conf->http, error);
-    if (conf->has_getfile)
-        error = listener_bind(&proxy->listeners[LISTENER_GETFILE], &conf->getfile);
-    return error ? cannot_listen(&conf->getfile, error) : 0;
+        if (error)
+            return cannot_listen(address_of(conf, i), error);
+    }
+    return 0;
+}
+
+static int open_listener(struct proxy *proxy, const struct proxy_conf *conf, unsigned i)
+{
+    struct listener *listener = &proxy->listeners[i];
+
+    return i < conf->http.count
+               ? listener_open(listener, &proxy->connections, front_http_accept, &proxy->http)
+               : listener_open(listener, &proxy->connections, front_getfile_accept, &proxy->getfile);
 }
 
 static int open_listeners(struct proxy *proxy, const struct proxy_conf *conf)
 {
-    int error;
-
     proxy->connections.closed = connection_closed;
     proxy->connections.closed_owner = proxy;
-    error =
-        listener_open(&proxy->listeners[LISTENER_HTTP], &proxy->connections, front_http_accept, &proxy->http);
-    if (error)
-        return cannot_listen(&conf->http, error);
-    if (conf->has_getfile)
-        error = listener_open(&proxy->listeners[LISTENER_GETFILE], &proxy->connections, front_getfile_accept,
-                              &proxy->getfile);
-    return error ? cannot_listen(&conf->getfile, error) : 0;
+    for (unsigned i = 0; i < listener_count(conf); i++) {
+        int error = open_listener(proxy, conf, i);
+
+        if (error)
+            return cannot_listen(address_of(conf, i), error);
+    }
+    return 0;
 }
 
 /* The addresses are bound, and nothing else needs a privilege: queue, pool and access log belong to the user
@@ -166,21 +166,28 @@ static int give_up_privileges(const struct privileges_user *user)
 
 static void tear_down_listeners(struct proxy *proxy)
 {
-    for (int i = 0; i < LISTENERS; i++)
+    for (int i = 0; i < LISTENERS_MAX; i++)
         listener_close(&proxy->listeners[i]);
 }
 
-static int set_up_shutdown(struct proxy *proxy)
+static int set_up_shutdown(struct proxy *proxy, struct proxy_conf *conf, const struct proxy_command *command)
 {
     int error;
 
+    proxy->reload = (struct reload){.command = command,
+                                    .conf = conf,
+                                    .exchanges = proxy->exchanges,
+                                    .origin = proxy->origin,
+                                    .connections = &proxy->connections,
+                                    .http = &proxy->http};
     proxy->shutdown = (struct shutdown){.loop = &proxy->loop,
                                         .connections = &proxy->connections,
                                         .exchanges = proxy->exchanges,
                                         .log = proxy->log,
                                         .http = &proxy->http,
                                         .listeners = proxy->listeners,
-                                        .listener_count = LISTENERS};
+                                        .listener_count = LISTENERS_MAX,
+                                        .reload = command->config ? &proxy->reload : NULL};
     error = shutdown_setup(&proxy->shutdown);
     return error ? cannot("signals", strerror(-error)) : 0;
 }
@@ -190,25 +197,16 @@ static void announce(const struct proxy *proxy, const struct proxy_conf *conf)
 {
     char text[LISTEN_ADDRESS_BYTES];
 
-    printf("listening http %s\n", listen_address_format(&proxy->listeners[LISTENER_HTTP].bound, text));
+    for (unsigned i = 0; i < listener_count(conf); i++)
+        printf("listening %s %s\n", i < conf->http.count ? "http" : "getfile",
+               listen_address_format(&proxy->listeners[i].bound, text));
     log_info("ready", "instance=%s tenant=%s origin=%s listen=%s version=" LARDER_VERSION, conf->instance,
-             conf->tenant, conf->origin, text);
-    if (conf->has_getfile)
-        printf("listening getfile %s\n",
-               listen_address_format(&proxy->listeners[LISTENER_GETFILE].bound, text));
+             conf->tenant, conf->origin, listen_address_format(&proxy->listeners[0].bound, text));
     fflush(stdout);
 }
 
-static void set_up_targets(struct proxy *proxy, const struct proxy_conf *conf)
-{
-    struct http_span list = {conf->targeted_fields, (uint32_t)strlen(conf->targeted_fields)};
-    struct http_targets targets;
-
-    if (http_targets_parse(&targets, list)) /* as proxy_conf_parse() has checked */
-        exchange_home_set_targets(proxy->exchanges, &targets);
-}
-
-static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struct privileges_user *user)
+static int serve(struct proxy *proxy, struct proxy_conf *conf, const struct proxy_command *command,
+                 const struct privileges_user *user)
 {
     int status;
 
@@ -226,13 +224,14 @@ static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struc
     if ((status = exchange_home_create(&proxy->exchanges, &proxy->loop, &proxy->link, proxy->origin,
                                        (unsigned)conf->cache_timeout_ms)) != 0)
         goto err_origin;
-    set_up_targets(proxy, conf);
+    exchange_home_set_targets(proxy->exchanges, &conf->targets);
+    exchange_home_set_overrides(proxy->exchanges, &conf->rules);
     if ((status = set_up_log(proxy, conf)) != 0)
         goto err_exchanges;
     set_up_fronts(proxy, conf);
     if ((status = open_listeners(proxy, conf)) != 0)
         goto err_fronts;
-    if ((status = set_up_shutdown(proxy)) != 0)
+    if ((status = set_up_shutdown(proxy, conf, command)) != 0)
         goto err_fronts;
     announce(proxy, conf);
     schedule_short_turns();
@@ -259,15 +258,30 @@ err_listeners:
     return status ? 1 : 0;
 }
 
-int main(int argc, char **argv)
+static int bad_usage(const struct conf_report *report)
 {
-    static struct proxy proxy;
-    struct privileges_user user = {.uid = 0};
-    struct proxy_conf conf;
-    char problem[PROXY_CONF_PROBLEM_BYTES];
+    for (const char *at = report->text; *at;) {
+        size_t length = strcspn(at, "\n");
 
-    log_setup("proxy_client");
-    switch (proxy_conf_parse(&conf, argc, argv, problem)) {
+        fprintf(stderr, "proxy_client: %.*s\n", (int)length, at);
+        at += length + (at[length] == '\n');
+    }
+    fputs("proxy_client: see --help\n", stderr);
+    return 2;
+}
+
+static int show(const struct proxy_conf *conf)
+{
+    proxy_conf_show(conf, stdout);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* -1 to go on, or the status to exit with. */
+static int parse(struct proxy_command *command, struct proxy_conf *conf, int argc, char **argv)
+{
+    static struct conf_report report;
+
+    switch (proxy_conf_command(command, argc, argv, &report)) {
     case PROXY_CONF_HELP:
         proxy_conf_help(stdout);
         return 0;
@@ -275,15 +289,43 @@ int main(int argc, char **argv)
         puts("proxy_client " LARDER_VERSION);
         return 0;
     case PROXY_CONF_BAD:
-        fprintf(stderr, "proxy_client: %s (see --help)\n", problem);
-        return 2;
+        return bad_usage(&report);
     case PROXY_CONF_RUN:
         break;
     }
-    if (conf.user && privileges_find(&user, conf.user, problem, sizeof problem) != 0) {
-        fprintf(stderr, "proxy_client: %s (see --help)\n", problem);
-        return 2;
+    if (!proxy_conf_load(conf, command, &report))
+        return bad_usage(&report);
+    log_set_level(conf->log_level);
+    return command->check ? show(conf) : -1;
+}
+
+static int find_user(const struct proxy_conf *conf, struct privileges_user *user)
+{
+    char problem[512];
+
+    if (!conf->user || privileges_find(user, conf->user, problem, sizeof problem) == 0)
+        return -1;
+    fprintf(stderr, "proxy_client: %s (see --help)\n", problem);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static struct proxy proxy;
+    static struct proxy_conf conf; /* what cannot be loaded is not to be freed */
+    struct privileges_user user = {.uid = 0};
+    struct proxy_command command;
+    int status;
+
+    log_setup("proxy_client");
+    status = parse(&command, &conf, argc, argv);
+    if (status < 0)
+        status = find_user(&conf, &user);
+    if (status < 0) {
+        command.is_running = true;
+        shutdown_block_signals();
+        status = serve(&proxy, &conf, &command, &user);
     }
-    shutdown_block_signals();
-    return serve(&proxy, &conf, &user);
+    proxy_conf_free(&conf);
+    return status;
 }

@@ -713,6 +713,11 @@ err_free:
     return error;
 }
 
+void origin_set_timeout(struct origin *origin, int timeout_s)
+{
+    origin->progress.after_ms = (int64_t)timeout_s * 1000;
+}
+
 void origin_destroy(struct origin **origin)
 {
     struct origin *dying = *origin;

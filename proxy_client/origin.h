@@ -74,6 +74,8 @@ struct origin_head {
 /* `problem` says in one line what is wrong with the options. */
 int origin_create(struct origin **out, struct proxy_loop *loop, const struct origin_options *options,
                   char *problem, size_t problem_size);
+/* Another one, for what begins to wait from now on. */
+void origin_set_timeout(struct origin *origin, int timeout_s);
 void origin_destroy(struct origin **origin);
 
 /* "http://HOST:PORT/BASE", normalised, for keys and logs; lives as long as the origin. */

@@ -2,231 +2,734 @@
 
 #include "exchange.h"
 #include "larder.h"
-#include "log.h"
 #include "origin_url.h"
 #include "size.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum option_kind { OPTION_TEXT, OPTION_ADDRESS, OPTION_SIZE, OPTION_COUNT, OPTION_SECONDS };
+/* ---- values of our own ---- */
 
-/* One row an option: getopt's table, the checks and the help are made from it. */
-struct option_row {
-    const char *name, *argument, *help;
-    enum option_kind kind;
-    size_t offset;
-    uint64_t least, most;
-};
+__attribute__((format(printf, 2, 3))) static bool refuse(struct conf_taking *taking, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(taking->why, sizeof taking->why, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static struct http_span span_of(const char *text)
+{
+    return (struct http_span){text, (uint32_t)strlen(text)};
+}
+
+/* Comma-separated; IPv6 addresses have brackets. */
+static bool take_addresses(void *value, const char *text, struct conf_taking *taking)
+{
+    struct listen_addresses *addresses = value;
+    struct http_span list = span_of(text), word;
+    char address[LISTEN_ADDRESS_BYTES + 1];
+    bool any = false;
+
+    for (; http_list_next(&list, &word); any = true) {
+        if (addresses->count == PROXY_CONF_ADDRESSES)
+            return refuse(taking, "makes more than %d addresses", PROXY_CONF_ADDRESSES);
+        if (word.length < sizeof address) {
+            memcpy(address, word.at, word.length);
+            address[word.length] = '\0';
+        }
+        if (word.length >= sizeof address ||
+            listen_address_parse(address, &addresses->items[addresses->count]) != 0)
+            return refuse(taking, "is not ADDRESS:PORT");
+        addresses->count++;
+    }
+    return any || refuse(taking, "is not ADDRESS:PORT");
+}
+
+static void show_addresses(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct listen_addresses *addresses = value;
+    char text[LISTEN_ADDRESS_BYTES];
+
+    for (uint32_t i = 0; i < addresses->count; i++)
+        fprintf(out, "%s = %s\n", key->name, listen_address_format(&addresses->items[i], text));
+}
+
+static bool take_targets(void *value, const char *text, struct conf_taking *taking)
+{
+    const char *kept = conf_texts_keep(taking->texts, text, strlen(text));
+
+    if (!kept)
+        return refuse(taking, "cannot be kept: out of memory");
+    return http_targets_parse(value, span_of(kept)) || refuse(taking, "is not a list of up to 8 field names");
+}
+
+static void show_spans(const struct http_span *items, uint32_t count, FILE *out)
+{
+    for (uint32_t i = 0; i < count; i++)
+        fprintf(out, "%s%.*s", i ? ", " : "", (int)items[i].length, items[i].at);
+    fputc('\n', out);
+}
+
+static void show_targets(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct http_targets *targets = value;
+
+    fprintf(out, "%s = ", key->name);
+    show_spans(targets->names, targets->count, out);
+}
+
+static bool take_names(void *value, const char *text, struct conf_taking *taking)
+{
+    const char *kept = conf_texts_keep(taking->texts, text, strlen(text));
+
+    if (!kept)
+        return refuse(taking, "cannot be kept: out of memory");
+    return http_names_add(value, span_of(kept)) ||
+           refuse(taking, "is not a list of names, or makes more than %d of them", HTTP_OVERRIDES_LIST);
+}
+
+/* A line each, so that what is shown is no longer than what was read. */
+static void show_names(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct http_names *names = value;
+
+    for (uint32_t i = 0; i < names->count; i++)
+        fprintf(out, "%s = %.*s\n", key->name, (int)names->items[i].length, names->items[i].at);
+}
+
+static bool is_method(struct http_span method)
+{
+    if (method.length > 1 && method.at[method.length - 1] == '*')
+        method.length--;
+    return method.length <= 31 && http_is_token(method);
+}
+
+static bool take_methods(void *value, const char *text, struct conf_taking *taking)
+{
+    struct http_names *names = value;
+    uint32_t before = names->count;
+
+    if (!take_names(value, text, taking))
+        return false;
+    for (uint32_t i = before; i < names->count; i++) {
+        if (!is_method(names->items[i]))
+            return refuse(taking, "has a word that is no method");
+    }
+    return true;
+}
+
+static bool take_refused_methods(void *value, const char *text, struct conf_taking *taking)
+{
+    const struct http_names *names = value;
+
+    if (!take_methods(value, text, taking))
+        return false;
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (http_span_equal(names->items[i], HTTP_SPAN("GET")) ||
+            http_span_equal(names->items[i], HTTP_SPAN("HEAD")))
+            return refuse(taking, "has GET or HEAD, which cannot be refused");
+    }
+    return true;
+}
+
+/* Statuses that may be stored at all, and are not successful (http_storing.h). */
+static bool may_be_negative(uint64_t status)
+{
+    return status >= 400 && status <= 599 && status != 412 && status != 416 && status != 428 &&
+           status != 429 && status != 431 && status != 511;
+}
+
+static const struct conf_key seconds_key = {.kind = CONF_SECONDS, .most = HTTP_HEURISTIC_MAX};
+
+static bool take_negative(void *value, const char *text, struct conf_taking *taking)
+{
+    struct http_overrides *rules = value;
+    const char *word = taking->word;
+    uint64_t status = 0, seconds = 0;
+
+    if (strlen(word) != 3 || strspn(word, "0123456789") != 3 || size_parse(word, &status) != 0 ||
+        !may_be_negative(status))
+        return refuse(taking, "is not for a status code of 400 to 599 that may be stored");
+    if (!conf_take(&seconds_key, &seconds, text, taking))
+        return false;
+    for (uint32_t i = 0; i < rules->negative_count; i++) {
+        if (rules->negative[i].status == (int)status)
+            return refuse(taking, "comes twice");
+    }
+    if (rules->negative_count == HTTP_OVERRIDES_STATUSES)
+        return refuse(taking, "makes more than %d status codes", HTTP_OVERRIDES_STATUSES);
+    rules->negative[rules->negative_count].status = (int)status;
+    rules->negative[rules->negative_count++].seconds = (int64_t)seconds;
+    return true;
+}
+
+static void show_negative(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct http_overrides *rules = value;
+
+    for (uint32_t i = 0; i < rules->negative_count; i++)
+        fprintf(out, "%s %d = %" PRId64 "s\n", key->name, rules->negative[i].status,
+                rules->negative[i].seconds);
+}
+
+static bool take_heuristic(void *value, const char *text, struct conf_taking *taking)
+{
+    static const struct conf_key flag = {.kind = CONF_FLAG};
+    bool on;
+
+    if (!conf_take(&flag, &on, text, taking))
+        return false;
+    *(bool *)value = !on;
+    return true;
+}
+
+static void show_heuristic(const void *value, const struct conf_key *key, FILE *out)
+{
+    fprintf(out, "%s = %s\n", key->name, *(const bool *)value ? "off" : "on");
+}
+
+/* ---- the keys ---- */
 
 #define FIELD(member) offsetof(struct proxy_conf, member)
+#define RULE(member)  offsetof(struct proxy_conf, rules.member)
 #define YEAR          (366u * 24 * 3600)
 
-static const struct option_row rows[] = {
-    {"instance", "NAME", "cache instance to use (default)", OPTION_TEXT, FIELD(instance), 0, 0},
-    {"listen", "ADDR:PORT", "serve HTTP here; [::1]:PORT for IPv6, port 0 for any", OPTION_ADDRESS,
-     FIELD(http), 0, 0},
-    {"getfile", "ADDR:PORT", "serve GETFILE here", OPTION_ADDRESS, FIELD(getfile), 0, 0},
-    {"origin", "URL", "http:// or https:// server to fetch from", OPTION_TEXT, FIELD(origin), 0, 0},
-    {"tenant", "NAME", "whose objects to share (default)", OPTION_TEXT, FIELD(tenant), 0, 0},
-    {"segments", "N", "segments in the pool (32)", OPTION_COUNT, FIELD(segments), LARDER_MIN_SEGMENTS,
-     LARDER_MAX_SEGMENTS},
-    {"segment-size", "SIZE", "bytes of a segment (64K), a multiple of 64", OPTION_SIZE, FIELD(segment_bytes),
-     LARDER_MIN_SEGMENT_BYTES, LARDER_MAX_SEGMENT_BYTES},
-    {"access-log", "FILE|-", "one line a request; - is standard output", OPTION_TEXT, FIELD(access_log), 0,
-     0},
-    {"targeted-fields", "LIST", "obeyed before Cache-Control, first first (" HTTP_TARGETS_DEFAULT ")",
-     OPTION_TEXT, FIELD(targeted_fields), 0, 0},
-    {"user", "NAME[:GROUP]", "started as root: bind the addresses, then become this user", OPTION_TEXT,
-     FIELD(user), 0, 0},
-    {"log-level", "LEVEL", "error, warn, info or debug (info)", OPTION_TEXT, FIELD(log_level), 0, 0},
-    {"origin-timeout", "SECONDS", "for the origin's answer, and between bytes (30)", OPTION_SECONDS,
-     FIELD(origin_timeout_s), 1, YEAR},
-    {"origin-ca", "FILE", "certificates that an https origin is checked against", OPTION_TEXT,
-     FIELD(origin_ca), 0, 0},
-    {"cache-timeout", "MILLISECONDS",
-     "for the cache's answer to a lookup; ten times that for a body to get on "
-     "(100)",
-     OPTION_COUNT, FIELD(cache_timeout_ms), 1, 60000},
-    {"max-request-body", "SIZE", "larger request bodies are refused (1G)", OPTION_SIZE,
-     FIELD(max_request_body), 0, INT64_MAX},
-    {"max-connections", "N", "clients at a time (what the descriptor limit allows)", OPTION_COUNT,
-     FIELD(max_connections), 1, 10000000},
-    {"header-timeout", "SECONDS", "for a request head, from its first byte (10)", OPTION_SECONDS,
-     FIELD(header_timeout_s), 1, YEAR},
-    {"idle-timeout", "SECONDS", "between requests (60)", OPTION_SECONDS, FIELD(idle_timeout_s), 1, YEAR},
-    {"body-timeout", "SECONDS", "between bytes of a request body (30)", OPTION_SECONDS, FIELD(body_timeout_s),
-     1, YEAR},
+static const struct conf_key proxy_keys[] = {
+    {.name = "instance",
+     .kind = CONF_NAME,
+     .flags = CONF_FIXED,
+     .offset = FIELD(instance),
+     .most = NAMES_INSTANCE_MAX,
+     .words = "_-",
+     .option = "instance",
+     .argument = "NAME",
+     .help = "cache instance to use (default)"},
+    {.name = "tenant",
+     .kind = CONF_NAME,
+     .flags = CONF_FIXED,
+     .offset = FIELD(tenant),
+     .most = NAMES_TENANT_MAX,
+     .words = "._-",
+     .option = "tenant",
+     .argument = "NAME",
+     .help = "whose objects to share (default)"},
+    {.name = "segments",
+     .kind = CONF_COUNT,
+     .flags = CONF_FIXED | CONF_HIDDEN,
+     .offset = FIELD(segments),
+     .least = LARDER_MIN_SEGMENTS,
+     .most = LARDER_MAX_SEGMENTS,
+     .option = "segments",
+     .argument = "N",
+     .help = "segments in the pool (32)"},
+    {.name = "segment-size",
+     .kind = CONF_SIZE,
+     .flags = CONF_FIXED | CONF_HIDDEN,
+     .offset = FIELD(segment_bytes),
+     .least = LARDER_MIN_SEGMENT_BYTES,
+     .most = LARDER_MAX_SEGMENT_BYTES,
+     .option = "segment-size",
+     .argument = "SIZE",
+     .help = "bytes of a segment (64K), a multiple of 64"},
+    {.name = "user",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(user),
+     .option = "user",
+     .argument = "NAME[:GROUP]",
+     .help = "started as root: bind the addresses, then become this user"},
+    {.name = "group",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(group),
+     .option = "group",
+     .argument = "NAME",
+     .help = "for a cache of another user: it and this proxy are members"},
+    {.name = "cache-user",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(cache_user),
+     .option = "cache-user",
+     .argument = "NAME",
+     .help = "trust a cache of this user too"},
+    {.name = "log-level",
+     .kind = CONF_CHOICE,
+     .offset = FIELD(log_level),
+     .words = "error warn info debug",
+     .option = "log-level",
+     .argument = "LEVEL",
+     .help = "error, warn, info or debug (info)"},
+    {.name = "access-log",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(access_log),
+     .option = "access-log",
+     .argument = "FILE|-",
+     .help = "one line a request; - is standard output"},
+    {.name = "cache-timeout",
+     .kind = CONF_SPAN,
+     .offset = FIELD(cache_timeout_ms),
+     .least = 1,
+     .most = 60000,
+     .option = "cache-timeout",
+     .argument = "MILLISECONDS",
+     .help = "for the cache's answer to a lookup; ten times that for a body to get on (100)"},
+    {.name = "max-request-body",
+     .kind = CONF_SIZE,
+     .offset = FIELD(max_request_body),
+     .most = INT64_MAX,
+     .option = "max-request-body",
+     .argument = "SIZE",
+     .help = "larger request bodies are refused (1G)"},
+    {.name = "max-connections",
+     .kind = CONF_COUNT,
+     .flags = CONF_HIDDEN,
+     .offset = FIELD(max_connections),
+     .least = 1,
+     .most = 10000000,
+     .option = "max-connections",
+     .argument = "N",
+     .help = "clients at a time (what the descriptor limit allows)"},
+    {.name = "header-timeout",
+     .kind = CONF_SECONDS,
+     .offset = FIELD(header_timeout_s),
+     .least = 1,
+     .most = YEAR,
+     .option = "header-timeout",
+     .argument = "TIME",
+     .help = "for a request head, from its first byte (10)"},
+    {.name = "idle-timeout",
+     .kind = CONF_SECONDS,
+     .offset = FIELD(idle_timeout_s),
+     .least = 1,
+     .most = YEAR,
+     .option = "idle-timeout",
+     .argument = "TIME",
+     .help = "between requests (60)"},
+    {.name = "body-timeout",
+     .kind = CONF_SECONDS,
+     .offset = FIELD(body_timeout_s),
+     .least = 1,
+     .most = YEAR,
+     .option = "body-timeout",
+     .argument = "TIME",
+     .help = "between bytes of a request body (30)"},
 };
 
-#define ROWS         (sizeof rows / sizeof *rows)
-#define CODE_HELP    1000
-#define CODE_VERSION 1001
+static const struct conf_key listen_keys[] = {
+    {.name = "http",
+     .kind = CONF_OWN,
+     .flags = CONF_FIXED | CONF_LIST,
+     .offset = FIELD(http),
+     .take = take_addresses,
+     .show = show_addresses,
+     .option = "listen",
+     .argument = "ADDR:PORT",
+     .help = "serve HTTP here; [::1]:PORT for IPv6, port 0 for any; up to 8"},
+    {.name = "getfile",
+     .kind = CONF_OWN,
+     .flags = CONF_FIXED | CONF_LIST,
+     .offset = FIELD(getfile),
+     .take = take_addresses,
+     .show = show_addresses,
+     .option = "getfile",
+     .argument = "ADDR:PORT",
+     .help = "serve GETFILE here; up to 8"},
+};
 
-static enum proxy_conf_result bad(char *problem, const char *name, const char *value, const char *why)
-{
-    snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "--%s: \"%.100s\" %s", name, value, why);
-    return PROXY_CONF_BAD;
-}
+static const struct conf_key origin_keys[] = {
+    {.name = "url",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(origin),
+     .option = "origin",
+     .argument = "URL",
+     .help = "http:// or https:// server to fetch from"},
+    {.name = "ca",
+     .kind = CONF_TEXT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(origin_ca),
+     .option = "origin-ca",
+     .argument = "FILE",
+     .help = "certificates that an https origin is checked against"},
+    {.name = "timeout",
+     .kind = CONF_SECONDS,
+     .offset = FIELD(origin_timeout_s),
+     .least = 1,
+     .most = YEAR,
+     .option = "origin-timeout",
+     .argument = "TIME",
+     .help = "for the origin's answer, and between bytes (30)"},
+};
 
-static enum proxy_conf_result out_of_range(const struct option_row *row, const char *value, char *problem)
-{
-    char why[120], least[SIZE_TEXT_BYTES], most[SIZE_TEXT_BYTES];
+static const struct conf_key rule_keys[] = {
+    {.name = "targeted-fields",
+     .kind = CONF_OWN,
+     .offset = FIELD(targets),
+     .take = take_targets,
+     .show = show_targets,
+     .option = "targeted-fields",
+     .argument = "LIST",
+     .help = "obeyed before Cache-Control, first first (" HTTP_TARGETS_DEFAULT ")"},
+    {.name = "heuristic",
+     .kind = CONF_OWN,
+     .offset = RULE(no_heuristic),
+     .take = take_heuristic,
+     .show = show_heuristic},
+    {.name = "heuristic-max",
+     .kind = CONF_SECONDS,
+     .offset = RULE(heuristic_max),
+     .most = HTTP_HEURISTIC_MAX},
+    {.name = "default-freshness",
+     .kind = CONF_SECONDS,
+     .offset = RULE(default_freshness),
+     .most = HTTP_HEURISTIC_MAX},
+    {.name = "negative",
+     .kind = CONF_OWN,
+     .flags = CONF_PREFIX,
+     .offset = FIELD(rules),
+     .take = take_negative,
+     .show = show_negative},
+    {.name = "ignore-query",
+     .kind = CONF_OWN,
+     .flags = CONF_LIST,
+     .offset = RULE(ignored_parameters),
+     .take = take_names,
+     .show = show_names},
+    {.name = "sort-query", .kind = CONF_FLAG, .offset = RULE(sorted_parameters)},
+    {.name = "bypass-cookie",
+     .kind = CONF_OWN,
+     .flags = CONF_LIST,
+     .offset = RULE(bypass_cookies),
+     .take = take_names,
+     .show = show_names},
+    {.name = "bypass-header",
+     .kind = CONF_OWN,
+     .flags = CONF_LIST,
+     .offset = RULE(bypass_fields),
+     .take = take_names,
+     .show = show_names},
+    {.name = "refuse-methods",
+     .kind = CONF_OWN,
+     .flags = CONF_LIST,
+     .offset = RULE(refused_methods),
+     .take = take_refused_methods,
+     .show = show_names},
+    {.name = "allow-methods",
+     .kind = CONF_OWN,
+     .flags = CONF_LIST,
+     .offset = RULE(allowed_methods),
+     .take = take_methods,
+     .show = show_names},
+};
 
-    if (row->kind == OPTION_SIZE)
-        snprintf(why, sizeof why, "is out of range (%s to %s)", size_format(row->least, least),
-                 size_format(row->most, most));
-    else
-        snprintf(why, sizeof why, "is out of range (%llu to %llu)", (unsigned long long)row->least,
-                 (unsigned long long)row->most);
-    return bad(problem, row->name, value, why);
-}
-
-static enum proxy_conf_result take_number(const struct option_row *row, uint64_t *out, const char *value,
-                                          char *problem)
-{
-    uint64_t number;
-    bool plain = row->kind == OPTION_SIZE || (value[0] && strspn(value, "0123456789") == strlen(value));
-
-    if (!plain || size_parse(value, &number) != 0)
-        return bad(problem, row->name, value,
-                   row->kind == OPTION_SIZE ? "is not a size, such as 512M" : "is not a number");
-    if (number < row->least || number > row->most)
-        return out_of_range(row, value, problem);
-    *out = number;
-    return PROXY_CONF_RUN;
-}
-
-static enum proxy_conf_result take(struct proxy_conf *conf, const struct option_row *row, const char *value,
-                                   char *problem)
-{
-    void *field = (char *)conf + row->offset;
-
-    switch (row->kind) {
-    case OPTION_TEXT:
-        *(const char **)field = value;
-        return PROXY_CONF_RUN;
-    case OPTION_ADDRESS:
-        if (listen_address_parse(value, field) != 0)
-            return bad(problem, row->name, value, "is not ADDRESS:PORT");
-        return PROXY_CONF_RUN;
-    default:
-        return take_number(row, field, value, problem);
+#define SECTION(text, table)                                                                                 \
+    {                                                                                                        \
+        .name = (text), .keys = (table), .count = sizeof(table) / sizeof *(table)                            \
     }
+static const struct conf_section sections[] = {SECTION("proxy", proxy_keys), SECTION("listen", listen_keys),
+                                               SECTION("origin", origin_keys),
+                                               SECTION("cache-rules", rule_keys)};
+#define SECTIONS (sizeof sections / sizeof *sections)
+
+static void *open_section(void *context, const struct conf_section *section, const char *name, unsigned line,
+                          struct conf_taking *taking)
+{
+    (void)section;
+    (void)name;
+    (void)line;
+    (void)taking;
+    return context;
 }
 
-static bool is_name(const char *text, const char *also, size_t longest)
+static const struct conf_schema schema = {sections, SECTIONS, open_section};
+
+/* ---- loading ---- */
+
+static void set_defaults(struct proxy_conf *conf)
 {
-    size_t length = strlen(text);
-
-    for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && !strchr(also, c))
-            return false;
-    }
-    return length > 0 && length <= longest;
-}
-
-static enum proxy_conf_result check(struct proxy_conf *conf, char *problem)
-{
-    struct origin_url url;
-    struct http_targets targets;
-    char size[SIZE_TEXT_BYTES];
-
-    conf->has_http = conf->http.size > 0;
-    conf->has_getfile = conf->getfile.size > 0;
-    if (!is_name(conf->instance, "_-", 32))
-        return bad(problem, "instance", conf->instance, "is not a name of 1 to 32 letters, digits, _ and -");
-    if (!is_name(conf->tenant, "._-", 63))
-        return bad(problem, "tenant", conf->tenant, "is not a name of 1 to 63 letters, digits, ., _ and -");
-    if (conf->segment_bytes % 64 != 0)
-        return bad(problem, "segment-size", size_format(conf->segment_bytes, size),
-                   "is not a multiple of 64");
-    if (!http_targets_parse(
-            &targets, (struct http_span){conf->targeted_fields, (uint32_t)strlen(conf->targeted_fields)}))
-        return bad(problem, "targeted-fields", conf->targeted_fields, "is not a list of up to 8 field names");
-    if (!log_set_level(conf->log_level))
-        return bad(problem, "log-level", conf->log_level, "is none of error, warn, info, debug");
-    if (conf->has_http && conf->origin)
-        return origin_url_parse(&url, conf->origin, problem, PROXY_CONF_PROBLEM_BYTES) ? PROXY_CONF_BAD
-                                                                                       : PROXY_CONF_RUN;
-    snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "%s is missing",
-             conf->origin ? "--listen ADDR:PORT" : "--origin URL");
-    return PROXY_CONF_BAD;
-}
-
-static void make_getopt_table(struct option table[ROWS + 3])
-{
-    memset(table, 0, (ROWS + 3) * sizeof *table);
-    for (size_t i = 0; i < ROWS; i++)
-        table[i] = (struct option){rows[i].name, required_argument, NULL, (int)i + 1};
-    table[ROWS] = (struct option){"help", no_argument, NULL, CODE_HELP};
-    table[ROWS + 1] = (struct option){"version", no_argument, NULL, CODE_VERSION};
-}
-
-static enum proxy_conf_result refuse(char **argv, int code, char *problem)
-{
-    snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "%s %.100s", code == ':' ? "no value for" : "unknown option",
-             argv[optind - 1]);
-    return PROXY_CONF_BAD;
-}
-
-static enum proxy_conf_result take_all(struct proxy_conf *conf, int argc, char **argv, char *problem)
-{
-    struct option table[ROWS + 3];
-    enum proxy_conf_result result = PROXY_CONF_RUN;
-    int code;
-
-    make_getopt_table(table);
-    optind = 0; /* getopt starts anew, so that tests may parse often */
-    opterr = 0;
-    while (result == PROXY_CONF_RUN && (code = getopt_long(argc, argv, "+:", table, NULL)) != -1) {
-        if (code == CODE_HELP)
-            return PROXY_CONF_HELP;
-        if (code == CODE_VERSION)
-            return PROXY_CONF_VERSION;
-        result = code >= 1 && code <= (int)ROWS ? take(conf, &rows[code - 1], optarg, problem)
-                                                : refuse(argv, code, problem);
-    }
-    if (result == PROXY_CONF_RUN && optind < argc) {
-        snprintf(problem, PROXY_CONF_PROBLEM_BYTES, "unexpected argument \"%.100s\"", argv[optind]);
-        result = PROXY_CONF_BAD;
-    }
-    return result;
-}
-
-enum proxy_conf_result proxy_conf_parse(struct proxy_conf *conf, int argc, char **argv,
-                                        char problem[PROXY_CONF_PROBLEM_BYTES])
-{
-    enum proxy_conf_result result;
-
-    *conf = (struct proxy_conf){.instance = "default",
-                                .tenant = "default",
+    *conf = (struct proxy_conf){.instance = NAMES_DEFAULT,
+                                .tenant = NAMES_DEFAULT,
                                 .log_level = "info",
-                                .targeted_fields = HTTP_TARGETS_DEFAULT,
                                 .max_request_body = 1024ull * 1024 * 1024,
                                 .cache_timeout_ms = EXCHANGE_CACHE_TIMEOUT_MS,
                                 .origin_timeout_s = 30,
                                 .header_timeout_s = 10,
                                 .idle_timeout_s = 60,
                                 .body_timeout_s = 30};
-    result = take_all(conf, argc, argv, problem);
-    return result == PROXY_CONF_RUN ? check(conf, problem) : result;
+    http_targets_parse(&conf->targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT));
+    http_overrides_setup(&conf->rules);
+}
+
+/* Addresses of the command line stand instead of those of the file. */
+static void clear_addresses(struct proxy_conf *conf, const struct proxy_command *command)
+{
+    for (unsigned i = 0; i < command->count; i++) {
+        if (command->settings[i].key == &listen_keys[0])
+            conf->http.count = 0;
+        if (command->settings[i].key == &listen_keys[1])
+            conf->getfile.count = 0;
+    }
+}
+
+static void apply_command(struct proxy_conf *conf, const struct proxy_command *command,
+                          struct conf_report *report)
+{
+    struct conf_taking taking = {.texts = &conf->texts};
+    const char *file = report->file;
+
+    report->file = NULL;
+    clear_addresses(conf, command);
+    for (unsigned i = 0; i < command->count; i++) {
+        const struct conf_setting *setting = &command->settings[i];
+
+        if (!conf_take(setting->key, conf, setting->value, &taking))
+            conf_complain(report, 0, "--%s: \"%.100s\" %s", setting->key->option, setting->value, taking.why);
+    }
+    report->file = file;
+}
+
+static void check(const struct proxy_conf *conf, struct conf_report *report)
+{
+    struct origin_url url;
+    char problem[320], size[SIZE_TEXT_BYTES];
+
+    if (conf->segment_bytes % 64 != 0)
+        conf_complain(report, 0, "--segment-size: %s is not a multiple of 64",
+                      size_format(conf->segment_bytes, size));
+    if (conf->http.count == 0)
+        conf_complain(report, 0, "--listen ADDR:PORT is missing (http in [listen])");
+    if (!conf->origin)
+        conf_complain(report, 0, "--origin URL is missing (url in [origin])");
+    else if (origin_url_parse(&url, conf->origin, problem, sizeof problem) != 0)
+        conf_complain(report, 0, "%s", problem);
+}
+
+static bool find_number(const char *name, uint32_t *number)
+{
+    uint64_t value = UINT32_MAX;
+
+    if (*name == '\0' || strspn(name, "0123456789") != strlen(name) || size_parse(name, &value) != 0 ||
+        value >= UINT32_MAX)
+        return false;
+    *number = (uint32_t)value;
+    return true;
+}
+
+static bool find_user(const char *name, uint32_t *number)
+{
+    const struct passwd *entry;
+
+    if (find_number(name, number))
+        return true;
+    entry = getpwnam(name);
+    if (entry)
+        *number = entry->pw_uid;
+    return entry != NULL;
+}
+
+static bool find_group(const char *name, uint32_t *number)
+{
+    const struct group *entry;
+
+    if (find_number(name, number))
+        return true;
+    entry = getgrnam(name);
+    if (entry)
+        *number = entry->gr_gid;
+    return entry != NULL;
+}
+
+/* What becomes of the user is for privileges.h; that it is nobody is said with everything else that is wrong.
+ */
+static void check_users(struct proxy_conf *conf, struct conf_report *report)
+{
+    char name[64];
+    uint32_t ignored;
+
+    if (conf->user) {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(conf->user, ":"), conf->user);
+        if (!find_user(name, &ignored))
+            conf_complain(report, 0, "user: no such user: %s", name);
+    }
+    if (conf->group && !find_group(conf->group, &conf->group_id))
+        conf_complain(report, 0, "group: no such group: %s", conf->group);
+    if (conf->cache_user && !find_user(conf->cache_user, &conf->cache_user_id))
+        conf_complain(report, 0, "cache-user: no such user: %s", conf->cache_user);
+}
+
+bool proxy_conf_from_text(struct proxy_conf *conf, const struct proxy_command *command, const char *text,
+                          size_t length, struct conf_report *report)
+{
+    unsigned before = report->count;
+
+    set_defaults(conf);
+    if (text)
+        conf_parse(&schema, text, length, &conf->texts, conf, report);
+    if (command)
+        apply_command(conf, command, report);
+    check(conf, report);
+    if (command && !command->is_running)
+        check_users(conf, report);
+    if (report->count > before)
+        proxy_conf_free(conf);
+    return report->count == before;
+}
+
+bool proxy_conf_load(struct proxy_conf *conf, const struct proxy_command *command, struct conf_report *report)
+{
+    size_t length = 0;
+    char *text = NULL;
+    bool good;
+
+    conf_report_clear(report, command->config);
+    set_defaults(conf);
+    if (command->config && !(text = conf_read(command->config, &length, report)))
+        return false;
+    good = proxy_conf_from_text(conf, command, text, length, report);
+    free(text);
+    return good;
+}
+
+void proxy_conf_free(struct proxy_conf *conf)
+{
+    conf_texts_free(&conf->texts);
+}
+
+void proxy_conf_show(const struct proxy_conf *conf, FILE *out)
+{
+    for (size_t i = 0; i < SECTIONS; i++) {
+        if (i > 0)
+            fputc('\n', out);
+        conf_show_section(&sections[i], NULL, conf, out);
+    }
+}
+
+void proxy_conf_compare(const struct proxy_conf *running, const struct proxy_conf *wanted,
+                        struct conf_report *report)
+{
+    for (size_t i = 0; i < SECTIONS; i++)
+        conf_compare_fixed(&sections[i], running, wanted, report);
+}
+
+/* ---- the command line ---- */
+
+#define CODE_CONFIG  10000
+#define CODE_CHECK   10001
+#define CODE_HELP    10002
+#define CODE_VERSION 10003
+#define CODE_BASE    100 /* code of a key: section times this, and its place, and one */
+#define OPTIONS_MAX  64
+
+/* The n-th key that is an option, and its code; NULL at the end. */
+static const struct conf_key *nth_option(unsigned n, int *code)
+{
+    for (size_t i = 0; i < SECTIONS; i++) {
+        for (unsigned j = 0; j < sections[i].count; j++) {
+            if (sections[i].keys[j].option && n-- == 0) {
+                *code = (int)(i * CODE_BASE + j + 1);
+                return &sections[i].keys[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void make_getopt_table(struct option table[OPTIONS_MAX])
+{
+    static const struct option others[] = {{"config", required_argument, NULL, CODE_CONFIG},
+                                           {"check", no_argument, NULL, CODE_CHECK},
+                                           {"help", no_argument, NULL, CODE_HELP},
+                                           {"version", no_argument, NULL, CODE_VERSION}};
+    const struct conf_key *key;
+    unsigned n;
+    int code;
+
+    memset(table, 0, OPTIONS_MAX * sizeof *table);
+    for (n = 0; n < OPTIONS_MAX - 5 && (key = nth_option(n, &code)); n++)
+        table[n] = (struct option){key->option, required_argument, NULL, code};
+    memcpy(table + n, others, sizeof others);
+}
+
+static enum proxy_conf_result take_option(struct proxy_command *command, int code, char **argv,
+                                          struct conf_report *report)
+{
+    switch (code) {
+    case CODE_CONFIG:
+        command->config = optarg;
+        return PROXY_CONF_RUN;
+    case CODE_CHECK:
+        command->check = true;
+        return PROXY_CONF_RUN;
+    case CODE_HELP:
+        return PROXY_CONF_HELP;
+    case CODE_VERSION:
+        return PROXY_CONF_VERSION;
+    case ':':
+    case '?':
+        conf_complain(report, 0, "%s %.100s", code == ':' ? "no value for" : "unknown option",
+                      argv[optind - 1]);
+        return PROXY_CONF_BAD;
+    default:
+        break;
+    }
+    if (command->count == PROXY_CONF_COMMAND_MAX) {
+        conf_complain(report, 0, "too many options");
+        return PROXY_CONF_BAD;
+    }
+    command->settings[command->count++] =
+        (struct conf_setting){&sections[code / CODE_BASE].keys[code % CODE_BASE - 1], optarg};
+    return PROXY_CONF_RUN;
+}
+
+enum proxy_conf_result proxy_conf_command(struct proxy_command *command, int argc, char **argv,
+                                          struct conf_report *report)
+{
+    struct option table[OPTIONS_MAX];
+    enum proxy_conf_result result = PROXY_CONF_RUN;
+    int code;
+
+    conf_report_clear(report, NULL);
+    *command = (struct proxy_command){.config = NULL};
+    make_getopt_table(table);
+    optind = 0; /* getopt starts anew, so that tests may parse often */
+    opterr = 0;
+    while (result == PROXY_CONF_RUN && (code = getopt_long(argc, argv, "+:", table, NULL)) != -1)
+        result = take_option(command, code, argv, report);
+    if (result == PROXY_CONF_RUN && optind < argc) {
+        conf_complain(report, 0, "unexpected argument \"%.100s\"", argv[optind]);
+        result = PROXY_CONF_BAD;
+    }
+    return result;
 }
 
 void proxy_conf_help(FILE *out)
 {
+    const struct conf_key *key;
+    int code;
+
     fputs("Usage: proxy_client --listen ADDR:PORT --origin URL [OPTION]...\n"
+          "       proxy_client --config FILE [OPTION]...\n"
           "HTTP (and GETFILE) proxy in front of one origin, with the cache of this host.\n\n",
           out);
-    for (size_t i = 0; i < ROWS; i++)
-        fprintf(out, "  --%s %s%*s%s\n", rows[i].name, rows[i].argument,
-                (int)(27 - strlen(rows[i].name) - strlen(rows[i].argument)), "", rows[i].help);
-    fputs("  --version                      print the version\n"
-          "  --help                         print this\n",
+    for (unsigned n = 0; (key = nth_option(n, &code)); n++)
+        fprintf(out, "  --%s %s%*s%s\n", key->option, key->argument,
+                (int)(27 - strlen(key->option) - strlen(key->argument)), "", key->help);
+    fputs("  --config FILE                read this file too (larder.conf(5)); options win. SIGHUP\n"
+          "                               reads it again\n"
+          "  --check                      only check all that, and print what would be in force\n"
+          "  --version                    print the version\n"
+          "  --help                       print this\n\n"
+          "Times are seconds (--cache-timeout: milliseconds), or numbers with ms, s, m, h or d.\n",
           out);
 }

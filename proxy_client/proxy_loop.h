@@ -37,7 +37,7 @@ struct loop_source {
     bool (*may_sleep)(struct loop_source *source);
 };
 
-#define LOOP_MAX_LISTS 24
+#define LOOP_MAX_LISTS 40
 
 struct proxy_loop {
     int epoll_fd;

@@ -84,7 +84,10 @@ static void signals_wait(struct loop_watch *watch, uint32_t events)
         }
         if (shutdown->log)
             access_log_reopen(shutdown->log);
-        front_http_report(shutdown->http);
+        if (info.ssi_signo == SIGUSR1)
+            front_http_report(shutdown->http);
+        else if (shutdown->reload)
+            reload_configuration(shutdown->reload);
     }
 }
 

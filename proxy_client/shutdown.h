@@ -4,7 +4,8 @@
  *
  * STOPPING: nobody new is accepted, each connection ends with the response that it is at, fills are finished.
  *
- * SIGHUP and SIGUSR1 reopen the access log; they and the end log the counters of the front-end.
+ * SIGHUP and SIGUSR1 reopen the access log. SIGHUP also has the configuration read again, where there is a
+ * file (reload.h); SIGUSR1 and the end log the counters of the front-end.
  *
  * Threads: one. The signals must be blocked before any thread is made: shutdown_block_signals(). */
 #ifndef LARDER_SHUTDOWN_H
@@ -15,6 +16,7 @@
 #include "exchange.h"
 #include "front_http.h"
 #include "listener.h"
+#include "reload.h"
 
 struct shutdown {
     struct loop_watch watch; /* a signalfd */
@@ -25,6 +27,7 @@ struct shutdown {
     const struct front_http *http;
     struct listener *listeners;
     unsigned listener_count;
+    struct reload *reload; /* NULL: there is no file */
     bool stopping;
     struct deadline_list limits, looks;
     struct deadline limit, look;

@@ -18,7 +18,7 @@ END
 # node-llhttp is where Debian 12 keeps the sources of llhttp.
 run_packages=(
     build-essential cmake ninja-build pkgconf "libllhttp-dev|node-llhttp"
-    "libcurl4-openssl-dev|libcurl4-gnutls-dev" libsodium-dev libjansson-dev libseccomp-dev libcap-ng-dev
+    "libcurl4-openssl-dev|libcurl4-gnutls-dev" libsodium-dev libjansson-dev libseccomp-dev libcap-ng-dev libinih-dev
     uthash-dev check libssl-dev ca-certificates curl jq
 )
 test_packages=(apache2-utils wrk openssl procps iproute2)

@@ -226,10 +226,11 @@ void fuzz_client_prepare(const struct fuzz_script *from, const struct fuzz_text 
 
 /* ---- birth, death, answers ---- */
 
-int larder_client_create(struct larder_client **out, const struct larder_options *options, char *problem,
-                         size_t problem_size)
+int larder_client_create_shared(struct larder_client **out, const struct larder_options *options,
+                                const struct larder_sharing *sharing, char *problem, size_t problem_size)
 {
     (void)options;
+    (void)sharing;
     (void)problem;
     (void)problem_size;
     if (wake < 0)

@@ -222,7 +222,7 @@ static void set_up(void)
 
     fuzz_clock_reset();
     REQUIRE(proxy_loop_setup(&proxy.loop) == 0);
-    REQUIRE(cache_link_setup(&proxy.link, &proxy.loop, &cache, problem, sizeof problem) == 0);
+    REQUIRE(cache_link_setup(&proxy.link, &proxy.loop, &cache, NULL, problem, sizeof problem) == 0);
     proxy.around = (struct loop_source){.drain = drain, .may_sleep = may_sleep};
     loop_set_source(&proxy.loop, &proxy.around);
     REQUIRE(origin_create(&proxy.origin, &proxy.loop, &origin, problem, sizeof problem) == 0);

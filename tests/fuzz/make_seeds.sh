@@ -676,3 +676,67 @@ pin() { # PLACE KEY
     u32 3
     zeros 4
 } | seed cache/out-of-bounds
+
+# ---- conf: a file for either program ----
+
+seed conf/cache <<'END'
+; a comment
+[cache]
+instance = news
+memory = 64M ; of 8G
+max_object = 1M
+stall-time = 1.5s
+stall-limit = 0
+lease-time = 1h
+log-level = debug
+group = root
+[tenant "news"]
+reserve = 8M
+limit = 32M
+weight = 3
+policy = sieve
+max-fills = 10
+max-proxies = 2
+uids = root, 1001
+uids = 1002
+[tenant "b"]
+END
+seed conf/proxy <<'END'
+[proxy]
+tenant = news
+segments = 8
+segment-size = 8K
+cache-timeout = 250ms
+max-connections = 7
+header-timeout = 1m
+[listen]
+http = 127.0.0.1:80, [::1]:81
+getfile = 127.0.0.1:82
+[origin]
+url = http://o:8000/base
+timeout = 5
+[cache-rules]
+targeted-fields = A, B
+heuristic = off
+heuristic-max = 1h
+default-freshness = 10s
+negative 404 = 10s
+negative 503 = 1
+ignore-query = utm_*, fbclid
+sort-query = on
+bypass-cookie = session
+bypass-header = X-Preview
+refuse-methods = TRACE
+allow-methods = POST, PUT
+END
+{
+    printf '\xef\xbb\xbf[cache]\r\nm\x01\xff = 1\n  memory=4M\r\n\tmemory=8M\r\nfoo\n[cache] x\n[tenant "a]\n[tenant "A"]\nuids=,\nreserve=9T\n[x'
+    zeros 3
+    letters 300
+    printf '\n=\n[]\n:\nnegative 404'
+} | seed conf/mistakes
+{
+    printf '[cache-rules]\n'
+    for i in {1..40}; do printf 'ignore-query = a%d, b%d\n' "$i" "$i"; done
+    for i in {400..440}; do printf 'negative %d = %d\n' "$i" "$i"; done
+} | seed conf/too-many

@@ -92,7 +92,7 @@ static void enter(void)
 {
     char problem[512] = "";
 
-    if (sandbox_enter(problem, sizeof(problem)) != 0) {
+    if (sandbox_enter(NULL, problem, sizeof(problem)) != 0) {
         fprintf(stderr, "%s\n", problem);
         _exit(2);
     }
@@ -712,7 +712,7 @@ static void start_without_seccomp(void *unused)
 
     (void)unused;
     have_no_seccomp();
-    EXPECT(sandbox_enter(problem, sizeof(problem)) < 0);
+    EXPECT(sandbox_enter(NULL, problem, sizeof(problem)) < 0);
     EXPECT(strstr(problem, "--no-sandbox"));
 }
 

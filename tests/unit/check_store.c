@@ -1112,6 +1112,74 @@ START_TEST(random_operations_agree_with_the_model)
 }
 END_TEST
 
+/* A smaller memory is reached by steps: the limit follows what is used, and no allocation in between has to
+ * evict more than it needs. */
+START_TEST(memory_shrinks_in_steps_and_grows_at_once)
+{
+    unsigned steps = 0;
+    char key[32];
+    uint64_t objects;
+    struct object *pinned;
+
+    begin();
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        put(here.news, key, (uint64_t)i, 3000, NEVER);
+    }
+    pinned = find(here.news, "k7", 0);
+    store_pin(&here.store, pinned);
+    objects = here.store.objects;
+    store_resize(&here.store, MEMORY / 4, MEMORY / 8);
+    ck_assert(store_is_resizing(&here.store));
+    ck_assert_uint_eq(here.store.memory.limit, MEMORY);
+    ck_assert_int_eq(put_key(key_of(here.news, "large"), 1, MEMORY / 8 + 1, NEVER, NEVER), STORE_TOO_LARGE);
+    for (; store_is_resizing(&here.store); steps++) {
+        store_resize_step(&here.store, 8);
+        ck_assert_uint_ge(here.store.objects + 8, objects);
+        objects = here.store.objects;
+        check_accounts();
+    }
+    ck_assert_uint_gt(steps, 5);
+    ck_assert_uint_eq(here.store.memory.limit, MEMORY / 4);
+    ck_assert_uint_le(here.store.memory.used, MEMORY / 4);
+    check_object(pinned, 7, 3000);
+    ck_assert_ptr_nonnull(find(here.news, "k199", 0)); /* the oldest went first */
+    ck_assert_ptr_null(find(here.news, "k0", 0));
+    store_unpin(&here.store, &pinned);
+    put(here.news, "more", 1, 3000, NEVER);
+    store_resize(&here.store, MEMORY, MEMORY);
+    ck_assert(!store_is_resizing(&here.store));
+    ck_assert_uint_eq(here.store.memory.limit, MEMORY);
+    ck_assert_uint_eq(here.store.max_object, MEMORY);
+    end();
+}
+END_TEST
+
+/* What is pinned cannot go: nothing spins for it, and the limit is what is used until it goes by itself. */
+START_TEST(pinned_memory_holds_a_smaller_limit_up)
+{
+    struct object *pinned;
+
+    begin();
+    put(here.news, "a", 1, MEMORY / 3, NEVER);
+    put(here.news, "b", 2, MEMORY / 3, NEVER);
+    pinned = find(here.news, "a", 0);
+    store_pin(&here.store, pinned);
+    store_resize(&here.store, MEMORY / 8, MEMORY / 8);
+    for (int i = 0; i < 1000 && store_is_resizing(&here.store); i++)
+        store_resize_step(&here.store, 8);
+    ck_assert(!store_is_resizing(&here.store));
+    ck_assert_uint_gt(here.store.memory.limit, MEMORY / 3);
+    ck_assert_uint_lt(here.store.memory.limit, MEMORY / 2);
+    check_object(pinned, 1, MEMORY / 3);
+    store_unpin(&here.store, &pinned);
+    for (int i = 0; i < 1000 && store_is_resizing(&here.store); i++)
+        store_resize_step(&here.store, 8);
+    ck_assert_uint_eq(here.store.memory.limit, MEMORY / 8);
+    end();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, tenants_do_not_see_each_other);
@@ -1141,6 +1209,8 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, pinned_while_it_grows);
     tcase_add_test(tcase, update_renews_metadata_and_times);
     tcase_add_loop_test(tcase, update_does_not_evict_its_own_object, 0, 2);
+    tcase_add_test(tcase, memory_shrinks_in_steps_and_grows_at_once);
+    tcase_add_test(tcase, pinned_memory_holds_a_smaller_limit_up);
     tcase_add_test(tcase, charge_is_what_the_process_pays);
     tcase_add_loop_test(tcase, random_operations_agree_with_the_model, 1, 5);
 }

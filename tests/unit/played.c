@@ -23,9 +23,10 @@ static struct {
 } silent[SILENT_MAX];
 static unsigned silent_count;
 
-int larder_client_create(struct larder_client **client, const struct larder_options *options, char *problem,
-                         size_t problem_size)
+int larder_client_create_shared(struct larder_client **client, const struct larder_options *options,
+                                const struct larder_sharing *sharing, char *problem, size_t problem_size)
 {
+    (void)sharing;
     (void)options;
     (void)problem;
     (void)problem_size;
@@ -354,7 +355,7 @@ void play_begin(void (*stalled)(struct deadline *))
     ck_assert_int_eq(pipe(pipe_ends), 0);
     ck_assert_int_eq(dup2(pipe_ends[0], STDIN_FILENO), STDIN_FILENO);
     ck_assert_int_eq(proxy_loop_setup(&loop), 0);
-    ck_assert_int_eq(cache_link_setup(&cache, &loop, &options, NULL, 0), 0);
+    ck_assert_int_eq(cache_link_setup(&cache, &loop, &options, NULL, NULL, 0), 0);
     loop_add_deadlines(&loop, &stalls, 1000, stalled);
 }
 

@@ -1,0 +1,104 @@
+#include "cache_reload.h"
+
+#include "log.h"
+#include "shm_guard.h"
+#include "size.h"
+
+#include <string.h>
+
+static void log_problems(const struct conf_report *report)
+{
+    char line[512], quoted[700];
+
+    for (const char *at = report->text; *at;) {
+        size_t length = strcspn(at, "\n");
+        snprintf(line, sizeof(line), "%.*s", (int)length, at);
+        for (char *quote = line; (quote = strchr(quote, '"'));) /* which the log would spell in hexadecimal */
+            *quote = '\'';
+        log_error("configuration is not applied", "problem=\"%s\"",
+                  log_quote(line, (unsigned)strlen(line), quoted, sizeof(quoted)));
+        at += length + (at[length] == '\n');
+    }
+}
+
+static bool wants_more_than_users(const struct tenant_conf *tenant)
+{
+    return tenant->reserve || tenant->limit || tenant->weight != 1 || strcmp(tenant->policy, "lru") != 0 ||
+           tenant->max_fills || tenant->max_waiters || tenant->max_pins || tenant->no_admission;
+}
+
+/* Users, groups and max_proxies are asked for at each registration (cache.c). The store has no shares and one
+ * policy; who configures others is told. */
+void cache_apply_tenants(const struct cache *cache)
+{
+    for (uint32_t i = 0; i < cache->conf.tenant_count; i++) {
+        if (wants_more_than_users(&cache->conf.tenants[i]))
+            log_warn("settings of a tenant are without effect: memory, policy, fills, waiters, pins",
+                     "tenant=%s", cache->conf.tenants[i].name);
+    }
+}
+
+static bool load(struct cache *cache, struct cache_conf *wanted, struct conf_report *report)
+{
+    const struct cache_command *command = cache->conf.command;
+
+    conf_report_clear(report, command ? command->config : NULL);
+    if (!command || !command->config) {
+        conf_complain(report, 0, "there is nothing to read again: the cache was started without --config");
+        return false;
+    }
+    if (!cache_conf_load(wanted, command, &cache->conf, report))
+        return false;
+    cache_conf_compare(&cache->conf, wanted, report);
+    if (report->count == 0)
+        return true;
+    cache_conf_free(wanted);
+    return false;
+}
+
+bool cache_reload(struct cache *cache, struct conf_report *report)
+{
+    struct cache_conf wanted, before = cache->conf;
+    char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES];
+
+    if (!load(cache, &wanted, report)) {
+        log_problems(report);
+        return false;
+    }
+    cache->conf = wanted;
+    cache_conf_free(&before);
+    log_set_level(wanted.log_level);
+    store_resize(&cache->store, wanted.memory, wanted.max_object);
+    cache_apply_tenants(cache);
+    cache_expel(cache);
+    log_info("configuration applied", "file=\"%s\" memory=%s max_object=%s tenants=%u",
+             wanted.command->config, size_format(wanted.memory, memory),
+             size_format(wanted.max_object, object), wanted.tenant_count);
+    return true;
+}
+
+bool cache_reload_into(struct cache *cache, struct session *session, uint32_t segment, uint32_t *problems,
+                       uint32_t *length, bool *is_faulted)
+{
+    struct segment_pool *pool = &session->pool;
+    struct conf_report report;
+
+    *is_faulted = false;
+    if (segment >= pool->shape.segments)
+        return false;
+    shm_guard_enter(pool->base, pool->bytes);
+    bool won = segment_win_write(pool, segment);
+    *is_faulted = !shm_guard_leave();
+    if (!won || *is_faulted)
+        return false;
+    cache_reload(cache, &report);
+    *problems = report.count;
+    *length = (uint32_t)report.length;
+    if (*length > pool->shape.segment_bytes)
+        *length = pool->shape.segment_bytes;
+    shm_guard_enter(pool->base, pool->bytes);
+    memcpy(segment_payload(pool, segment), report.text, *length);
+    segment_post_read(pool, segment);
+    *is_faulted = !shm_guard_leave();
+    return !*is_faulted;
+}

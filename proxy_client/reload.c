@@ -1,0 +1,88 @@
+#include "reload.h"
+
+#include "log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Descriptors that are not clients: listeners, the loop, logs, queues, and connections to the origin. */
+#define DESCRIPTORS_RESERVED 64u
+
+/* A client and the fetch for it take two descriptors. */
+unsigned reload_connection_limit(const struct proxy_conf *conf)
+{
+    struct rlimit limit;
+    uint64_t allowed = 1024;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        allowed = limit.rlim_cur;
+    }
+    if (conf->max_connections)
+        return (unsigned)conf->max_connections;
+    allowed =
+        allowed > 2 * DESCRIPTORS_RESERVED ? (allowed - DESCRIPTORS_RESERVED) / 2 : DESCRIPTORS_RESERVED / 2;
+    return allowed < 1000000 ? (unsigned)allowed : 1000000;
+}
+
+static void log_problems(const struct conf_report *report)
+{
+    char line[512], quoted[700];
+
+    for (const char *at = report->text; *at;) {
+        size_t length = strcspn(at, "\n");
+
+        snprintf(line, sizeof line, "%.*s", (int)length, at);
+        for (char *quote = line; (quote = strchr(quote, '"'));) /* which the log would spell in hexadecimal */
+            *quote = '\'';
+        log_error("configuration is not applied", "problem=\"%s\"",
+                  log_quote(line, (unsigned)strlen(line), quoted, sizeof quoted));
+        at += length + (at[length] == '\n');
+    }
+}
+
+static bool load(const struct reload *reload, struct proxy_conf *wanted, struct conf_report *report)
+{
+    if (!proxy_conf_load(wanted, reload->command, report))
+        return false;
+    proxy_conf_compare(reload->conf, wanted, report);
+    if (report->count == 0)
+        return true;
+    proxy_conf_free(wanted);
+    return false;
+}
+
+static void apply(const struct reload *reload)
+{
+    const struct proxy_conf *conf = reload->conf;
+    struct connection_timeouts timeouts = {.header_s = (int)conf->header_timeout_s,
+                                           .idle_s = (int)conf->idle_timeout_s,
+                                           .body_s = (int)conf->body_timeout_s,
+                                           .limit = reload_connection_limit(conf)};
+
+    log_set_level(conf->log_level);
+    exchange_home_set_targets(reload->exchanges, &conf->targets);
+    exchange_home_set_overrides(reload->exchanges, &conf->rules);
+    exchange_home_set_timeout(reload->exchanges, (unsigned)conf->cache_timeout_ms);
+    origin_set_timeout(reload->origin, (int)conf->origin_timeout_s);
+    connection_home_set_timeouts(reload->connections, &timeouts);
+    reload->http->max_request_body = conf->max_request_body;
+}
+
+bool reload_configuration(struct reload *reload)
+{
+    struct proxy_conf wanted, before = *reload->conf;
+    struct conf_report report;
+
+    if (!load(reload, &wanted, &report)) {
+        log_problems(&report);
+        return false;
+    }
+    *reload->conf = wanted;
+    apply(reload);
+    proxy_conf_free(&before); /* nothing refers to its texts any more */
+    log_info("configuration applied", "file=\"%s\"", reload->command->config);
+    return true;
+}
