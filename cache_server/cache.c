@@ -6,6 +6,7 @@
 #include "invariant.h"
 #include "log.h"
 #include "pins.h"
+#include "purge.h"
 #include "shm_guard.h"
 
 #include <errno.h>
@@ -85,6 +86,10 @@ void cache_teardown(struct cache *cache)
     reaper_stop(&cache->reaper);
     loop_teardown(&cache->loop);
     leases_teardown(&cache->leases);
+    for (uint32_t i = 0; i < cache->tenants.count; i++)
+        purge_forget(cache, cache->tenants.list[i]);
+    for (uint32_t i = 0; i < cache->tenants.doomed_count; i++)
+        purge_forget(cache, cache->tenants.doomed[i]);
     store_teardown(&cache->store);
     tenants_free(&cache->tenants);
 }

@@ -56,10 +56,14 @@ struct cache {
     struct tenants tenants;
     struct store store;
     struct leases leases;
+    uint32_t purging;    /* tenants with purges that are not over */
+    uint32_t purge_turn; /* the tenant that had its turn last; see purge.c */
     struct counters counters;
     /* What is being worked on; large, hence not on the stack. */
     struct store_key key;
+    struct tag_list tags;
     uint8_t meta[WIRE_MAX_META];
+    uint8_t block[WIRE_TAGS_BYTES];
 };
 
 /* Claims the instance and sets everything up. On failure `problem` says why. 0 or -errno; -EBUSY: the

@@ -12,13 +12,15 @@
 
 struct lease {
     UT_hash_handle hh;
-    struct lease *prev, *next; /* in leases->quiet, while `listed` */
+    struct lease *prev, *next;                     /* in leases->quiet, while `listed` */
+    struct lease *prev_of_tenant, *next_of_tenant; /* until it is cancelled */
     struct follower *waiting, *not_waiting;
     struct tenant *tenant;
     struct object *object; /* NULL until the fill begins */
     struct session *holder;
     uint64_t handle; /* the holder's */
     int64_t touched;
+    uint64_t stamp; /* of its tenant's purges, when it was granted */
     uint64_t hash;
     uint32_t key_length; /* with the tenant's id */
     uint32_t followers;
@@ -136,6 +138,8 @@ struct lease *lease_grant(struct leases *leases, const struct store_key *key, in
         return NULL;
     }
     touch(leases, lease, now);
+    lease->stamp = lease->tenant->purges.clock;
+    DL_APPEND2(lease->tenant->granted, lease, prev_of_tenant, next_of_tenant);
     store_hold(leases->store, lease->tenant, lease->charge);
     leases->count++;
     lease->tenant->leases++;
@@ -150,7 +154,7 @@ static void forget(struct leases *leases, struct lease **pointer)
     *pointer = NULL;
     INVARIANT(lease->followers == 0);
     if (!lease->cancelled)
-        HASH_DELETE(hh, leases->table, lease);
+        lease_cancel(leases, lease);
     unlist(leases, lease);
     leases->orphans -= lease->orphan;
     leases->count--;
@@ -226,6 +230,8 @@ void lease_adopt(struct leases *leases, struct lease *lease, struct session *hol
     lease_set_holder(lease, holder, handle);
     leases->orphans -= lease->orphan;
     lease->orphan = false;
+    if (!lease->object) /* what it asks the origin for, it asks for now */
+        lease->stamp = lease->tenant->purges.clock;
     touch(leases, lease, now);
 }
 
@@ -233,11 +239,43 @@ struct lease *lease_cancel_key(struct leases *leases, const struct store_key *ke
 {
     struct lease *lease = find(leases, key);
 
-    if (!lease)
-        return NULL;
-    HASH_DELETE(hh, leases->table, lease);
-    lease->cancelled = true;
+    if (lease)
+        lease_cancel(leases, lease);
     return lease;
+}
+
+void lease_cancel(struct leases *leases, struct lease *lease)
+{
+    INVARIANT(!lease->cancelled);
+    HASH_DELETE(hh, leases->table, lease);
+    DL_DELETE2(lease->tenant->granted, lease, prev_of_tenant, next_of_tenant);
+    lease->cancelled = true;
+}
+
+bool lease_is_cancelled(const struct lease *lease)
+{
+    return lease->cancelled;
+}
+
+uint64_t lease_stamp(const struct lease *lease)
+{
+    return lease->stamp;
+}
+
+struct lease *lease_next_of_tenant(const struct lease *lease)
+{
+    return lease->next_of_tenant;
+}
+
+const uint8_t *lease_key(const struct lease *lease, uint32_t *length)
+{
+    *length = lease->key_length - (uint32_t)sizeof(lease->tenant->id);
+    return lease->key + sizeof(lease->tenant->id);
+}
+
+struct tenant *lease_tenant(const struct lease *lease)
+{
+    return lease->tenant;
 }
 
 /* ---- followers ---- */

@@ -27,16 +27,20 @@ struct object {
     struct object *prev_of_tenant, *next_of_tenant; /* while it is STORED */
     struct tenant *tenant;
     uint8_t *meta;
+    struct tag_set *tags; /* NULL: none */
+    uint64_t stamp;       /* of its tenant's purges: none up to then hits it */
     struct body body;
     uint64_t expected;
     int64_t fresh_until;
     struct expiry_node keep;
     uint64_t hash;
-    uint32_t overhead; /* charge of entry and metadata */
+    uint32_t overhead; /* charge of entry, metadata and tags */
     uint32_t pins;
     uint32_t key_length;
     uint16_t meta_length;
     uint8_t state;
+    bool lasting;  /* soft purges spare it */
+    bool lapsed;   /* a soft purge has hit it, and it has not been validated since */
     uint8_t key[]; /* tenant id, then the key */
 };
 
@@ -55,7 +59,15 @@ static void free_object(struct store *store, struct object *object)
     store->chunks_left -= at_most(object->body.chunks, store->chunks_left);
     body_free(&object->body, &store->memory, account);
     memory_free(&store->memory, account, object->meta);
+    memory_free(&store->memory, account, object->tags);
     memory_free(&store->memory, account, object);
+}
+
+/* No purge finds it any more. The block stays, and is charged, until the object goes. */
+static void unlink_tags(struct store *store, struct object *object)
+{
+    purges_set_goes(&object->tenant->purges, object->tags);
+    tags_unlink(&store->tags, object->tags);
 }
 
 /* Nobody has it any more. Freeing hundreds of megabytes at once takes tens of milliseconds. */
@@ -121,6 +133,8 @@ static void doom(struct store *store, struct object *object)
         leave_lru(store, object);
     expiry_remove(&store->expiry, &object->keep);
     object->state = OBJECT_DOOMED;
+    unlink_tags(store, object);
+    purges_object_goes(&object->tenant->purges, object, object->next_of_tenant);
     DL_DELETE2(object->tenant->stored, object, prev_of_tenant, next_of_tenant);
     object->tenant->objects--;
     store->objects--;
@@ -210,6 +224,7 @@ int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object,
     store->chunks_left = STORE_CHUNKS_AT_ONCE;
     store->counters = counters;
     randombytes_buf(store->hash_key, sizeof(store->hash_key));
+    randombytes_buf(store->tag_key, sizeof(store->tag_key));
     return 0;
 }
 
@@ -221,6 +236,7 @@ void store_teardown(struct store *store)
     while (store->dying)
         bury(store, UINT32_MAX);
     expiry_free(&store->expiry, &store->memory, &store->index);
+    tags_free(&store->tags, &store->memory, &store->index);
     INVARIANT(store->memory.used == 0);
 }
 
@@ -265,6 +281,8 @@ struct object *store_find(struct store *store, const struct store_key *key, int6
         doom(store, object);
         return NULL;
     }
+    if (store_visit(store, object) == PURGES_GONE)
+        return NULL;
     if (object->pins == 0) {
         DL_DELETE(store->lru, object);
         DL_APPEND(store->lru, object);
@@ -362,7 +380,8 @@ static bool copy_meta(struct store *store, struct tenant *tenant, const uint8_t 
 
 static void count_overhead(struct object *object)
 {
-    object->overhead = (uint32_t)(memory_charge(object) + memory_charge(object->meta));
+    object->overhead =
+        (uint32_t)(memory_charge(object) + memory_charge(object->meta) + memory_charge(object->tags));
 }
 
 enum store_result store_fill_begin(struct store *store, struct object **out, const struct store_key *key,
@@ -384,6 +403,7 @@ enum store_result store_fill_begin(struct store *store, struct object **out, con
     }
     object->meta_length = (uint16_t)meta_length;
     object->expected = expected;
+    object->stamp = key->tenant->purges.clock;
     object->fresh_until = fresh_until;
     object->keep.at = keep_until;
     count_overhead(object);
@@ -417,6 +437,7 @@ void store_fill_discard(struct store *store, struct object **pointer)
     *pointer = NULL;
     INVARIANT(object->state == OBJECT_FILLING);
     object->state = OBJECT_DOOMED;
+    unlink_tags(store, object);
     if (object->pins > 0)
         return;
     store_let_go(store, object->tenant, object_charge(object));
@@ -448,6 +469,7 @@ static bool link_object(struct store *store, struct object *object)
         return false;
     }
     object->state = OBJECT_STORED;
+    object->stamp = object->tenant->purges.clock; /* who commits has seen to it that no purge hits it */
     if (object->pins == 0)
         join_lru(store, object);
     DL_APPEND2(object->tenant->stored, object, prev_of_tenant, next_of_tenant);
@@ -522,6 +544,126 @@ enum store_result store_update(struct store *store, struct object *object, const
     return STORE_OK;
 }
 
+/* ---- tags and purges ---- */
+
+uint64_t store_tag(const struct store *store, const struct tenant *tenant, const uint8_t *text,
+                   uint32_t length)
+{
+    uint8_t bytes[sizeof(tenant->id) + TAGS_MAX_BYTES], digest[crypto_shorthash_BYTES];
+    uint64_t tag;
+
+    INVARIANT(length <= TAGS_MAX_BYTES);
+    memcpy(bytes, &tenant->id, sizeof(tenant->id));
+    memcpy(bytes + sizeof(tenant->id), text, length);
+    crypto_shorthash(digest, bytes, sizeof(tenant->id) + length, store->tag_key);
+    memcpy(&tag, digest, sizeof(tag));
+    return tag;
+}
+
+bool store_key_part(const struct store *store, const struct store_key *key, uint64_t *tag)
+{
+    const uint8_t *start = key->bytes + sizeof(key->tenant->id);
+    const uint8_t *end = memchr(start, STORE_PART, key->length - sizeof(key->tenant->id));
+    uint8_t digest[crypto_shorthash_BYTES];
+
+    if (!end)
+        return false;
+    crypto_shorthash(digest, key->bytes, (unsigned long long)(end - key->bytes), store->hash_key);
+    memcpy(tag, digest, sizeof(*tag));
+    return true;
+}
+
+/* Its charge must not be counted anywhere meanwhile. */
+static enum store_result set_tags(struct store *store, struct object *object, const struct tag_list *list)
+{
+    struct account *account = &object->tenant->account;
+    struct tag_set *set = NULL;
+
+    if (list->count > 0)
+        set = memory_alloc(&store->memory, account, tag_set_bytes(list->count));
+    if (list->count > 0 && !set)
+        return STORE_NO_MEMORY;
+    unlink_tags(store, object);
+    memory_free(&store->memory, account, object->tags);
+    object->tags = NULL;
+    if (set && !tags_link(&store->tags, &store->memory, &store->index, set, list, object)) {
+        memory_free(&store->memory, account, set);
+        set = NULL;
+    }
+    object->tags = set;
+    memory_settle(&store->memory); /* it is held: it stays */
+    return list->count > 0 && !set ? STORE_NO_MEMORY : STORE_OK;
+}
+
+enum store_result store_set_tags(struct store *store, struct object *object, const struct tag_list *list)
+{
+    INVARIANT(object_is_held(object) && object->state != OBJECT_DOOMED);
+    if (!store_may_hold(store, object->tenant, tag_set_bytes(list->count)))
+        return STORE_NO_MEMORY;
+    store_let_go(store, object->tenant, object_charge(object));
+    enum store_result result = set_tags(store, object, list);
+    count_overhead(object);
+    store_hold(store, object->tenant, object_charge(object));
+    return result;
+}
+
+void store_set_lasting(struct object *object)
+{
+    object->lasting = true;
+}
+
+void store_validated(struct object *object)
+{
+    object->lapsed = false;
+}
+
+void store_doom(struct store *store, struct object *object)
+{
+    count(store, object->tenant, COUNTER_purged);
+    doom(store, object);
+}
+
+bool store_lapse(struct store *store, struct object *object, int64_t at)
+{
+    INVARIANT(object->state == OBJECT_STORED);
+    if (object->lasting)
+        return false;
+    object->lapsed = true;
+    if (object->fresh_until > at)
+        object->fresh_until = at;
+    count(store, object->tenant, COUNTER_purged);
+    return true;
+}
+
+enum purges_verdict store_judge(const struct object *object, int64_t *at)
+{
+    const struct purges *purges = &object->tenant->purges;
+    uint32_t id = sizeof(object->tenant->id);
+
+    if (purges->count == 0)
+        return PURGES_SPARED;
+    return purges_judge(purges, object->key + id, object->key_length - id, object->tags, object->stamp, at);
+}
+
+enum purges_verdict store_visit(struct store *store, struct object *object)
+{
+    int64_t at = 0;
+    enum purges_verdict verdict = store_judge(object, &at);
+
+    INVARIANT(object->state == OBJECT_STORED);
+    object->stamp = object->tenant->purges.clock;
+    if (verdict == PURGES_GONE)
+        store_doom(store, object);
+    else if (verdict == PURGES_STALE && !store_lapse(store, object, at))
+        verdict = PURGES_SPARED;
+    return verdict;
+}
+
+struct object *store_peek(struct store *store, const struct store_key *key)
+{
+    return find(store, key);
+}
+
 /* ---- accessors ---- */
 
 const uint8_t *object_meta(const struct object *object, uint32_t *length)
@@ -553,6 +695,34 @@ bool object_is_held(const struct object *object)
 bool object_has_key(const struct object *object, uint64_t hash, const uint8_t *bytes, uint32_t length)
 {
     return object->hash == hash && object->key_length == length && memcmp(object->key, bytes, length) == 0;
+}
+
+bool object_is_stored(const struct object *object)
+{
+    return object->state == OBJECT_STORED;
+}
+
+bool object_is_lapsed(const struct object *object)
+{
+    return object->lapsed;
+}
+
+void object_key(const struct object *object, struct store_key *key)
+{
+    key->hash = object->hash;
+    key->tenant = object->tenant;
+    key->length = object->key_length;
+    memcpy(key->bytes, object->key, object->key_length);
+}
+
+const struct tag_set *object_tags(const struct object *object)
+{
+    return object->tags;
+}
+
+struct object *object_next_of_tenant(const struct object *object)
+{
+    return object->next_of_tenant;
 }
 
 int64_t object_fresh_until(const struct object *object)

@@ -24,9 +24,11 @@
 #include "counters.h"
 #include "expiry.h"
 #include "memory.h"
+#include "tags.h"
 #include "tenant.h"
 
 #define STORE_MAX_KEY        16384u
+#define STORE_PART           WIRE_KEY_PART
 #define STORE_SHELVES        256u
 /* Chunks that are freed at once, until store_tidy(): much more at a time would make others wait. */
 #define STORE_CHUNKS_AT_ONCE 256u
@@ -53,8 +55,10 @@ struct store {
     struct object *dying; /* oldest first; what needs room takes theirs before it evicts */
     struct object *lru;   /* not pinned; head: next to be evicted, head->prev: most recent */
     struct expiry expiry;
+    struct tags tags;
     struct counters *counters; /* the cache's, borrowed */
     uint8_t hash_key[16];
+    uint8_t tag_key[16];
 };
 
 /* 0 or -errno. */
@@ -119,6 +123,27 @@ unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most);
 /* True if there was something. */
 bool store_remove(struct store *store, const struct store_key *key);
 
+/* ---- tags and purges: purge.h has the whole story ---- */
+
+uint64_t store_tag(const struct store *store, const struct tenant *tenant, const uint8_t *text,
+                   uint32_t length);
+/* The tag that all parts of a key bear. False: this key is no part. That of the key itself is its hash. */
+bool store_key_part(const struct store *store, const struct store_key *key, uint64_t *tag);
+/* Of an object that is pinned or being filled: these instead of those that it had. STORE_NO_MEMORY: it has
+ * none, or those that it had. */
+enum store_result store_set_tags(struct store *store, struct object *object, const struct tag_list *list);
+void store_set_lasting(struct object *object); /* soft purges spare it */
+void store_validated(struct object *object);   /* a soft purge of earlier is over for it */
+/* Of stored objects. A purge hits it: it is gone, or stale from `at` on (false: it is spared). */
+void store_doom(struct store *store, struct object *object);
+bool store_lapse(struct store *store, struct object *object, int64_t at);
+/* What the purges under way say about an object that is stored or being filled. */
+enum purges_verdict store_judge(const struct object *object, int64_t *at);
+/* Does to a stored object what they say. PURGES_GONE: it is doomed. */
+enum purges_verdict store_visit(struct store *store, struct object *object);
+/* As store_find(), but it is not asked for: nothing happens to it. */
+struct object *store_peek(struct store *store, const struct store_key *key);
+
 /* Removes at most `most` objects whose time has come; returns how many. */
 unsigned store_expire(struct store *store, int64_t now, unsigned most);
 /* When the next object expires, or INT64_MAX. */
@@ -133,6 +158,11 @@ uint64_t object_charge(const struct object *object);
 /* Is it among what its tenant holds: pinned or being filled? */
 bool object_is_held(const struct object *object);
 bool object_has_key(const struct object *object, uint64_t hash, const uint8_t *bytes, uint32_t length);
+void object_key(const struct object *object, struct store_key *key);
+bool object_is_stored(const struct object *object);
+bool object_is_lapsed(const struct object *object); /* by a soft purge */
+const struct tag_set *object_tags(const struct object *object);
+struct object *object_next_of_tenant(const struct object *object);
 int64_t object_fresh_until(const struct object *object);
 /* Copies [offset, offset + length), which must lie within the object's size. */
 void object_read(const struct object *object, uint64_t offset, uint8_t *out, uint64_t length);

@@ -9,7 +9,7 @@ static bool is_idle(const struct tenant *tenant)
     return tenant->proxies == 0 && tenant->account.used == 0 && tenant->pins == 0 && tenant->leases == 0;
 }
 
-static struct tenant *find(const struct tenants *tenants, const char *name)
+struct tenant *tenants_find(const struct tenants *tenants, const char *name)
 {
     for (uint32_t i = 0; i < tenants->count; i++) {
         if (strcmp(tenants->list[i]->name, name) == 0)
@@ -66,7 +66,7 @@ void tenants_free_doomed(struct tenants *tenants)
 
 struct tenant *tenants_get(struct tenants *tenants, const char *name)
 {
-    struct tenant *tenant = find(tenants, name);
+    struct tenant *tenant = tenants_find(tenants, name);
 
     errno = EINVAL;
     if (tenant || !names_tenant_valid(name))

@@ -11,10 +11,12 @@
 #include "counters.h"
 #include "memory.h"
 #include "names.h"
+#include "purges.h"
 
 #define TENANTS_MAX        256u
 #define TENANTS_DOOMED_MAX 256u
 
+struct lease;
 struct object;
 
 struct tenant {
@@ -24,11 +26,13 @@ struct tenant {
     uint32_t stalled; /* of the proxies */
     uint32_t pins;
     uint32_t leases;
+    struct lease *granted; /* utlist, the leases': those not cancelled */
     uint32_t followers;
     uint64_t objects;
     struct object *stored; /* utlist, the store's: its objects that can be found */
     uint64_t held;         /* see store.h */
     bool doomed;           /* its name is free again; its objects are found no more and are being removed */
+    struct purges purges;
     struct account account;
     struct counters counters;
 };
@@ -44,6 +48,8 @@ struct tenants {
 /* Finds or creates. NULL: the name is not valid or there are too many tenants (errno is EINVAL), or no memory
  * (ENOMEM). */
 struct tenant *tenants_get(struct tenants *tenants, const char *name);
+/* NULL: there is none. */
+struct tenant *tenants_find(const struct tenants *tenants, const char *name);
 /* Frees the doomed whose objects have all gone. */
 void tenants_free_doomed(struct tenants *tenants);
 void tenants_free(struct tenants *tenants);

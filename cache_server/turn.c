@@ -6,6 +6,7 @@
 #include "dispatch.h"
 #include "follow.h"
 #include "log.h"
+#include "purge.h"
 #include "serve.h"
 #include "shm_guard.h"
 
@@ -21,7 +22,7 @@
 #define COMPLAINT_INTERVAL_MS 10000 /* and what is said about them */
 #define SWEEP_INTERVAL_MS     5000  /* names of proxies that died while no cache was there to see it */
 #define EXPIRE_STEP           64u   /* objects a turn */
-#define PURGE_STEP            64u   /* objects a turn */
+#define DOOMED_STEP           64u   /* objects a turn */
 /* While rings are busy, descriptors are looked at once in so many turns. */
 #define TURNS_PER_POLL        8u
 
@@ -143,7 +144,8 @@ static int sleep_time(const struct cache *cache)
 
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
      */
-    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache) || !store_is_tidy(&cache->store))
+    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache) || !purge_is_over(cache) ||
+        !store_is_tidy(&cache->store))
         return 0;
     if (expiry < cache->now + wait)
         wait = expiry - cache->now;
@@ -254,10 +256,12 @@ static void renew_queue(struct cache *cache)
 /* Objects of tenants whose names were needed, some at a time: nobody is charged for the time that takes. */
 static void purge_doomed(struct cache *cache)
 {
-    unsigned left = PURGE_STEP;
+    unsigned left = DOOMED_STEP;
 
-    for (uint32_t i = 0; i < cache->tenants.doomed_count && left > 0; i++)
+    for (uint32_t i = 0; i < cache->tenants.doomed_count && left > 0; i++) {
+        purge_forget(cache, cache->tenants.doomed[i]);
         left -= store_purge(&cache->store, cache->tenants.doomed[i], left);
+    }
     tenants_free_doomed(&cache->tenants);
 }
 
@@ -272,6 +276,7 @@ static void keep_house(struct cache *cache)
     follow_check_progress(cache);
     if (cache->tenants.doomed_count > 0)
         purge_doomed(cache);
+    purge_step(cache);
     if (mono >= cache->next_beat_ms) {
         cache->next_beat_ms = mono + cache->conf.stall_ms / CACHE_BEATS;
         check_heartbeats(cache);
