@@ -31,13 +31,13 @@
     X(BELL, 3, wire_bell)                                                                                    \
     X(PING, 4, wire_ping)                                                                                    \
     X(STATS, 5, wire_stats)                                                                                  \
-    X(PURGE, 6, wire_purge)                                                                                  \
+    X(PURGE, 7, wire_purge)                                                                                  \
     X(WELCOME, 64, wire_welcome)                                                                             \
     X(REFUSED, 65, wire_refused)                                                                             \
     X(CACHE_BELL, 66, wire_cache_bell)                                                                       \
     X(PONG, 67, wire_pong)                                                                                   \
     X(STATS_ROWS, 68, wire_stats_rows)                                                                       \
-    X(PURGED, 69, wire_purged)
+    X(PURGED, 70, wire_purged)
 
 enum wire_type {
 #define WIRE_ENUM(name, value, type) WIRE_##name = value,

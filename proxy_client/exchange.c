@@ -327,6 +327,8 @@ static bool retry(struct cache_wait *wait)
 {
     struct exchange *exchange = (struct exchange *)(void *)((char *)wait - offsetof(struct exchange, wait));
 
+    if (exchange->state == EXCHANGE_PURGE)
+        return purge_retry(exchange);
     if (exchange->state != EXCHANGE_LOOKUP)
         return fetch_retry(exchange);
     exchange_look_up(exchange);
@@ -479,6 +481,10 @@ static void deadline_passed(struct deadline *deadline)
     struct exchange *exchange =
         (struct exchange *)(void *)((char *)deadline - offsetof(struct exchange, deadline));
 
+    if (exchange->state == EXCHANGE_PURGE) {
+        purge_deadline_passed(exchange);
+        return;
+    }
     if (exchange->state != EXCHANGE_LOOKUP && exchange->state != EXCHANGE_FOLLOW) {
         fetch_deadline_passed(exchange);
         return;
@@ -536,7 +542,10 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
     exchange->has_range =
         (exchange->is_get || exchange->is_head) && http_field_find(request->fields, "range", NULL);
     *out = exchange;
-    decide(exchange);
+    if (request->purge)
+        purge_begin(exchange);
+    else
+        decide(exchange);
 }
 
 void exchange_room(struct exchange *exchange)
@@ -581,6 +590,7 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     home->origin = origin;
     home->key_prefix = make_key_prefix(origin);
     INVARIANT(http_targets_parse(&home->targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT)));
+    INVARIANT(http_tag_fields_parse(&home->tag_fields, HTTP_SPAN(HTTP_TAG_FIELDS_DEFAULT)));
     loop_add_deadlines(loop, &home->answers, cache_timeout_ms, deadline_passed);
     loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
     loop_add_deadlines(loop, &home->read_stalls, STALL_FACTOR * cache_timeout_ms, body_reader_stalled);
@@ -593,6 +603,11 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
 void exchange_home_set_targets(struct exchange_home *home, const struct http_targets *targets)
 {
     home->targets = *targets;
+}
+
+void exchange_home_set_tag_fields(struct exchange_home *home, const struct http_tag_fields *fields)
+{
+    home->tag_fields = *fields;
 }
 
 void exchange_home_destroy(struct exchange_home **home)

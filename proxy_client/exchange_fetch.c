@@ -91,8 +91,23 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
 
 /* The head: stored, passed on, or both. */
 
+/* Into home->tags. A response with more tags than can be kept is not stored, because it could not be purged.
+ */
+static void collect_tags(struct exchange *exchange, const struct origin_head *head,
+                         struct http_storing *storing, struct http_span *tags)
+{
+    struct exchange_home *home = exchange->home;
+    int length = http_tags_collect(&home->tag_fields, &head->fields, home->tags);
+
+    *tags = (struct http_span){home->tags, length > 0 ? (uint32_t)length : 0};
+    if (length >= 0)
+        return;
+    storing->store = false;
+    storing->reason = "tags";
+}
+
 static bool worth_filling(struct exchange *exchange, const struct origin_head *head,
-                          struct http_storing *storing)
+                          struct http_storing *storing, struct http_span *tags)
 {
     struct http_request request = exchange_http_request(exchange);
     struct http_response response = {head->status, &head->fields};
@@ -101,6 +116,8 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
     if (!exchange->lease && !exchange->mark)
         return false;
     *storing = http_storing(&rules, &request, &response, exchange->request_time, exchange_now_s(exchange));
+    if (storing->store)
+        collect_tags(exchange, head, storing, tags);
     if (!storing->store && !exchange->cache_status.detail)
         exchange->cache_status.detail = storing->reason;
     return storing->store;
@@ -126,7 +143,7 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
 
     if (!exchange->lease)
         return;
-    if (!worth_filling(exchange, head, &storing)) {
+    if (!worth_filling(exchange, head, &storing, &object.tags)) {
         leave_word(exchange, head->status, &storing);
         return;
     }
@@ -256,13 +273,14 @@ static void pass_on(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
     struct http_storing storing;
+    struct http_span tags;
 
     if (exchange->state == EXCHANGE_VALIDATE) { /* something new in the place of what is stored */
         if (exchange->is_head)
             apply_head(exchange);
     }
     exchange->state = EXCHANGE_FETCH;
-    if (worth_filling(exchange, head, &storing) && !exchange->lease && marks_ask_lease(exchange))
+    if (worth_filling(exchange, head, &storing, &tags) && !exchange->lease && marks_ask_lease(exchange))
         hold(exchange, EXCHANGE_HOLD_LEASE);
     else if (exchange->lease && storing.store && variants_find_place(exchange, &head->fields))
         hold(exchange, EXCHANGE_HOLD_PLACE);

@@ -20,6 +20,7 @@ enum fill_state { FILL_IDLE, FILL_OPEN, FILL_ENDING, FILL_STORED, FILL_FAILED };
 
 struct fill_object {
     struct cache_key key;
+    struct http_span tags; /* each with a zero byte behind it */
     struct http_span meta;
     uint64_t size; /* LARDER_SIZE_UNKNOWN */
     int64_t fresh_until, keep_until;
@@ -40,8 +41,8 @@ struct fill_writer {
     int64_t fresh_until, keep_until;
     struct larder_segment *segment; /* being filled */
     uint32_t used;
-    char *prefix; /* key and metadata, until they stand in a segment */
-    uint32_t key_length, meta_length;
+    char *prefix; /* key, tags and metadata, until they stand in a segment */
+    uint32_t key_length, tags_length, meta_length;
     bool begun, accepted, end_sent;
     bool resumed;
     uint64_t resumed_at;

@@ -101,6 +101,8 @@ static void set_up_fronts(struct proxy *proxy, const struct proxy_conf *conf)
 
     connection_home_setup(&proxy->connections, &proxy->loop, &proxy->link, &timeouts);
     front_http_setup(&proxy->http, &proxy->connections, proxy->exchanges, proxy->log, conf->max_request_body);
+    if (conf->purge_from)
+        proxy->http.purge_from = &conf->purge_addresses;
     front_getfile_setup(&proxy->getfile, &proxy->connections, proxy->exchanges, proxy->log);
 }
 
@@ -208,6 +210,15 @@ static void set_up_targets(struct proxy *proxy, const struct proxy_conf *conf)
         exchange_home_set_targets(proxy->exchanges, &targets);
 }
 
+static void set_up_tag_fields(struct proxy *proxy, const struct proxy_conf *conf)
+{
+    struct http_span list = {conf->tag_fields, (uint32_t)strlen(conf->tag_fields)};
+    struct http_tag_fields fields;
+
+    if (http_tag_fields_parse(&fields, list)) /* the same */
+        exchange_home_set_tag_fields(proxy->exchanges, &fields);
+}
+
 static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struct privileges_user *user)
 {
     int status;
@@ -227,6 +238,7 @@ static int serve(struct proxy *proxy, const struct proxy_conf *conf, const struc
                                        (unsigned)conf->cache_timeout_ms)) != 0)
         goto err_origin;
     set_up_targets(proxy, conf);
+    set_up_tag_fields(proxy, conf);
     if ((status = set_up_log(proxy, conf)) != 0)
         goto err_exchanges;
     set_up_fronts(proxy, conf);

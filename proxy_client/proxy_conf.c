@@ -40,6 +40,10 @@ static const struct option_row rows[] = {
      0},
     {"targeted-fields", "LIST", "obeyed before Cache-Control, first first (" HTTP_TARGETS_DEFAULT ")",
      OPTION_TEXT, FIELD(targeted_fields), 0, 0},
+    {"tag-fields", "LIST", "of tags to purge by (" HTTP_TAG_FIELDS_DEFAULT ")", OPTION_TEXT,
+     FIELD(tag_fields), 0, 0},
+    {"purge-from", "ADDR[/BITS],...", "who may use the method PURGE (nobody)", OPTION_TEXT, FIELD(purge_from),
+     0, 0},
     {"user", "NAME[:GROUP]", "started as root: bind the addresses, then become this user", OPTION_TEXT,
      FIELD(user), 0, 0},
     {"log-level", "LEVEL", "error, warn, info or debug (info)", OPTION_TEXT, FIELD(log_level), 0, 0},
@@ -135,6 +139,7 @@ static enum proxy_conf_result check(struct proxy_conf *conf, char *problem)
 {
     struct origin_url url;
     struct http_targets targets;
+    struct http_tag_fields tags;
     char size[SIZE_TEXT_BYTES];
 
     conf->has_http = conf->http.size > 0;
@@ -149,6 +154,12 @@ static enum proxy_conf_result check(struct proxy_conf *conf, char *problem)
     if (!http_targets_parse(
             &targets, (struct http_span){conf->targeted_fields, (uint32_t)strlen(conf->targeted_fields)}))
         return bad(problem, "targeted-fields", conf->targeted_fields, "is not a list of up to 8 field names");
+    if (!http_tag_fields_parse(&tags,
+                               (struct http_span){conf->tag_fields, (uint32_t)strlen(conf->tag_fields)}))
+        return bad(problem, "tag-fields", conf->tag_fields, "is not a list of up to 8 field names");
+    if (conf->purge_from && !address_list_parse(&conf->purge_addresses, conf->purge_from))
+        return bad(problem, "purge-from", conf->purge_from,
+                   "is not a list of up to 64 addresses, such as 127.0.0.1,10.0.0.0/8");
     if (!log_set_level(conf->log_level))
         return bad(problem, "log-level", conf->log_level, "is none of error, warn, info, debug");
     if (conf->has_http && conf->origin)
@@ -208,6 +219,7 @@ enum proxy_conf_result proxy_conf_parse(struct proxy_conf *conf, int argc, char 
                                 .tenant = "default",
                                 .log_level = "info",
                                 .targeted_fields = HTTP_TARGETS_DEFAULT,
+                                .tag_fields = HTTP_TAG_FIELDS_DEFAULT,
                                 .max_request_body = 1024ull * 1024 * 1024,
                                 .cache_timeout_ms = EXCHANGE_CACHE_TIMEOUT_MS,
                                 .origin_timeout_s = 30,

@@ -2,6 +2,7 @@
 #ifndef LARDER_PROXY_CONF_H
 #define LARDER_PROXY_CONF_H
 
+#include "address_list.h"
 #include "listener.h"
 
 #include <stdbool.h>
@@ -11,6 +12,9 @@
 struct proxy_conf {
     const char *instance, *tenant, *origin, *origin_ca, *access_log, *log_level, *user;
     const char *targeted_fields; /* as http_targets_parse() takes them */
+    const char *tag_fields;      /* as http_tag_fields_parse() takes them */
+    const char *purge_from;      /* NULL: nobody; as it is parsed: */
+    struct address_list purge_addresses;
     struct listen_address http, getfile;
     bool has_http, has_getfile;
     uint64_t segments, segment_bytes; /* 0: the library's default */

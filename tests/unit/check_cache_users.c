@@ -225,11 +225,12 @@ void larder_unfollow(struct larder_client *client, uint64_t follow)
     unfollowed = follow;
 }
 
-int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
-                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
-                  int64_t keep_until, void *user)
+int larder_update_tagged(struct larder_client *client, uint64_t handle, uint64_t lease,
+                         struct larder_segment **segment, uint32_t tags_length, uint32_t meta_length,
+                         int64_t fresh_until, int64_t keep_until, void *user)
 {
     (void)client;
+    (void)tags_length;
     (void)fresh_until;
     (void)keep_until;
     return take((struct asked){.kind = LARDER_EVENT_UPDATE,
@@ -245,6 +246,14 @@ int larder_remove(struct larder_client *client, struct larder_segment **segment,
 {
     (void)client;
     return take((struct asked){.kind = LARDER_EVENT_REMOVE, .key_length = key_length, .user = user}, segment);
+}
+
+int larder_purge(struct larder_client *client, struct larder_segment **segment, uint32_t length,
+                 uint32_t flags, void *user)
+{
+    (void)client;
+    (void)flags;
+    return take((struct asked){.kind = LARDER_EVENT_PURGE, .key_length = length, .user = user}, segment);
 }
 
 /* The origin, as the test plays it: one fetch at a time. */
@@ -359,6 +368,8 @@ static struct larder_event *answer(unsigned number, enum larder_status status)
                                    .segment = op.segment,
                                    .length = op.length,
                                    .offset = op.offset};
+    if (op.kind == LARDER_EVENT_LOOKUP)
+        event->fresh_until = INT64_MAX;
     return event;
 }
 
