@@ -54,6 +54,7 @@ struct cache {
     struct reaper reaper;
     struct sweeper sweeper;
     struct tenants tenants;
+    struct tenant *busy_tenants; /* utlist: those with active sessions */
     struct store store;
     struct leases leases;
     struct counters counters;
