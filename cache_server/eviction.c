@@ -124,21 +124,26 @@ static enum eviction_queue next_queue(const struct eviction *eviction, const str
     return node->queue == EVICTION_PROBATION ? EVICTION_SMALL : (enum eviction_queue)node->queue;
 }
 
-void eviction_used(struct eviction *eviction, struct eviction_node *node, uint64_t bytes)
+void eviction_used(struct eviction *eviction, struct eviction_node *node, bool queued,
+                   eviction_weight *weight)
 {
     enum eviction_queue next = next_queue(eviction, node);
 
-    if (bytes == 0) {
+    if (!queued) {
         if (node->queue != EVICTION_NEW)
             node->queue = (uint8_t)next;
-    } else if (eviction->policy == EVICTION_lru || node->queue != next) {
-        move(eviction, node, next, bytes);
+    } else if (node->queue != next) {
+        move(eviction, node, next, weight(node));
+    } else if (eviction->policy == EVICTION_lru) {
+        DL_DELETE(eviction->queues[next].first, node);
+        DL_APPEND(eviction->queues[next].first, node);
     }
     if (node->uses < EVICTION_MAX_USES)
         node->uses++;
 }
 
-void eviction_return(struct eviction *eviction, struct eviction_node *node, uint64_t bytes, uint64_t hash)
+void eviction_return(struct eviction *eviction, struct eviction_node *node, uint64_t bytes, uint64_t hash,
+                     eviction_weight *weight)
 {
     bool found = node->uses > 0;
 
@@ -148,7 +153,7 @@ void eviction_return(struct eviction *eviction, struct eviction_node *node, uint
     }
     eviction_add(eviction, node, bytes, hash);
     if (found)
-        eviction_used(eviction, node, bytes);
+        eviction_used(eviction, node, true, weight);
 }
 
 /* ---- and go ---- */
@@ -181,8 +186,7 @@ static bool small_is_full(const struct eviction *eviction)
 }
 
 /* Each step moves one on, and takes a use from it, so that who is met again is worth less. */
-static struct eviction_node *next_by_s3fifo(struct eviction *eviction,
-                                            uint64_t (*weight)(const struct eviction_node *))
+static struct eviction_node *next_by_s3fifo(struct eviction *eviction, eviction_weight *weight)
 {
     for (unsigned steps = 0;; steps++) {
         bool small = eviction->queues[EVICTION_SMALL].count > 0 && small_is_full(eviction);
@@ -197,8 +201,7 @@ static struct eviction_node *next_by_s3fifo(struct eviction *eviction,
     }
 }
 
-struct eviction_node *eviction_next(struct eviction *eviction,
-                                    uint64_t (*weight)(const struct eviction_node *))
+struct eviction_node *eviction_next(struct eviction *eviction, eviction_weight *weight)
 {
     if (oldest(eviction, EVICTION_PROBATION))
         return oldest(eviction, EVICTION_PROBATION);

@@ -76,17 +76,21 @@ void eviction_prepare(struct eviction *eviction, struct memory *memory, struct a
 /* Nothing is in any more: forgets what was. */
 void eviction_forget(struct eviction *eviction, struct memory *memory, struct account *account);
 
+/* What a node weighs: asked only for the few that change queues. */
+typedef uint64_t eviction_weight(const struct eviction_node *node);
+
 void eviction_add(struct eviction *eviction, struct eviction_node *node, uint64_t bytes, uint64_t hash);
 /* Out of the queue for a while: it cannot be evicted. */
 void eviction_leave(struct eviction *eviction, struct eviction_node *node, uint64_t bytes);
 /* Back, as just used. One that was never in is added. */
-void eviction_return(struct eviction *eviction, struct eviction_node *node, uint64_t bytes, uint64_t hash);
-/* It was found, and is in a queue; or (`bytes` 0) has left it for a while. */
-void eviction_used(struct eviction *eviction, struct eviction_node *node, uint64_t bytes);
+void eviction_return(struct eviction *eviction, struct eviction_node *node, uint64_t bytes, uint64_t hash,
+                     eviction_weight *weight);
+/* It was found. `queued`: it is in a queue; otherwise it has left for a while. */
+void eviction_used(struct eviction *eviction, struct eviction_node *node, bool queued,
+                   eviction_weight *weight);
 
-/* `weight` tells what a node weighs. NULL: there is none. The same one again until something changes. */
-struct eviction_node *eviction_next(struct eviction *eviction,
-                                    uint64_t (*weight)(const struct eviction_node *));
+/* NULL: there is none. The same one again until something changes. */
+struct eviction_node *eviction_next(struct eviction *eviction, eviction_weight *weight);
 /* It goes, to make room: it leaves and is remembered. */
 void eviction_evict(struct eviction *eviction, struct eviction_node *node, uint64_t bytes, uint64_t hash);
 /* Any that is in a queue, the colder ones first; NULL: there is none. */

@@ -14,10 +14,10 @@
 #include <uthash.h>
 #include <utlist.h>
 
-/* Chains of four instead of ten before a table grows: half as many objects are looked at, each a cache miss
- * when there are millions. */
+/* Chains of eight instead of ten before a table grows. With a million objects that is one object in a bucket
+ * instead of two: fewer are looked at in vain, each a cache miss, for eight bytes an object. */
 #undef HASH_BKT_CAPACITY_THRESH
-#define HASH_BKT_CAPACITY_THRESH 4U
+#define HASH_BKT_CAPACITY_THRESH 8U
 
 enum object_state { OBJECT_FILLING, OBJECT_STORED, OBJECT_DOOMED };
 
@@ -186,11 +186,17 @@ static void count_evictable(struct store *store, struct tenant *tenant, uint64_t
     shares_open(&store->memory.shares, &tenant->account);
 }
 
+static uint64_t weight_of(const struct eviction_node *node)
+{
+    return object_charge(
+        (const struct object *)(const void *)((const char *)node - offsetof(struct object, order)));
+}
+
 static void join_queue(struct store *store, struct object *object)
 {
     uint64_t charge = object_charge(object);
 
-    eviction_return(&object->tenant->eviction, &object->order, charge, hash_of(object));
+    eviction_return(&object->tenant->eviction, &object->order, charge, hash_of(object), weight_of);
     count_evictable(store, object->tenant, charge, 0);
 }
 
@@ -243,12 +249,6 @@ static void count(struct store *store, struct tenant *tenant, enum counter count
 static struct tenant *tenant_of(struct account *account)
 {
     return (struct tenant *)(void *)((char *)account - offsetof(struct tenant, account));
-}
-
-static uint64_t weight_of(const struct eviction_node *node)
-{
-    return object_charge(
-        (const struct object *)(const void *)((const char *)node - offsetof(struct object, order)));
 }
 
 /* NULL: it has nothing that can go. */
@@ -460,13 +460,34 @@ bool store_key_equal(const struct store_key *a, uint64_t hash, const uint8_t *by
     return a->hash == hash && a->length == length && memcmp(a->bytes, bytes, length) == 0;
 }
 
+/* As HASH_FIND_BYHASHVALUE(), but the lines of an object are asked for together, not one after the other:
+ * among millions of objects none of them is in the processor's caches. */
+static struct object *find_in(const struct object *shelf, const uint8_t *key, uint32_t length, unsigned hash)
+{
+    unsigned bucket;
+
+    if (!shelf)
+        return NULL;
+    HASH_TO_BKT(hash, shelf->hh.tbl->num_buckets, bucket);
+    UT_hash_handle *handle = shelf->hh.tbl->buckets[bucket].hh_head;
+    for (; handle; handle = handle->hh_next) {
+        struct object *object = ELMT_FROM_HH(shelf->hh.tbl, handle);
+
+        __builtin_prefetch(&object->keep);
+        __builtin_prefetch(object->rest);
+        if (handle->hashv == hash && handle->keylen == length) {
+            __builtin_prefetch(object->order.next);
+            __builtin_prefetch(object->order.prev);
+            if (memcmp(object->rest, key, length) == 0)
+                return object;
+        }
+    }
+    return NULL;
+}
+
 static struct object *find(struct store *store, const struct store_key *key)
 {
-    struct object *object;
-
-    HASH_FIND_BYHASHVALUE(hh, *shelf_of(store, key->hash), key->bytes, key->length, (unsigned)key->hash,
-                          object);
-    return object;
+    return find_in(*shelf_of(store, key->hash), key->bytes, key->length, (unsigned)key->hash);
 }
 
 struct object *store_find(struct store *store, const struct store_key *key, int64_t now)
@@ -480,8 +501,7 @@ struct object *store_find(struct store *store, const struct store_key *key, int6
         doom(store, object);
         return NULL;
     }
-    eviction_used(&object->tenant->eviction, &object->order,
-                  pins_of(object) == 0 ? object_charge(object) : 0);
+    eviction_used(&object->tenant->eviction, &object->order, pins_of(object) == 0, weight_of);
     return object;
 }
 
@@ -701,10 +721,8 @@ static bool link_object(struct store *store, struct object *object)
 
 static void doom_older(struct store *store, const struct object *newer)
 {
-    struct object *older;
+    struct object *older = find_in(*own_shelf(store, newer), newer->rest, newer->hh.keylen, newer->hh.hashv);
 
-    HASH_FIND_BYHASHVALUE(hh, *own_shelf(store, newer), newer->rest, newer->hh.keylen, newer->hh.hashv,
-                          older);
     if (older)
         doom(store, older);
 }

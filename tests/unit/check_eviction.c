@@ -68,7 +68,7 @@ static void add_from_to(int from, int to)
 
 static void use(int i)
 {
-    eviction_used(&here.eviction, &here.nodes[i], here.weights[i]);
+    eviction_used(&here.eviction, &here.nodes[i], true, weight_of);
 }
 
 static void leave(int i)
@@ -113,7 +113,7 @@ START_TEST(lru_in_the_order_of_use)
     use(1);
     use(0);
     leave(3);
-    eviction_return(&here.eviction, &here.nodes[3], WEIGHT, hash_of(3));
+    eviction_return(&here.eviction, &here.nodes[3], WEIGHT, hash_of(3), weight_of);
     EXPECT(2, 4, 5, 1, 0, 3);
 }
 END_TEST
@@ -224,12 +224,12 @@ START_TEST(large_objects_are_on_probation)
     ck_assert_int_ne(here.nodes[300].queue, EVICTION_PROBATION);
     add_heavy(301, LARGE + 1); /* the same, while it is pinned */
     leave(301);
-    eviction_used(&here.eviction, &here.nodes[301], 0);
-    eviction_return(&here.eviction, &here.nodes[301], here.weights[301], hash_of(301));
+    eviction_used(&here.eviction, &here.nodes[301], false, weight_of);
+    eviction_return(&here.eviction, &here.nodes[301], here.weights[301], hash_of(301), weight_of);
     ck_assert_int_ne(here.nodes[301].queue, EVICTION_PROBATION);
     add_heavy(302, LARGE + 1);
     leave(302); /* pinned and not found */
-    eviction_return(&here.eviction, &here.nodes[302], here.weights[302], hash_of(302));
+    eviction_return(&here.eviction, &here.nodes[302], here.weights[302], hash_of(302), weight_of);
     ck_assert_int_eq(here.nodes[302].queue, EVICTION_PROBATION);
     ck_assert_int_eq(evict(), 302);
     while (evict() >= 0)
@@ -254,7 +254,7 @@ START_TEST(never_queued_but_pinned)
     begin((enum eviction_policy)_i, true);
     add_from_to(0, 1);
     here.weights[2] = WEIGHT; /* filled, and pinned by those who followed the fill */
-    eviction_return(&here.eviction, &here.nodes[2], WEIGHT, hash_of(2));
+    eviction_return(&here.eviction, &here.nodes[2], WEIGHT, hash_of(2), weight_of);
     EXPECT(0, 1, 2);
 }
 END_TEST
