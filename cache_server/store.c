@@ -533,9 +533,11 @@ bool store_may_hold(const struct store *store, const struct tenant *tenant, uint
     if (account->held > store->max_held_tenant || bytes > store->max_held_tenant - account->held ||
         shares->held > store->max_held || bytes > store->max_held - shares->held)
         return false;
-    /* What is reserved for others has to be there when they want it. */
-    return shares->reserves == 0 ||
-           shares_over_with(shares, account, bytes) <= store->memory.limit - shares->reserves;
+    /* What is reserved for others has to be there when they want it. What is within its own reserve takes
+     * nothing from them. */
+    uint64_t over = shares_over_with(shares, account, bytes);
+    return shares->reserves == 0 || over == shares->held_over ||
+           over <= store->memory.limit - shares->reserves;
 }
 
 void store_pin(struct store *store, struct object *object)
@@ -604,13 +606,20 @@ static struct object *create_object(struct store *store, const struct store_key 
     return object;
 }
 
+/* Its own objects would be evicted in vain. */
+static bool is_above_limit(const struct tenant *tenant, uint64_t expected)
+{
+    return tenant->account.limit > 0 && expected >= tenant->account.limit;
+}
+
 enum store_result store_fill_begin(struct store *store, struct object **out, const struct store_key *key,
                                    const uint8_t *meta, uint32_t meta_length, uint64_t expected,
                                    int64_t fresh_until, int64_t keep_until)
 {
     INVARIANT(meta_length <= UINT16_MAX);
     *out = NULL;
-    if (expected != BODY_SIZE_UNKNOWN && expected > store->max_object)
+    if (expected != BODY_SIZE_UNKNOWN &&
+        (expected > store->max_object || is_above_limit(key->tenant, expected)))
         return STORE_TOO_LARGE;
     if (!store_may_hold(store, key->tenant, block_size(key, meta_length, expected)))
         return STORE_NO_MEMORY;

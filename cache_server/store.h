@@ -84,7 +84,7 @@ bool store_key_equal(const struct store_key *a, uint64_t hash, const uint8_t *by
 
 enum store_result {
     STORE_OK,
-    STORE_TOO_LARGE, /* than max_object */
+    STORE_TOO_LARGE, /* than max_object, or than the tenant may have in all */
     STORE_NO_MEMORY,
     STORE_MISMATCH,  /* more or fewer bytes than announced */
     STORE_CANCELLED, /* the key was removed meanwhile, so nothing is stored */
