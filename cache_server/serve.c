@@ -174,10 +174,16 @@ static bool give_object(struct serving *serving, const struct object *object, ui
     return true;
 }
 
+/* It is asked about a fill that is under way, and not for what is stored: no client's request. */
+static bool only_follows(const struct wire_request *request)
+{
+    return (request->flags & (WIRE_LOOKUP_FOLLOW | WIRE_LOOKUP_LEASE)) == WIRE_LOOKUP_FOLLOW;
+}
+
 static enum wire_status serve_miss(struct serving *serving, const struct wire_request *request,
                                    struct wire_completion *completion)
 {
-    cache_count(serving->session, COUNTER_misses, 1);
+    cache_count(serving->session, COUNTER_misses, !only_follows(request));
     grant(serving, request, completion);
     return WIRE_STATUS_MISS;
 }
@@ -216,7 +222,7 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
     completion->fresh_until = object_fresh_until(object);
     if (stale)
         grant(serving, request, completion);
-    cache_count(session, stale ? COUNTER_stale : COUNTER_hits, 1);
+    cache_count(session, stale ? COUNTER_stale : COUNTER_hits, !only_follows(request));
     return stale ? WIRE_STATUS_STALE : WIRE_STATUS_HIT;
 }
 

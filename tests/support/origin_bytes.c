@@ -59,3 +59,15 @@ void bytes_free(struct bytes *bytes)
     free(bytes->data);
     *bytes = (struct bytes){0};
 }
+
+uint64_t bytes_differing(const void *a, const void *b, size_t size)
+{
+    const unsigned char *left = a, *right = b;
+    uint64_t count = 0;
+
+    if (memcmp(a, b, size) == 0)
+        return 0;
+    for (size_t i = 0; i < size; i++)
+        count += left[i] != right[i];
+    return count;
+}

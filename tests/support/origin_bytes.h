@@ -6,6 +6,7 @@
 #define ORIGIN_BYTES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct bytes {
     char *data;
@@ -18,5 +19,8 @@ void bytes_add(struct bytes *bytes, const void *data, size_t size);
 void bytes_print(struct bytes *bytes, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void bytes_drop_front(struct bytes *bytes, size_t size);
 void bytes_free(struct bytes *bytes);
+
+/* In how many places two memories differ. */
+uint64_t bytes_differing(const void *a, const void *b, size_t size);
 
 #endif

@@ -34,7 +34,8 @@ struct conn {
     llhttp_t parser;
     bool method_told; /* to the parser */
     bool head_done, message_done;
-    bool counted; /* among the connections */
+    bool counted;   /* among the connections */
+    bool under_way; /* a request that counts is */
     bool took_release;
     struct bytes in; /* read and not yet consumed */
     size_t parsed;   /* of `in` */
@@ -110,8 +111,16 @@ static void stop_holding(struct conn *conn)
     conn->held_at = NULL;
 }
 
+static void set_under_way(struct conn *conn, bool under_way)
+{
+    if (conn->under_way != under_way)
+        stats_under_way(under_way ? 1 : -1);
+    conn->under_way = under_way;
+}
+
 static void clear_request(struct conn *conn)
 {
+    set_under_way(conn, false);
     bytes_free(&conn->request.head);
     bytes_free(&conn->request.body);
     bytes_free(&conn->request.target);
@@ -271,6 +280,7 @@ static void respond(struct conn *conn, int64_t now)
         conn->counted = true;
         origin_counters.connections++;
     }
+    set_under_way(conn, origin_counters.requests != before);
     begin_response(conn, now);
 }
 

@@ -34,7 +34,7 @@ struct plan {
     int status;
     bool head_only;  /* a response to HEAD */
     bool validators; /* the two following are there */
-    char etag[80];
+    char etag[RESPONSE_ETAG_BYTES];
     int64_t modified; /* seconds */
     const char *type;
     bool gzipped;
@@ -133,6 +133,12 @@ static void choose_echo(struct plan *plan, struct origin_response *response)
     plan->status = 200;
 }
 
+void response_etag(const struct body *generated, char out[RESPONSE_ETAG_BYTES])
+{
+    snprintf(out, RESPONSE_ETAG_BYTES, "\"g-%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)generated->size,
+             generated->seed, generated->version);
+}
+
 static void choose_generated(struct plan *plan, struct origin_response *response)
 {
     struct body *body = &response->body;
@@ -145,8 +151,7 @@ static void choose_generated(struct plan *plan, struct origin_response *response
     plan->status = 200;
     plan->validators = true;
     plan->modified = GENERATED_SINCE + (int64_t)(body->version % 100000000);
-    snprintf(plan->etag, sizeof(plan->etag), "\"g-%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"",
-             (uint64_t)body->size, body->seed, body->version);
+    response_etag(body, plan->etag);
 }
 
 static void choose_field(struct plan *plan, struct origin_response *response)
@@ -450,6 +455,8 @@ static void write_head(struct plan *plan, struct origin_response *response)
         add_field(plan, head, "Connection", "close");
     else if (plan->request->http10)
         add_field(plan, head, "Connection", "keep-alive");
+    if (plan->script.self)
+        bytes_print(head, "Content-Location: %s?%s\r\n", plan->request->target.data, plan->request->query);
     for (size_t i = 0; i < plan->script.added; i++)
         bytes_print(head, "%s\r\n", plan->script.add[i]);
     bytes_add(head, "\r\n", 2);
@@ -528,9 +535,20 @@ static void no_http_response(struct plan *plan, struct origin_response *response
     order_waits(plan, response);
 }
 
+static bool has_field(const struct origin_request *request, const char *name)
+{
+    char value[FIELD_VALUE_BYTES];
+
+    return request_field(request, name, value, sizeof(value));
+}
+
 static void count(const struct origin_request *request)
 {
     origin_counters.requests++;
+    origin_counters.ranges += has_field(request, "Range");
+    origin_counters.if_ranges += has_field(request, "If-Range");
+    origin_counters.conditional +=
+        has_field(request, "If-None-Match") || has_field(request, "If-Modified-Since");
     origin_counters.heads += is_method(request, "HEAD");
     stats_count_path(request->target.data);
     stats_keep_head(request->head.data, request->head.size);

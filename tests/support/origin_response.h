@@ -60,6 +60,10 @@ bool response_is_early(const char *query);
 void response_build(struct origin_response *response, const struct origin_request *request,
                     const struct origin_conf *conf, bool *released);
 
+/* The entity tag of a generated body. */
+#define RESPONSE_ETAG_BYTES 80
+void response_etag(const struct body *generated, char out[RESPONSE_ETAG_BYTES]);
+
 /* A response to what is not HTTP; the connection ends after it. */
 void response_refuse(struct origin_response *response, int status);
 void response_clear(struct origin_response *response);

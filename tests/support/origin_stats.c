@@ -71,9 +71,17 @@ static void forget_gate(struct gate *gate)
     free(gate);
 }
 
+void stats_under_way(int change)
+{
+    origin_counters.under_way += (uint64_t)change;
+    if (origin_counters.under_way > origin_counters.most_under_way)
+        origin_counters.most_under_way = origin_counters.under_way;
+}
+
 void stats_reset(void)
 {
-    origin_counters = (struct origin_counters){0};
+    origin_counters = (struct origin_counters){.under_way = origin_counters.under_way,
+                                               .most_under_way = origin_counters.under_way};
     origin_version = 0;
     origin_failure = 0;
     bytes_free(&last_head);
@@ -117,6 +125,11 @@ void stats_json(struct bytes *out)
     add_counter(object, "requests", origin_counters.requests);
     add_counter(object, "connections", origin_counters.connections);
     add_counter(object, "heads", origin_counters.heads);
+    add_counter(object, "ranges", origin_counters.ranges);
+    add_counter(object, "if_ranges", origin_counters.if_ranges);
+    add_counter(object, "conditional", origin_counters.conditional);
+    add_counter(object, "under_way", origin_counters.under_way);
+    add_counter(object, "most_under_way", origin_counters.most_under_way);
     add_counter(object, "not_modified", origin_counters.not_modified);
     add_counter(object, "bytes", origin_counters.bytes);
     add_counter(object, "received", origin_counters.received);

@@ -15,9 +15,14 @@ struct origin_counters {
     uint64_t requests;
     uint64_t connections; /* that carried a counted request */
     uint64_t heads;       /* requests with the method HEAD */
+    uint64_t ranges;      /* requests with Range */
+    uint64_t if_ranges;   /* and with If-Range */
+    uint64_t conditional; /* requests with If-None-Match or If-Modified-Since */
     uint64_t not_modified;
-    uint64_t bytes;    /* of response bodies, as far as handed to the kernel */
-    uint64_t received; /* bytes of request bodies */
+    uint64_t under_way;      /* requests that have been read and not been answered to the end */
+    uint64_t most_under_way; /* at the same time */
+    uint64_t bytes;          /* of response bodies, as far as handed to the kernel */
+    uint64_t received;       /* bytes of request bodies */
 };
 
 struct gate;
@@ -27,6 +32,7 @@ extern uint64_t origin_version;
 extern int origin_failure; /* every answer is a short text with this status; 0: what was asked for */
 
 void stats_count_path(const char *path);             /* without its query; a bounded number of paths */
+void stats_under_way(int change);                    /* one request more (1) or less (-1) is under way */
 void stats_reset(void);                              /* counters, paths, version, failure and open gates */
 void stats_keep_head(const char *head, size_t size); /* of the last request that counts */
 void stats_last_head(struct bytes *out);

@@ -1,13 +1,12 @@
 #include "storm_load.h"
 
+#include "loopback.h"
 #include "storm_problems.h"
 #include "storm_process.h"
 #include "storm_response.h"
 #include "storm_time.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -170,29 +169,13 @@ static void break_off(struct load *load, struct connection *connection, const ch
     drop(load, connection);
 }
 
-static int connect_to(uint16_t port)
-{
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EINPROGRESS)
-        return fd;
-    int error = -errno;
-    close(fd);
-    return error;
-}
-
 /* NULL with errno if it cannot be had. The new connection is idle. */
 static struct connection *open_connection(struct load *load, unsigned index)
 {
     struct slot *slot = &load->slots[index];
     struct connection *connection;
     struct epoll_event event = {.events = EPOLLIN};
-    int fd = connect_to(slot->port);
+    int fd = loopback_connect(slot->port);
 
     if (fd < 0) {
         errno = -fd;

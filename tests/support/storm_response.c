@@ -1,5 +1,7 @@
 #include "storm_response.h"
 
+#include "origin_bytes.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -69,17 +71,6 @@ static int on_headers_complete(llhttp_t *parser)
     return -1;
 }
 
-static uint64_t differing(const uint8_t *a, const uint8_t *b, size_t size)
-{
-    uint64_t count = 0;
-
-    if (memcmp(a, b, size) == 0)
-        return 0;
-    for (size_t i = 0; i < size; i++)
-        count += a[i] != b[i];
-    return count;
-}
-
 static int on_body(llhttp_t *parser, const char *at, size_t size)
 {
     struct response *response = of(parser);
@@ -88,7 +79,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t size)
     size_t part = size < left ? size : left;
 
     if (part)
-        response->wrong += differing(object->body + response->received, (const uint8_t *)at, part);
+        response->wrong += bytes_differing(object->body + response->received, at, part);
     response->wrong += size - part;
     response->received += size;
     return 0;
