@@ -176,7 +176,7 @@ struct wire_purged {
     X(SECRET, "the secret in the message is not the one in the pool")                                        \
     X(USER, "this user may not use this cache")                                                              \
     X(TENANT, "the tenant's name is not valid, or there are too many tenants")                               \
-    X(FULL, "the cache has as many registrations as it allows, in all or from one process")                  \
+    X(FULL, "the cache has as many registrations as it allows, in all, from one process or for this tenant") \
     X(DUPLICATE, "this reply queue is registered already")                                                   \
     X(STALE, "the registration is unknown; register again")                                                  \
     X(ROLE, "this registration may not ask for that")                                                        \
@@ -333,7 +333,7 @@ struct wire_completion {
 enum wire_row_kind { WIRE_ROW_CACHE = 1, WIRE_ROW_TENANT = 2, WIRE_ROW_PROXY = 3 };
 enum wire_row_state { WIRE_STATE_NONE, WIRE_STATE_ALIVE, WIRE_STATE_STALLED };
 
-#define WIRE_ROW_VALUES 56
+#define WIRE_ROW_VALUES 72
 struct wire_row {
     uint32_t kind;
     uint32_t state; /* proxies */
@@ -358,6 +358,6 @@ _Static_assert(sizeof(struct wire_completion) == 64, "one cache line");
 _Static_assert(offsetof(struct wire_completion, handle) == 24 &&
                    offsetof(struct wire_completion, length) == 56,
                "completion layout");
-_Static_assert(sizeof(struct wire_row) == 544, "row layout");
+_Static_assert(sizeof(struct wire_row) == 672, "row layout");
 
 #endif
