@@ -6,6 +6,7 @@
 #include "invariant.h"
 #include "log.h"
 #include "pins.h"
+#include "purge.h"
 #include "shm_guard.h"
 
 #include <errno.h>
@@ -34,6 +35,10 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     memset(cache, 0, sizeof(*cache));
     cache->conf = *conf;
     error = store_setup(&cache->store, conf->memory, conf->max_object, &cache->counters);
+    if (error)
+        goto err;
+    error = tenants_configure(&cache->tenants, &cache->store.memory, conf->settings, conf->tenant_count,
+                              problem, problem_size);
     if (error)
         goto err;
     leases_setup(&cache->leases, &cache->store);
@@ -87,9 +92,27 @@ void cache_teardown(struct cache *cache)
     reaper_stop(&cache->reaper);
     loop_teardown(&cache->loop);
     leases_teardown(&cache->leases);
+    for (uint32_t i = 0; i < cache->tenants.count; i++)
+        purge_forget(cache, cache->tenants.list[i]);
+    for (uint32_t i = 0; i < cache->tenants.doomed_count; i++)
+        purge_forget(cache, cache->tenants.doomed[i]);
     store_teardown(&cache->store);
     tenants_free(&cache->tenants);
     cache_conf_free(&cache->conf);
+}
+
+/* ---- who may do what ---- */
+
+bool cache_is_ruled_by(const struct session *asker)
+{
+    return asker->owner.uid == geteuid() || asker->owner.uid == 0;
+}
+
+bool cache_lets_manage(const struct cache *cache, const struct session *asker, const char *tenant)
+{
+    const struct tenant_conf *conf = cache_conf_tenant(&cache->conf, tenant);
+
+    return cache_is_ruled_by(asker) || (conf && cache_conf_admits(&cache->conf, conf, &asker->owner));
 }
 
 /* ---- registrations ---- */
@@ -131,8 +154,7 @@ static bool is_one_too_many(const struct session *session)
     return process->sessions - process->admins > PROCESS_MAX_SESSIONS;
 }
 
-/* What the configuration says of its tenant: who may serve it (a peer's uid is what the kernel says), and by
- * how many proxies. */
+/* What the configuration says of its tenant: who may serve it; a peer's uid is what the kernel says. */
 static enum wire_refusal admit_to_tenant(const struct cache *cache, const struct session *session,
                                          const char *name)
 {
@@ -156,13 +178,6 @@ static bool admits(void *context, const struct wire_hello *hello, const struct i
     return tenant && cache_conf_admits(conf, tenant, owner);
 }
 
-static bool has_all_its_proxies(const struct cache *cache, const struct tenant *tenant)
-{
-    const struct tenant_conf *conf = cache_conf_tenant(&cache->conf, tenant->name);
-
-    return conf && conf->max_proxies && tenant->proxies >= conf->max_proxies;
-}
-
 /* Its process, tenant and descriptors; the session exists but nobody knows it yet. */
 static enum wire_refusal enrol(struct cache *cache, struct session *session, const char *tenant)
 {
@@ -179,7 +194,8 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
         session->tenant = tenants_get(&cache->tenants, tenant);
         if (!session->tenant)
             return errno == ENOMEM ? WIRE_REFUSAL_RESOURCES : WIRE_REFUSAL_TENANT;
-        if (has_all_its_proxies(cache, session->tenant))
+        if (tenant_refuses(session->tenant, &cache->counters, session->tenant->proxies,
+                           session->tenant->settings.max_proxies, COUNTER_refused_proxies))
             return WIRE_REFUSAL_FULL;
     }
     if (watch(cache, session))
@@ -346,10 +362,13 @@ void cache_thaw(struct cache *cache, struct session *session)
 void cache_activate(struct cache *cache, struct session *session)
 {
     struct process *process = session->process;
+    struct tenant *tenant = session->tenant;
 
     if (session->active)
         return;
     session->active = true;
+    if (tenant && tenant->active++ == 0)
+        DL_APPEND2(cache->busy_tenants, tenant, prev_busy, next_busy);
     if (!process->active)
         DL_APPEND(cache->processes.busy, process);
     process->active_count++;
@@ -359,8 +378,11 @@ void cache_activate(struct cache *cache, struct session *session)
 void cache_deactivate(struct cache *cache, struct session *session)
 {
     struct process *process = session->process;
+    struct tenant *tenant = session->tenant;
 
     session->active = false;
+    if (tenant && --tenant->active == 0)
+        DL_DELETE2(cache->busy_tenants, tenant, prev_busy, next_busy);
     process->active_count--;
     DL_DELETE(process->active, session);
     if (!process->active)

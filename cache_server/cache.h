@@ -54,12 +54,18 @@ struct cache {
     struct reaper reaper;
     struct sweeper sweeper;
     struct tenants tenants;
+    struct tenant *busy_tenants; /* utlist: those with active sessions */
     struct store store;
     struct leases leases;
+    uint32_t purging;    /* tenants with purges that are not over, */
+    uint32_t prefixes;   /*   and the prefixes among these */
+    uint32_t purge_turn; /* the tenant that had its turn last; see purge.c */
     struct counters counters;
     /* What is being worked on; large, hence not on the stack. */
     struct store_key key;
+    struct tag_list tags;
     uint8_t meta[WIRE_MAX_META];
+    uint8_t block[WIRE_TAGS_BYTES];
 };
 
 /* Claims the instance and sets everything up. On failure `problem` says why. 0 or -errno; -EBUSY: the
@@ -82,6 +88,11 @@ enum departure {
 };
 /* Takes everything back. Nulls the pointer. */
 void cache_part(struct cache *cache, struct session **session, enum departure why);
+
+/* The cache's own user and root may ask for everything, */
+bool cache_is_ruled_by(const struct session *asker);
+/*   others for what concerns a tenant that they may serve. */
+bool cache_lets_manage(const struct cache *cache, const struct session *asker, const char *tenant);
 
 /* Drops those whom another configuration does not admit. */
 void cache_expel(struct cache *cache);

@@ -19,6 +19,8 @@ static const char help_head[] =
     "Keeps what the proxies of this host have fetched, in memory, for all of them.\n"
     "\n";
 static const char help_tail[] =
+    "  --tenant NAME:SETTING=VALUE,...\n"
+    "                           what a tenant may have, as in a [tenant] of the file; once for each\n"
     "  --no-sandbox             keep capabilities, core dumps and all system calls, for debugging\n"
     "  --config FILE            read this file too (larder.conf(5)); options win. SIGHUP and\n"
     "                           `cache_ctl reload` read it again\n"
@@ -34,14 +36,17 @@ static const char help_tail[] =
 
 /* ---- the keys ---- */
 
-#define FIELD(member)  offsetof(struct cache_conf, member)
-#define TENANT(member) offsetof(struct tenant_conf, member)
-#define MOST_BYTES     ((uint64_t)1 << 62)
+#define FIELD(member)   offsetof(struct cache_conf, member)
+#define TENANT(member)  offsetof(struct tenant_conf, member)
+#define SETTING(member) TENANT(settings.member)
+#define MOST_BYTES      ((uint64_t)1 << 62)
 
 static bool take_group(void *value, const char *text, struct conf_taking *taking);
 static void show_group(const void *value, const struct conf_key *key, FILE *out);
 static bool take_users(void *value, const char *text, struct conf_taking *taking);
 static void show_users(const void *value, const struct conf_key *key, FILE *out);
+static bool take_policy(void *value, const char *text, struct conf_taking *taking);
+static void show_policy(const void *value, const struct conf_key *key, FILE *out);
 
 static const struct conf_key cache_keys[] = {
     {.name = "instance",
@@ -122,41 +127,45 @@ static const struct conf_key cache_keys[] = {
 };
 
 static const struct conf_key tenant_keys[] = {
-    {.name = "reserve", .kind = CONF_SIZE, .offset = TENANT(reserve), .most = MOST_BYTES},
+    {.name = "reserve", .kind = CONF_SIZE, .offset = SETTING(reserve), .most = MOST_BYTES},
     {.name = "limit",
      .kind = CONF_SIZE,
      .flags = CONF_HIDDEN,
-     .offset = TENANT(limit),
+     .offset = SETTING(limit),
      .least = (uint64_t)64 << 10,
      .most = MOST_BYTES},
-    {.name = "weight", .kind = CONF_COUNT, .offset = TENANT(weight), .least = 1, .most = 1000},
-    {.name = "policy", .kind = CONF_CHOICE, .offset = TENANT(policy), .words = "lru s3fifo sieve"},
+    {.name = "weight",
+     .kind = CONF_COUNT32,
+     .offset = SETTING(weight),
+     .least = 1,
+     .most = SHARES_MAX_WEIGHT},
+    {.name = "policy", .kind = CONF_OWN, .offset = SETTING(policy), .take = take_policy, .show = show_policy},
+    {.name = "admission", .kind = CONF_FLAG, .offset = SETTING(admission)},
     {.name = "max-fills",
-     .kind = CONF_COUNT,
+     .kind = CONF_COUNT32,
      .flags = CONF_HIDDEN,
-     .offset = TENANT(max_fills),
+     .offset = SETTING(max_fills),
      .least = 1,
      .most = 1000000},
     {.name = "max-waiters",
-     .kind = CONF_COUNT,
+     .kind = CONF_COUNT32,
      .flags = CONF_HIDDEN,
-     .offset = TENANT(max_waiters),
+     .offset = SETTING(max_waiters),
      .least = 1,
      .most = 1000000},
     {.name = "max-pins",
-     .kind = CONF_COUNT,
+     .kind = CONF_COUNT32,
      .flags = CONF_HIDDEN,
-     .offset = TENANT(max_pins),
+     .offset = SETTING(max_pins),
      .least = 1,
      .most = 10000000},
     {.name = "max-proxies",
-     .kind = CONF_COUNT,
+     .kind = CONF_COUNT32,
      .flags = CONF_HIDDEN,
-     .offset = TENANT(max_proxies),
+     .offset = SETTING(max_proxies),
      .least = 1,
      .most = 1024},
     {.name = "group", .kind = CONF_OWN, .offset = TENANT(group), .take = take_group, .show = show_group},
-    {.name = "no-admission", .kind = CONF_FLAG, .offset = TENANT(no_admission)},
     {.name = "uids", .kind = CONF_OWN, .flags = CONF_LIST, .take = take_users, .show = show_users},
 };
 
@@ -279,6 +288,19 @@ static void show_users(const void *value, const struct conf_key *key, FILE *out)
         fprintf(out, "%s = %s\n", key->name, tenant->users[i].name);
 }
 
+static bool take_policy(void *value, const char *text, struct conf_taking *taking)
+{
+    if (eviction_policy_find(text, value))
+        return true;
+    snprintf(taking->why, sizeof(taking->why), "is none of: lru s3fifo sieve");
+    return false;
+}
+
+static void show_policy(const void *value, const struct conf_key *key, FILE *out)
+{
+    fprintf(out, "%s = %s\n", key->name, eviction_policy_name(*(const enum eviction_policy *)value));
+}
+
 /* One name twice, or names that only look different, are one tenant to whoever wrote them. */
 static bool overlaps(const struct tenant_conf *other, const char *name, struct conf_taking *taking)
 {
@@ -307,8 +329,8 @@ static struct tenant_conf *open_tenant(struct cache_conf *conf, const char *name
         if (overlaps(&conf->tenants[i], name, taking))
             return NULL;
     }
-    if (conf->tenant_count == TENANT_CONF_MAX) {
-        snprintf(taking->why, sizeof(taking->why), "is one too many: at most %u tenants", TENANT_CONF_MAX);
+    if (conf->tenant_count == TENANTS_MAX) {
+        snprintf(taking->why, sizeof(taking->why), "is one too many: at most %u tenants", TENANTS_MAX);
         return NULL;
     }
     tenants = realloc(conf->tenants, (conf->tenant_count + 1) * sizeof(*tenants));
@@ -318,7 +340,7 @@ static struct tenant_conf *open_tenant(struct cache_conf *conf, const char *name
     }
     conf->tenants = tenants;
     tenants += conf->tenant_count++;
-    *tenants = (struct tenant_conf){.line = line, .weight = 1, .policy = "lru"};
+    *tenants = (struct tenant_conf){.line = line, .settings = TENANT_DEFAULTS};
     memcpy(tenants->name, name, strlen(name) + 1);
     return tenants;
 }
@@ -341,12 +363,13 @@ static void check_tenant(const struct cache_conf *conf, const struct tenant_conf
 {
     char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
 
-    if (tenant->limit > conf->memory)
+    if (tenant->settings.limit > conf->memory)
         conf_complain(report, tenant->line, "limit (%s) of tenant \"%s\" is more than memory (%s)",
-                      size_format(tenant->limit, a), tenant->name, size_format(conf->memory, b));
-    if (tenant->limit && tenant->reserve > tenant->limit)
+                      size_format(tenant->settings.limit, a), tenant->name, size_format(conf->memory, b));
+    if (tenant->settings.limit && tenant->settings.reserve > tenant->settings.limit)
         conf_complain(report, tenant->line, "reserve (%s) of tenant \"%s\" is more than its limit (%s)",
-                      size_format(tenant->reserve, a), tenant->name, size_format(tenant->limit, b));
+                      size_format(tenant->settings.reserve, a), tenant->name,
+                      size_format(tenant->settings.limit, b));
 }
 
 /* Who is in no group with the cache cannot reach it. */
@@ -369,13 +392,16 @@ static void check_reserves(const struct cache_conf *conf, struct conf_report *re
 {
     char sum[SIZE_TEXT_BYTES], memory[SIZE_TEXT_BYTES];
     uint64_t reserved = 0;
+    unsigned line = 0; /* of the first that does not fit any more */
 
     for (uint32_t i = 0; i < conf->tenant_count; i++) {
-        if (__builtin_add_overflow(reserved, conf->tenants[i].reserve, &reserved))
+        if (__builtin_add_overflow(reserved, conf->tenants[i].settings.reserve, &reserved))
             reserved = UINT64_MAX;
+        if (reserved > conf->memory && line == 0)
+            line = conf->tenants[i].line;
     }
     if (reserved > conf->memory)
-        conf_complain(report, 0, "the tenants' reserves (%s together) are more than memory (%s)",
+        conf_complain(report, line, "the tenants' reserves (%s together) are more than memory (%s)",
                       size_format(reserved, sum), size_format(conf->memory, memory));
 }
 
@@ -421,6 +447,59 @@ static void check(struct cache_conf *conf, uid_t own, struct conf_report *report
     check_reserves(conf, report);
 }
 
+static const struct conf_key *find_tenant_key(const char *name)
+{
+    for (size_t i = 0; i < sizeof(tenant_keys) / sizeof(*tenant_keys); i++) {
+        if (conf_names_equal(tenant_keys[i].name, name))
+            return &tenant_keys[i];
+    }
+    return NULL;
+}
+
+/* SETTING=VALUE; users are a list, which a comma would end. */
+static void apply_setting(struct tenant_conf *tenant, char *setting, struct conf_taking *taking,
+                          struct conf_report *report)
+{
+    char *value = strchr(setting, '=');
+    const struct conf_key *key;
+
+    if (!value) {
+        conf_complain(report, 0, "--tenant %s: \"%.64s\" is no SETTING=VALUE", tenant->name, setting);
+        return;
+    }
+    *value++ = '\0';
+    key = find_tenant_key(setting);
+    if (!key || key->flags & CONF_LIST)
+        conf_complain(report, 0, "--tenant %s: there is no setting \"%.64s\" here", tenant->name, setting);
+    else if (!conf_take(key, tenant, value, taking))
+        conf_complain(report, 0, "--tenant %s: %s: \"%.100s\" %s", tenant->name, key->name, value,
+                      taking->why);
+}
+
+/* NAME:SETTING=VALUE,...: the settings that are named win over those of the file. */
+static void apply_tenant(struct load *load, const char *text, struct conf_report *report)
+{
+    struct conf_taking taking = {.texts = &load->conf->texts, .context = load};
+    char copy[CONF_VALUE_BYTES], *rest = copy, *name, *setting;
+    struct tenant_conf *tenant;
+
+    if (strlen(text) >= sizeof(copy) || !strchr(text, ':')) {
+        conf_complain(report, 0, "--tenant: \"%.100s\" is no NAME:SETTING=VALUE,...", text);
+        return;
+    }
+    memcpy(copy, text, strlen(text) + 1);
+    name = strsep(&rest, ":");
+    tenant = (struct tenant_conf *)(uintptr_t)cache_conf_tenant(load->conf, name);
+    if (!tenant)
+        tenant = open_tenant(load->conf, name, 0, &taking);
+    if (!tenant) {
+        conf_complain(report, 0, "--tenant: \"%.100s\" %s", name, taking.why);
+        return;
+    }
+    while ((setting = strsep(&rest, ",")))
+        apply_setting(tenant, setting, &taking, report);
+}
+
 static void apply_command(struct load *load, const struct cache_command *command, struct conf_report *report)
 {
     struct conf_taking taking = {.texts = &load->conf->texts, .context = load};
@@ -432,7 +511,23 @@ static void apply_command(struct load *load, const struct cache_command *command
         if (!conf_take(setting->key, load->conf, setting->value, &taking))
             conf_complain(report, 0, "--%s: \"%.100s\" %s", setting->key->name, setting->value, taking.why);
     }
+    for (unsigned i = 0; command && i < command->tenant_count; i++)
+        apply_tenant(load, command->tenants[i], report);
     report->file = file;
+}
+
+/* The settings alone, for tenants_configure(). */
+static void gather_settings(struct cache_conf *conf, struct conf_report *report)
+{
+    conf->settings = calloc(conf->tenant_count ? conf->tenant_count : 1, sizeof(*conf->settings));
+    if (!conf->settings) {
+        conf_complain(report, 0, "out of memory");
+        return;
+    }
+    for (uint32_t i = 0; i < conf->tenant_count; i++) {
+        memcpy(conf->settings[i].name, conf->tenants[i].name, sizeof(conf->settings[i].name));
+        conf->settings[i].settings = conf->tenants[i].settings;
+    }
 }
 
 bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *command,
@@ -456,6 +551,7 @@ bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *c
     apply_command(&load, command, report);
     check_user(conf, running != NULL, report);
     check(conf, own_user(conf, running != NULL), report);
+    gather_settings(conf, report);
     if (report->count > before)
         cache_conf_free(conf);
     return report->count == before;
@@ -480,7 +576,9 @@ bool cache_conf_load(struct cache_conf *conf, const struct cache_command *comman
 void cache_conf_free(struct cache_conf *conf)
 {
     free(conf->tenants);
+    free(conf->settings);
     conf->tenants = NULL;
+    conf->settings = NULL;
     conf->tenant_count = 0;
     conf->user = conf->log_level = NULL;
     conf_texts_free(&conf->texts);
@@ -538,14 +636,12 @@ const struct tenant_conf *cache_conf_tenant(const struct cache_conf *conf, const
 
 #define CACHE_KEYS (sizeof(cache_keys) / sizeof(*cache_keys))
 
-enum { OPTION_NO_SANDBOX = 1000, OPTION_CONFIG, OPTION_CHECK, OPTION_VERSION, OPTION_HELP };
+enum { OPTION_NO_SANDBOX = 1000, OPTION_TENANT, OPTION_CONFIG, OPTION_CHECK, OPTION_VERSION, OPTION_HELP };
 
 static const struct option others[] = {
-    {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
-    {"config", required_argument, NULL, OPTION_CONFIG},
-    {"check", no_argument, NULL, OPTION_CHECK},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {"help", no_argument, NULL, OPTION_HELP},
+    {"tenant", required_argument, NULL, OPTION_TENANT}, {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
+    {"config", required_argument, NULL, OPTION_CONFIG}, {"check", no_argument, NULL, OPTION_CHECK},
+    {"version", no_argument, NULL, OPTION_VERSION},     {"help", no_argument, NULL, OPTION_HELP},
 };
 #define OTHERS (sizeof(others) / sizeof(*others))
 
@@ -592,6 +688,11 @@ static int apply(struct cache_command *command, int option)
     switch (option) {
     case OPTION_NO_SANDBOX:
         return add(command, &cache_keys[CACHE_KEYS - 1], "on");
+    case OPTION_TENANT:
+        if (command->tenant_count == TENANTS_MAX)
+            return complain("too many --tenant", "");
+        command->tenants[command->tenant_count++] = optarg;
+        return -1;
     case OPTION_CONFIG:
         command->config = optarg;
         return -1;

@@ -9,6 +9,7 @@
 
 #include "conf.h"
 #include "names.h"
+#include "tenant.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +27,6 @@
 #define CACHE_MIN_STALL_MS           100
 #define CACHE_MAX_TIME_MS            ((int64_t)24 * 3600 * 1000)
 
-#define TENANT_CONF_MAX              256u
 #define TENANT_CONF_UIDS             64u
 
 struct group_conf {
@@ -39,18 +39,14 @@ struct tenant_conf_user {
     uid_t uid;
 };
 
-/* [tenant "NAME"]. 0 as a bound: none of its own. */
+/* [tenant "NAME"], or --tenant. */
 struct tenant_conf {
     char name[NAMES_TENANT_MAX + 1];
-    unsigned line;
-    uint64_t reserve, limit; /* bytes */
-    uint64_t weight;
-    const char *policy; /* "lru", "s3fifo" or "sieve" */
-    uint64_t max_fills, max_waiters, max_pins, max_proxies;
+    unsigned line; /* 0: the command line */
+    struct tenant_settings settings;
     struct tenant_conf_user users[TENANT_CONF_UIDS]; /* who may serve it; none: the cache's own user */
     uint32_t user_count;
     struct group_conf group; /* what its proxies open their queues and pools to; none: that of the cache */
-    bool no_admission;       /* large objects are not to be asked for twice */
 };
 
 #define CACHE_COMMAND_MAX 32
@@ -61,6 +57,8 @@ struct cache_command {
     bool check;
     unsigned count;
     struct conf_setting settings[CACHE_COMMAND_MAX];
+    unsigned tenant_count;
+    const char *tenants[TENANTS_MAX]; /* "NAME:SETTING=VALUE,..." */
 };
 
 struct cache_conf {
@@ -75,6 +73,7 @@ struct cache_conf {
     const char *log_level;
     bool no_sandbox;
     struct tenant_conf *tenants;
+    struct tenant_config *settings; /* of each of them, once more, as tenants_configure() takes them */
     uint32_t tenant_count;
     struct conf_texts texts;
     const struct cache_command *command; /* NULL: there was none */

@@ -1,6 +1,7 @@
 /* cache_ctl: asks a running cache, and examines the host for what keeps proxies from it. */
 #include "cache_users.h"
 #include "ctl_client.h"
+#include "ctl_purge.h"
 #include "ctl_stats.h"
 #include "doctor.h"
 #include "log.h"
@@ -21,6 +22,14 @@ static const char help[] =
     "  stats [--json]  numbers of the whole cache, each tenant and each live proxy\n"
     "  reload          have the cache read its configuration file again: all of it is put in force, or\n"
     "                  nothing, with the reasons and exit status 2\n"
+    "  purge [--tenant NAME] [--soft] [--json]\n"
+    "        (--key URL | --prefix URL | --tag TAG [--tag TAG]... | --all)\n"
+    "                  have the cache forget what a tenant has stored, through all its proxies: under a URL "
+    "of\n"
+    "                  the origin with all its variants, under all URLs that begin so, whatever bears one "
+    "of\n"
+    "                  the tags, or everything; --soft: it is validated at its next use. With --origin URL,\n"
+    "                  --key and --prefix are paths\n"
     "  doctor [--json] [--sweep [--all-instances]]\n"
     "                  what keeps proxies from the cache on this host, and what to type to mend it:\n"
     "                  limits of queues, /dev/shm and descriptors, names left by the dead, permissions,\n"
@@ -40,6 +49,8 @@ struct control {
     double timeout;
     bool json, sweep, all_instances;
     struct endpoint_sharing sharing;
+    struct ctl_purge purge;
+    bool purges; /* something of it was said */
 };
 
 static int complain(enum ctl_status status, const char *text)
@@ -86,6 +97,29 @@ static enum ctl_status reload(struct ctl_client *client, const struct control *c
     return status;
 }
 
+static enum ctl_status purge(struct ctl_client *client, const struct control *control)
+{
+    static struct ctl_purge_order order;
+    char problem[CTL_PURGE_PROBLEM_BYTES];
+    struct wire_purged purged;
+
+    if (!ctl_purge_make(&control->purge, &order, problem)) {
+        snprintf(client->problem, sizeof(client->problem), "%s", problem);
+        return CTL_REFUSED;
+    }
+    enum ctl_status status =
+        ctl_purge(client, control->purge.tenant ? control->purge.tenant : NAMES_DEFAULT, &order, &purged);
+    bool goes_on = !status && purged.flags & WIRE_GOES_ON;
+    if (!status && control->json)
+        printf("{\"purged\":%" PRIu64 ",\"cancelled\":%" PRIu64 ",\"collecting\":%s}\n", purged.objects,
+               purged.leases, goes_on ? "true" : "false");
+    else if (!status)
+        printf("%s: %" PRIu64 " objects, %" PRIu64 " fills cancelled%s\n",
+               control->purge.soft ? "made stale" : "removed", purged.objects, purged.leases,
+               goes_on ? "; more are being collected, and found by nobody" : "");
+    return status;
+}
+
 static int with_client(const struct control *control,
                        enum ctl_status (*run)(struct ctl_client *, const struct control *))
 {
@@ -115,6 +149,11 @@ static int run_reload(const struct control *control)
     return with_client(control, reload);
 }
 
+static int run_purge(const struct control *control)
+{
+    return with_client(control, purge);
+}
+
 static int run_doctor(const struct control *control)
 {
     const struct doctor_options doctor = {
@@ -138,6 +177,13 @@ enum {
     OPTION_ALL_INSTANCES,
     OPTION_GROUP,
     OPTION_CACHE_USER,
+    OPTION_TENANT,
+    OPTION_ORIGIN,
+    OPTION_KEY,
+    OPTION_PREFIX,
+    OPTION_TAG,
+    OPTION_ALL,
+    OPTION_SOFT,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -150,6 +196,13 @@ static const struct option options[] = {
     {"all-instances", no_argument, NULL, OPTION_ALL_INSTANCES},
     {"group", required_argument, NULL, OPTION_GROUP},
     {"cache-user", required_argument, NULL, OPTION_CACHE_USER},
+    {"tenant", required_argument, NULL, OPTION_TENANT},
+    {"origin", required_argument, NULL, OPTION_ORIGIN},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"prefix", required_argument, NULL, OPTION_PREFIX},
+    {"tag", required_argument, NULL, OPTION_TAG},
+    {"all", no_argument, NULL, OPTION_ALL},
+    {"soft", no_argument, NULL, OPTION_SOFT},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -166,8 +219,57 @@ static int set_timeout(struct control *control, const char *text)
     return complain(CTL_REFUSED, "--timeout: not a number of seconds between 0 and 3600");
 }
 
+static int add_tag(struct ctl_purge *purge)
+{
+    if (purge->tag_count == WIRE_MAX_TAGS)
+        return complain(CTL_REFUSED, "--tag: 64 at a time are allowed");
+    purge->tags[purge->tag_count++] = optarg;
+    return -1;
+}
+
+/* -1, or the exit status; *taken: it was one of purge's. */
+static int apply_to_purge(struct control *control, int option, bool *taken)
+{
+    struct ctl_purge *purge = &control->purge;
+
+    *taken = true;
+    switch (option) {
+    case OPTION_TENANT:
+        purge->tenant = optarg;
+        break;
+    case OPTION_ORIGIN:
+        purge->origin = optarg;
+        break;
+    case OPTION_KEY:
+        purge->key = optarg;
+        break;
+    case OPTION_PREFIX:
+        purge->prefix = optarg;
+        break;
+    case OPTION_TAG:
+        control->purges = true;
+        return add_tag(purge);
+    case OPTION_ALL:
+        purge->all = true;
+        break;
+    case OPTION_SOFT:
+        purge->soft = true;
+        break;
+    default:
+        *taken = false;
+        return -1;
+    }
+    control->purges = true;
+    return -1;
+}
+
 static int apply(struct control *control, int option)
 {
+    bool taken;
+    int status = apply_to_purge(control, option, &taken);
+
+    if (taken)
+        return status;
     switch (option) {
     case OPTION_INSTANCE:
         control->instance = optarg;
@@ -211,9 +313,8 @@ static const struct command {
     int (*run)(const struct control *);
     bool json, sweep;
 } commands[] = {
-    {"ping", run_ping, false, false},
-    {"stats", run_stats, true, false},
-    {"reload", run_reload, false, false},
+    {"ping", run_ping, false, false},   {"stats", run_stats, true, false},
+    {"purge", run_purge, true, false},  {"reload", run_reload, false, false},
     {"doctor", run_doctor, true, true},
 };
 
@@ -241,7 +342,10 @@ static int parse(struct control *control, int argc, char **argv, const struct co
     if (!*command)
         return complain(CTL_REFUSED, "unknown command; try --help");
     if (control->json && !(*command)->json)
-        return complain(CTL_REFUSED, "--json goes with stats and doctor");
+        return complain(CTL_REFUSED, "--json goes with stats, purge and doctor");
+    if (control->purges && (*command)->run != run_purge)
+        return complain(CTL_REFUSED,
+                        "--tenant, --origin, --key, --prefix, --tag, --all and --soft go with purge");
     if (control->sweep && !(*command)->sweep)
         return complain(CTL_REFUSED, "--sweep goes with doctor");
     if (control->all_instances && !control->sweep)

@@ -1,5 +1,6 @@
 #include "cache_reload.h"
 
+#include "invariant.h"
 #include "log.h"
 #include "shm_guard.h"
 #include "size.h"
@@ -18,23 +19,6 @@ static void log_problems(const struct conf_report *report)
         log_error("configuration is not applied", "problem=\"%s\"",
                   log_quote(line, (unsigned)strlen(line), quoted, sizeof(quoted)));
         at += length + (at[length] == '\n');
-    }
-}
-
-static bool wants_more_than_users(const struct tenant_conf *tenant)
-{
-    return tenant->reserve || tenant->limit || tenant->weight != 1 || strcmp(tenant->policy, "lru") != 0 ||
-           tenant->max_fills || tenant->max_waiters || tenant->max_pins || tenant->no_admission;
-}
-
-/* Users, groups and max_proxies are asked for at each registration (cache.c). The store has no shares and one
- * policy; who configures others is told. */
-void cache_apply_tenants(const struct cache *cache)
-{
-    for (uint32_t i = 0; i < cache->conf.tenant_count; i++) {
-        if (wants_more_than_users(&cache->conf.tenants[i]))
-            log_warn("settings of a tenant are without effect: memory, policy, fills, waiters, pins",
-                     "tenant=%s", cache->conf.tenants[i].name);
     }
 }
 
@@ -59,7 +43,7 @@ static bool load(struct cache *cache, struct cache_conf *wanted, struct conf_rep
 bool cache_reload(struct cache *cache, struct conf_report *report)
 {
     struct cache_conf wanted, before = cache->conf;
-    char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES];
+    char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES], problem[256];
 
     if (!load(cache, &wanted, report)) {
         log_problems(report);
@@ -69,7 +53,8 @@ bool cache_reload(struct cache *cache, struct conf_report *report)
     cache_conf_free(&before);
     log_set_level(wanted.log_level);
     store_resize(&cache->store, wanted.memory, wanted.max_object);
-    cache_apply_tenants(cache);
+    INVARIANT(tenants_configure(&cache->tenants, &cache->store.memory, wanted.settings, wanted.tenant_count,
+                                problem, sizeof(problem)) == 0); /* cache_conf has checked more */
     cache_expel(cache);
     log_info("configuration applied", "file=\"%s\" memory=%s max_object=%s tenants=%u",
              wanted.command->config, size_format(wanted.memory, memory),

@@ -11,9 +11,6 @@
 /* True: what the file says is in force. Else `report` says why not, and so does the log. */
 bool cache_reload(struct cache *cache, struct conf_report *report);
 
-/* What the configuration says of tenants, for the store; also at the start. */
-void cache_apply_tenants(const struct cache *cache);
-
 /* The same as cache_reload(), with the problems as text in a segment of the asker's pool. False: the pool has
  * lost pages, or the segment is not ours to write (*is_faulted tells which). */
 bool cache_reload_into(struct cache *cache, struct session *session, uint32_t segment, uint32_t *problems,

@@ -264,3 +264,28 @@ enum ctl_status ctl_reload(struct ctl_client *client, char **problems)
     status = ask(client, &question, WIRE_RELOADED, &reply);
     return status ? status : take_problems(client, &reply.wire_reloaded, problems);
 }
+
+enum ctl_status ctl_purge(struct ctl_client *client, const char *tenant, const struct ctl_purge_order *order,
+                          struct wire_purged *purged)
+{
+    struct segment_pool *pool = &client->endpoint.pool;
+    union wire_message question, reply;
+    enum ctl_status status = register_admin(client);
+
+    if (status)
+        return status;
+    if (order->length > pool->shape.segment_bytes || !segment_win_write(pool, 0))
+        return fail(client, CTL_FAILED, "no segment to put the question in");
+    memcpy(segment_payload(pool, 0), order->bytes, order->length);
+    segment_post_read(pool, 0);
+    wire_prepare(&question, WIRE_PURGE, client->endpoint.token);
+    question.wire_purge.registration = client->registration;
+    question.wire_purge.secret = client->endpoint.secret;
+    question.wire_purge.length = order->length;
+    question.wire_purge.flags = order->flags;
+    snprintf(question.wire_purge.tenant, sizeof(question.wire_purge.tenant), "%s", tenant);
+    status = ask(client, &question, WIRE_PURGED, &reply);
+    if (!status)
+        *purged = reply.wire_purged;
+    return status;
+}

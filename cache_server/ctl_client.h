@@ -1,13 +1,14 @@
 /* ctl_client.h: cache_ctl as a peer of the cache, with a reply queue and a small pool of its own.
  *
  *     ctl_open()   names made, the cache found
- *     ctl_ping(), ctl_stats(), ctl_reload()
+ *     ctl_ping(), ctl_stats(), ctl_reload(), ctl_purge()
  *     ctl_close()  names removed
  *
  * Every call returns an exit status; unless it is CTL_DONE, `problem` says why in one line. */
 #ifndef LARDER_CTL_CLIENT_H
 #define LARDER_CTL_CLIENT_H
 
+#include "ctl_purge.h"
 #include "endpoint.h"
 #include "wire.h"
 
@@ -33,6 +34,9 @@ enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double
 void ctl_close(struct ctl_client *client);
 
 enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int64_t *answered_us);
+/* Registers as an administrator and has the cache purge that of the tenant's. */
+enum ctl_status ctl_purge(struct ctl_client *client, const char *tenant, const struct ctl_purge_order *order,
+                          struct wire_purged *purged);
 /* Registers as an administrator and collects all rows. */
 enum ctl_status ctl_stats(struct ctl_client *client);
 /* Registers as an administrator and has the cache read its configuration again. CTL_REFUSED with `problems`:

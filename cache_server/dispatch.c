@@ -5,6 +5,8 @@
 #include "clock.h"
 #include "identity.h"
 #include "log.h"
+#include "purge.h"
+#include "shm_guard.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -187,7 +189,7 @@ static void on_reload(struct cache *cache, const union wire_message *message)
 
     if (!session)
         return;
-    if (session->role != WIRE_ROLE_ADMIN || (session->owner.uid != geteuid() && session->owner.uid != 0)) {
+    if (session->role != WIRE_ROLE_ADMIN || !cache_is_ruled_by(session)) {
         refuse_with(cache, &reload->header, WIRE_REFUSAL_ROLE, reload->secret);
         return;
     }
@@ -202,11 +204,93 @@ static void on_reload(struct cache *cache, const union wire_message *message)
         refuse_with(cache, &reload->header, WIRE_REFUSAL_MALFORMED, reload->secret);
 }
 
+enum taking { TAKEN, TAKEN_MALFORMED, TAKEN_FAULTED };
+
+/* What is to be purged, out of the asker's segment into cache->block. */
+static enum taking take_purge(struct cache *cache, struct session *session, const struct wire_purge *purge)
+{
+    struct segment_pool *pool = &session->pool;
+
+    if (purge->segment >= pool->shape.segments || purge->length > pool->shape.segment_bytes)
+        return TAKEN_MALFORMED;
+    shm_guard_enter(pool->base, pool->bytes);
+    bool won = segment_win_read(pool, purge->segment);
+    if (won) {
+        memcpy(cache->block, segment_payload(pool, purge->segment), purge->length);
+        segment_post_write(pool, purge->segment);
+    }
+    if (!shm_guard_leave())
+        return TAKEN_FAULTED;
+    return won ? TAKEN : TAKEN_MALFORMED;
+}
+
+static enum wire_refusal carry_out(struct cache *cache, const struct purge_order *order,
+                                   struct wire_purged *purged)
+{
+    struct purge_effect effect;
+
+    switch (purge_carry_out(cache, order, &effect)) {
+    case PURGE_NO_PLACE:
+        return WIRE_REFUSAL_BUSY;
+    case PURGE_NO_MEMORY:
+        return WIRE_REFUSAL_RESOURCES;
+    case PURGE_DONE:
+        break;
+    }
+    purged->objects = effect.objects;
+    purged->leases = effect.leases;
+    purged->flags = effect.goes_on ? WIRE_GOES_ON : 0;
+    return WIRE_REFUSAL_NONE;
+}
+
+/* WIRE_REFUSAL_NONE: the answer is made. Nulls the pointer if the asker's pool lost pages. */
+static enum wire_refusal purge_for(struct cache *cache, struct session **session,
+                                   const struct wire_purge *purge, struct wire_purged *purged)
+{
+    struct purge_order order = {.tenant = tenants_find(&cache->tenants, purge->tenant)};
+
+    if ((*session)->role != WIRE_ROLE_ADMIN)
+        return WIRE_REFUSAL_ROLE;
+    if (!cache_lets_manage(cache, *session, purge->tenant))
+        return WIRE_REFUSAL_USER;
+    if (!purge_order_flags(&order, purge->flags) || !purge_length_is_sound(order.scope, purge->length))
+        return WIRE_REFUSAL_MALFORMED;
+    switch (take_purge(cache, *session, purge)) {
+    case TAKEN_FAULTED:
+        cache_part(cache, session, DEPARTURE_FAULTED);
+        return WIRE_REFUSAL_NONE;
+    case TAKEN_MALFORMED:
+        return WIRE_REFUSAL_MALFORMED;
+    case TAKEN:
+        break;
+    }
+    if (!order.tenant)
+        return WIRE_REFUSAL_NO_TENANT;
+    return purge_order_fill(cache, &order, purge->length) ? carry_out(cache, &order, purged)
+                                                          : WIRE_REFUSAL_MALFORMED;
+}
+
+static void on_purge(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_purge *purge = &message->wire_purge;
+    struct session *session = authenticate(cache, &purge->header, purge->registration, purge->secret);
+    union wire_message reply;
+
+    if (!session)
+        return;
+    wire_prepare(&reply, WIRE_PURGED, session->token);
+    enum wire_refusal refusal = purge_for(cache, &session, purge, &reply.wire_purged);
+    if (refusal != WIRE_REFUSAL_NONE)
+        refuse_with(cache, &purge->header, refusal, purge->secret);
+    else if (session)
+        answer(cache, &reply);
+}
+
 /* ---- the queue ---- */
 
 static void (*const handlers[])(struct cache *, const union wire_message *) = {
-    [WIRE_HELLO] = on_hello, [WIRE_BYE] = on_bye,     [WIRE_BELL] = on_bell,
-    [WIRE_PING] = on_ping,   [WIRE_STATS] = on_stats, [WIRE_RELOAD] = on_reload,
+    [WIRE_HELLO] = on_hello, [WIRE_BYE] = on_bye,       [WIRE_BELL] = on_bell,   [WIRE_PING] = on_ping,
+    [WIRE_STATS] = on_stats, [WIRE_RELOAD] = on_reload, [WIRE_PURGE] = on_purge,
 };
 
 static void dispatch(struct cache *cache, union wire_message *message, size_t length)

@@ -12,13 +12,15 @@
 
 struct lease {
     UT_hash_handle hh;
-    struct lease *prev, *next; /* in leases->quiet, while `listed` */
+    struct lease *prev, *next;                     /* in leases->quiet, while `listed` */
+    struct lease *prev_of_tenant, *next_of_tenant; /* until it is cancelled */
     struct follower *waiting, *not_waiting;
     struct tenant *tenant;
     struct object *object; /* NULL until the fill begins */
     struct session *holder;
     uint64_t handle; /* the holder's */
     int64_t touched;
+    uint64_t stamp; /* of its tenant's purges, when it was granted */
     uint64_t hash;
     uint32_t key_length; /* with the tenant's id */
     uint32_t followers;
@@ -48,11 +50,27 @@ static struct lease *find(struct leases *leases, const struct store_key *key)
     return lease;
 }
 
+/* The most that one lease more can make the table grow by. */
+static uint64_t table_growth(const struct leases *leases)
+{
+    uint64_t buckets =
+        leases->table ? 2 * (uint64_t)leases->table->hh.tbl->num_buckets : HASH_INITIAL_NUM_BUCKETS;
+
+    return sizeof(UT_hash_table) + buckets * sizeof(UT_hash_bucket) + 64;
+}
+
+static bool has_too_many(struct leases *leases, struct tenant *tenant)
+{
+    return tenant_refuses(tenant, leases->store->counters, tenant->leases, tenant->settings.max_fills,
+                          COUNTER_refused_fills);
+}
+
 static struct lease *create_lease(struct leases *leases, const struct store_key *key)
 {
     struct lease *lease = NULL;
 
-    if (store_may_hold(leases->store, key->tenant, sizeof(*lease) + key->length))
+    if (!has_too_many(leases, key->tenant) &&
+        store_may_hold(leases->store, key->tenant, sizeof(*lease) + key->length))
         lease = memory_alloc(&leases->store->memory, &key->tenant->account, sizeof(*lease) + key->length);
     if (!lease)
         return NULL;
@@ -129,6 +147,10 @@ struct lease *lease_grant(struct leases *leases, const struct store_key *key, in
     struct lease *lease = create_lease(leases, key);
     if (!lease)
         return NULL;
+    if (!store_index_room(leases->store, key->tenant, table_growth(leases))) {
+        memory_free(&leases->store->memory, &key->tenant->account, lease);
+        return NULL;
+    }
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, leases->table, lease->key, lease->key_length, (unsigned)lease->hash,
                                 lease);
     if (!lease->hh.tbl) {
@@ -136,6 +158,8 @@ struct lease *lease_grant(struct leases *leases, const struct store_key *key, in
         return NULL;
     }
     touch(leases, lease, now);
+    lease->stamp = lease->tenant->purges.clock;
+    DL_APPEND2(lease->tenant->granted, lease, prev_of_tenant, next_of_tenant);
     store_hold(leases->store, lease->tenant, lease->charge);
     leases->count++;
     lease->tenant->leases++;
@@ -150,7 +174,7 @@ static void forget(struct leases *leases, struct lease **pointer)
     *pointer = NULL;
     INVARIANT(lease->followers == 0);
     if (!lease->cancelled)
-        HASH_DELETE(hh, leases->table, lease);
+        lease_cancel(leases, lease);
     unlist(leases, lease);
     leases->orphans -= lease->orphan;
     leases->count--;
@@ -231,6 +255,8 @@ void lease_adopt(struct leases *leases, struct lease *lease, struct session *hol
     lease_set_holder(lease, holder, handle);
     leases->orphans -= lease->orphan;
     lease->orphan = false;
+    if (!lease->object) /* what it asks the origin for, it asks for now */
+        lease->stamp = lease->tenant->purges.clock;
     touch(leases, lease, now);
 }
 
@@ -238,11 +264,43 @@ struct lease *lease_cancel_key(struct leases *leases, const struct store_key *ke
 {
     struct lease *lease = find(leases, key);
 
-    if (!lease)
-        return NULL;
-    HASH_DELETE(hh, leases->table, lease);
-    lease->cancelled = true;
+    if (lease)
+        lease_cancel(leases, lease);
     return lease;
+}
+
+void lease_cancel(struct leases *leases, struct lease *lease)
+{
+    INVARIANT(!lease->cancelled);
+    HASH_DELETE(hh, leases->table, lease);
+    DL_DELETE2(lease->tenant->granted, lease, prev_of_tenant, next_of_tenant);
+    lease->cancelled = true;
+}
+
+bool lease_is_cancelled(const struct lease *lease)
+{
+    return lease->cancelled;
+}
+
+uint64_t lease_stamp(const struct lease *lease)
+{
+    return lease->stamp;
+}
+
+struct lease *lease_next_of_tenant(const struct lease *lease)
+{
+    return lease->next_of_tenant;
+}
+
+const uint8_t *lease_key(const struct lease *lease, uint32_t *length)
+{
+    *length = lease->key_length - (uint32_t)sizeof(lease->tenant->id);
+    return lease->key + sizeof(lease->tenant->id);
+}
+
+struct tenant *lease_tenant(const struct lease *lease)
+{
+    return lease->tenant;
 }
 
 /* ---- followers ---- */
@@ -254,9 +312,12 @@ static struct follower **list_of(struct follower *follower)
 
 struct follower *lease_follow(struct leases *leases, struct lease *lease, struct session *session)
 {
-    struct follower *follower =
-        memory_alloc(&leases->store->memory, &lease->tenant->account, sizeof(*follower));
+    struct tenant *tenant = lease->tenant;
+    struct follower *follower = NULL;
 
+    if (!tenant_refuses(tenant, leases->store->counters, tenant->followers, tenant->settings.max_waiters,
+                        COUNTER_refused_waiters))
+        follower = memory_alloc(&leases->store->memory, &tenant->account, sizeof(*follower));
     if (!follower)
         return NULL;
     *follower = (struct follower){.lease = lease, .tenant = lease->tenant, .session = session};

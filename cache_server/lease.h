@@ -7,8 +7,8 @@
  *     lease_end          gone, with what was filled
  *     lease_abandon      ORPHAN    its holder has gone; what was filled stays for
  *     lease_adopt        GRANTED or FILLING, by another holder
- *     lease_cancel_key   the key was removed meanwhile: the fill goes on, but ends unstored. The lease is not
- *                        that of its key any more, which may be granted anew
+ *     lease_cancel       the key was removed or purged meanwhile: the fill goes on, but ends unstored. The
+ * lease is not that of its key any more, which may be granted anew
  *
  * Followers are those who wait for what becomes of a lease; follow.h decides about them. Here they are only
  * kept, each in one of the two lists of its lease, or in none when it has been decided what becomes of it.
@@ -69,8 +69,8 @@ void leases_setup(struct leases *leases, struct store *store);
 /* Every lease must have ended. */
 void leases_teardown(struct leases *leases);
 
-/* NULL: somebody has it, no memory, or the tenant holds as much as it may. `now`: when it makes progress,
- * here and below; any steady clock. */
+/* NULL: somebody has it, no memory, or the tenant holds as much, or has as many, as it may. `now`: when it
+ * makes progress, here and below; any steady clock. */
 struct lease *lease_grant(struct leases *leases, const struct store_key *key, int64_t now);
 /* The lease of this key, or NULL. */
 struct lease *lease_find(struct leases *leases, const struct store_key *key);
@@ -98,12 +98,21 @@ void lease_adopt(struct leases *leases, struct lease *lease, struct session *hol
                  int64_t now);
 /* The lease that was cancelled, or NULL. */
 struct lease *lease_cancel_key(struct leases *leases, const struct store_key *key);
+/* The same for one that has not been cancelled. */
+void lease_cancel(struct leases *leases, struct lease *lease);
+bool lease_is_cancelled(const struct lease *lease);
+/* The clock of its tenant's purges when it was granted. */
+uint64_t lease_stamp(const struct lease *lease);
+/* Those of a tenant that are not cancelled: tenant->granted, and so on. */
+struct lease *lease_next_of_tenant(const struct lease *lease);
+const uint8_t *lease_key(const struct lease *lease, uint32_t *length); /* without the tenant's id */
+struct tenant *lease_tenant(const struct lease *lease);
 /* One that has made no progress since `before`, or NULL. Each is named once, until it makes progress. */
 struct lease *lease_overdue(struct leases *leases, int64_t before);
 /* Since when the first that lease_overdue() would name has made no progress; INT64_MAX: there is none. */
 int64_t lease_longest_quiet(const struct leases *leases);
 
-/* NULL: no memory. It rests. */
+/* NULL: no memory, or the tenant has as many as it may. It rests. */
 struct follower *lease_follow(struct leases *leases, struct lease *lease, struct session *session);
 /* Takes it out of the lists of its lease and frees it. Nulls the pointer. */
 void lease_unfollow(struct leases *leases, struct follower **follower);

@@ -127,7 +127,6 @@ static int serve(struct cache_conf *conf)
         return cannot_start(conf, problem[0] ? problem : "out of memory", error == -EBUSY ? 2 : 1);
     }
     announce(conf);
-    cache_apply_tenants(cache);
     error = turn_run(cache);
     cache_teardown(cache);
     if (error)

@@ -3,6 +3,7 @@
 #include "cache.h"
 #include "follow.h"
 #include "pins.h"
+#include "purge.h"
 #include "shm_guard.h"
 
 #include <string.h>
@@ -127,7 +128,7 @@ static void grant(struct serving *serving, const struct wire_request *request,
 
     if (!(request->flags & (WIRE_LOOKUP_LEASE | WIRE_LOOKUP_FOLLOW)))
         return;
-    struct lease *taken = lease_find(&cache->leases, &cache->key);
+    struct lease *taken = purge_lease_find(cache);
     if (taken) {
         follow_or_take_over(serving, taken, request, completion);
         return;
@@ -333,6 +334,7 @@ static enum wire_status commit(struct serving *serving, uint64_t handle)
     if (shm_guard_faulted())
         return end_badly(serving, handle, WIRE_STATUS_BAD);
     struct lease *lease = pins_take_lease(serving->session, handle);
+    purge_hits_lease(serving->cache, lease, NULL);
     enum store_result result = follow_commit(serving->cache, &lease);
 
     cache_count(serving->session, result == STORE_OK ? COUNTER_fills : COUNTER_fill_aborts, 1);
@@ -361,18 +363,61 @@ static enum wire_status append(struct serving *serving, const struct wire_reques
     return session->progress < request->length ? CONTINUES : WIRE_STATUS_OK;
 }
 
+/* Reads the tags behind a key; they are copied first. False: they are malformed. */
+static bool take_tags(struct serving *serving, const struct wire_request *request, const uint8_t *block)
+{
+    struct cache *cache = serving->cache;
+
+    if (request->tags_length > sizeof(cache->block))
+        return false;
+    memcpy(cache->block, block, request->tags_length);
+    return purge_read_tags(cache, serving->session->tenant, cache->block, request->tags_length, &cache->tags);
+}
+
+/* The object that has begun to grow is found by its tags from now on. */
+static enum store_result tag_fill(struct serving *serving, const struct wire_request *request,
+                                  struct lease *lease)
+{
+    struct cache *cache = serving->cache;
+    struct object *object = lease_object(lease);
+    uint64_t whole;
+
+    if (request->flags & WIRE_FILL_LASTING)
+        store_set_lasting(object);
+    object_key(&cache->store, object, &cache->key);
+    if (store_key_part(&cache->store, &cache->key, &whole))
+        tag_list_add(&cache->tags, whole);
+    if (cache->tags.count == 0)
+        return STORE_OK;
+    enum store_result result = store_set_tags(&cache->store, object, &cache->tags);
+    purge_hits_lease(cache, lease, &cache->tags);
+    return result;
+}
+
+static enum store_result begin_object(struct serving *serving, const struct wire_request *request,
+                                      struct lease *lease, const uint8_t *payload)
+{
+    uint32_t front = (uint32_t)request->key_length + request->tags_length;
+
+    if (!pins_may_hold(serving->session, (uint64_t)front + request->meta_length))
+        return STORE_NO_MEMORY;
+    enum store_result result =
+        lease_begin(&serving->cache->leases, lease, payload + front, request->meta_length, request->value,
+                    request->fresh_until, request->keep_until);
+    if (result == STORE_OK)
+        result = tag_fill(serving, request, lease);
+    if (result == STORE_OK && !pins_fill_begun(serving->session, request->handle))
+        result = STORE_NO_MEMORY;
+    return result;
+}
+
 static enum wire_status begin_fill(struct serving *serving, const struct wire_request *request,
                                    struct lease *lease, const uint8_t *payload)
 {
-    if (lease_is_filling(lease) || !lease_key_is(lease, payload, request->key_length))
+    if (lease_is_filling(lease) || !lease_key_is(lease, payload, request->key_length) ||
+        !take_tags(serving, request, payload + request->key_length))
         return end_badly(serving, request->handle, refuse(serving->session, WIRE_STATUS_BAD));
-    enum store_result result = STORE_NO_MEMORY;
-    if (pins_may_hold(serving->session, request->key_length + request->meta_length))
-        result = lease_begin(&serving->cache->leases, lease, payload + request->key_length,
-                             request->meta_length, request->value, request->fresh_until, request->keep_until);
-    if (result == STORE_OK && !pins_fill_begun(serving->session, request->handle))
-        result = STORE_NO_MEMORY;
-    enum wire_status status = status_of(serving->session, result);
+    enum wire_status status = status_of(serving->session, begin_object(serving, request, lease, payload));
     if (status != WIRE_STATUS_OK)
         return end_badly(serving, request->handle, status);
     follow_progress(lease);
@@ -388,7 +433,8 @@ static enum wire_status fill_from_segment(struct serving *serving, const struct 
     if (serving->session->progress == 0)
         status = begin_fill(serving, request, lease, payload);
     if (status == WIRE_STATUS_OK && request->length > 0)
-        status = append(serving, request, lease, payload + request->key_length + request->meta_length);
+        status = append(serving, request, lease,
+                        payload + request->key_length + request->tags_length + request->meta_length);
     if (status == WIRE_STATUS_OK && request->value == request->length)
         status = commit(serving, request->handle);
     return status;
@@ -399,13 +445,14 @@ static enum wire_status serve_fill_begin(struct serving *serving, const struct w
 {
     struct session *session = serving->session;
     struct lease *lease = handles_get(&session->leases, request->handle);
-    uint64_t length = (uint64_t)request->key_length + request->meta_length + request->length;
+    uint64_t length =
+        (uint64_t)request->key_length + request->tags_length + request->meta_length + request->length;
 
     (void)completion;
     if (session->progress == 0) {
         if (!take_segment(session, request, length))
             return end_badly(serving, request->handle, refuse(session, WIRE_STATUS_BAD));
-        serving->bytes += request->key_length + request->meta_length;
+        serving->bytes += request->key_length + request->tags_length + request->meta_length;
     }
     enum wire_status status =
         lease ? fill_from_segment(serving, request, lease) : refuse(session, WIRE_STATUS_FENCED);
@@ -490,17 +537,70 @@ static bool may_renew(const struct session *session, const struct object *object
     return meta_length <= before || pins_process_may_hold(session, meta_length - before);
 }
 
+/* The validation was asked for before a purge that has hit the object, or the tags that it has brought;
+ * without a lease nobody knows when. */
+static bool came_too_late(struct serving *serving, const struct wire_request *request, struct object *object)
+{
+    struct cache *cache = serving->cache;
+    struct lease *lease = handles_get(&serving->session->leases, request->value);
+
+    if (object_is_stored(object))
+        store_visit(&cache->store, object);
+    if (!object_is_stored(object))
+        return true;
+    if (lease)
+        return purge_hits_lease(cache, lease, &cache->tags);
+    return object_is_lapsed(object) || purges_since(&serving->session->tenant->purges, &cache->tags,
+                                                    serving->session->tenant->purges.tag_floor);
+}
+
+/* No tags: they stay as they are. Those of the key that it is a part of stay in any case. */
+static enum store_result retag(struct serving *serving, struct object *object)
+{
+    struct cache *cache = serving->cache;
+    uint64_t whole;
+
+    if (cache->tags.count == 0)
+        return STORE_OK;
+    object_key(&cache->store, object, &cache->key);
+    if (store_key_part(&cache->store, &cache->key, &whole))
+        tag_list_add(&cache->tags, whole);
+    return store_set_tags(&cache->store, object, &cache->tags);
+}
+
 static enum store_result renew(struct serving *serving, const struct wire_request *request,
                                struct object *object)
 {
     struct session *session = serving->session;
 
-    if (!may_renew(session, object, request->meta_length))
+    if (came_too_late(serving, request, object))
+        return STORE_MISMATCH;
+    if (!may_renew(session, object, (uint32_t)request->meta_length + request->tags_length))
         return STORE_NO_MEMORY;
-    enum store_result result = store_update(&serving->cache->store, object, serving->cache->meta,
-                                            request->meta_length, request->fresh_until, request->keep_until);
+    enum store_result result = retag(serving, object);
+    if (result == STORE_OK)
+        result = store_update(&serving->cache->store, object, serving->cache->meta, request->meta_length,
+                              request->fresh_until, request->keep_until);
+    if (result == STORE_OK)
+        store_validated(object);
     pins_recount(session, request->handle);
     return result;
+}
+
+/* Tags, then metadata. */
+static bool take_update(struct serving *serving, const struct wire_request *request)
+{
+    struct session *session = serving->session;
+    uint32_t length = (uint32_t)request->tags_length + request->meta_length;
+
+    if (!take_segment(session, request, length))
+        return false;
+    const uint8_t *payload = segment_payload(&session->pool, request->segment);
+    bool sound = take_tags(serving, request, payload);
+    memcpy(serving->cache->meta, payload + request->tags_length, request->meta_length);
+    segment_post_write(&session->pool, request->segment);
+    serving->bytes += length;
+    return sound;
 }
 
 static enum wire_status serve_update(struct serving *serving, const struct wire_request *request,
@@ -511,17 +611,14 @@ static enum wire_status serve_update(struct serving *serving, const struct wire_
     enum store_result result = STORE_MISMATCH;
 
     (void)completion;
-    if (!take_segment(session, request, request->meta_length))
+    if (!take_update(serving, request))
         return end_badly(serving, request->value, refuse(session, WIRE_STATUS_BAD));
-    serving->bytes += request->meta_length;
-    memcpy(serving->cache->meta, segment_payload(&session->pool, request->segment), request->meta_length);
     if (object && !shm_guard_faulted())
         result = renew(serving, request, object);
-    segment_post_write(&session->pool, request->segment);
     end_updated(serving, request->value, result == STORE_OK ? object : NULL);
     if (!object)
         return refuse(session, WIRE_STATUS_FENCED);
-    if (result == STORE_MISMATCH) /* replaced or evicted meanwhile: no fault of the proxy */
+    if (result == STORE_MISMATCH) /* replaced, evicted or purged meanwhile: no fault of the proxy */
         return WIRE_STATUS_MISS;
     if (result == STORE_OK)
         cache_count(session, COUNTER_updates, 1);
@@ -541,6 +638,45 @@ static enum wire_status serve_remove(struct serving *serving, const struct wire_
         return WIRE_STATUS_MISS;
     cache_count(serving->session, COUNTER_removals, 1);
     return WIRE_STATUS_OK;
+}
+
+/* ---- purging ---- */
+
+/* Key, prefix or tags out of the segment into private memory; what they mean is in the order. */
+static bool take_purge(struct serving *serving, const struct wire_request *request, struct purge_order *order)
+{
+    struct session *session = serving->session;
+    struct cache *cache = serving->cache;
+    bool tagged = order->scope == PURGE_TAGGED;
+    uint32_t length = tagged ? request->tags_length : request->key_length;
+
+    if (!purge_length_is_sound(order->scope, length) || !take_segment(session, request, length))
+        return false;
+    memcpy(cache->block, segment_payload(&session->pool, request->segment), length);
+    segment_post_write(&session->pool, request->segment);
+    serving->bytes += length;
+    return purge_order_fill(cache, order, length);
+}
+
+static enum wire_status serve_purge(struct serving *serving, const struct wire_request *request,
+                                    struct wire_completion *completion)
+{
+    static const enum wire_status statuses[] = {[PURGE_DONE] = WIRE_STATUS_OK,
+                                                [PURGE_NO_PLACE] = WIRE_STATUS_BUSY,
+                                                [PURGE_NO_MEMORY] = WIRE_STATUS_NO_MEMORY};
+    struct session *session = serving->session;
+    struct purge_order order = {.tenant = session->tenant};
+    struct purge_effect effect;
+
+    if (!purge_order_flags(&order, request->flags) ||
+        (order.scope == PURGE_PREFIXED && request->value != WIRE_PURGE_SURE) ||
+        !take_purge(serving, request, &order))
+        return refuse(session, WIRE_STATUS_BAD);
+    enum wire_status status = statuses[purge_carry_out(serving->cache, &order, &effect)];
+    completion->object_size = effect.objects;
+    completion->cancelled = effect.leases;
+    completion->flags = effect.goes_on ? WIRE_GOES_ON : 0;
+    return status == WIRE_STATUS_OK ? status : refuse(session, status);
 }
 
 /* ---- following ---- */
@@ -573,7 +709,7 @@ static const struct {
     [WIRE_OP_FILL_DATA] = {serve_fill_data, false},  [WIRE_OP_FILL_END] = {serve_fill_end, false},
     [WIRE_OP_FILL_ABORT] = {serve_fill_abort, true}, [WIRE_OP_UPDATE] = {serve_update, false},
     [WIRE_OP_REMOVE] = {serve_remove, false},        [WIRE_OP_FOLLOW] = {serve_follow, false},
-    [WIRE_OP_UNFOLLOW] = {serve_unfollow, true},
+    [WIRE_OP_UNFOLLOW] = {serve_unfollow, true},     [WIRE_OP_PURGE] = {serve_purge, false},
 };
 
 /* False: the completion ring has no room, which a client that counts what it has under way never causes. */

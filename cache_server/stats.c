@@ -66,11 +66,12 @@ static void cache_row(const struct cache *cache, struct wire_row *row)
     set_gauge(row, GAUGE_pins, cache->store.pins);
     set_gauge(row, GAUGE_leases, cache->leases.count);
     set_gauge(row, GAUGE_stalled, cache->stalled);
-    set_gauge(row, GAUGE_bytes_held, cache->store.held);
+    set_gauge(row, GAUGE_bytes_held, cache->store.memory.shares.held);
     set_gauge(row, GAUGE_pools, cache->registry.count + reaper_mapped(&cache->reaper));
     set_gauge(row, GAUGE_descriptors, open_descriptors());
     set_gauge(row, GAUGE_bytes_resident, resident_bytes());
     set_gauge(row, GAUGE_followers, cache->leases.followers);
+    set_gauge(row, GAUGE_bytes_reserved, cache->store.memory.shares.reserves);
 }
 
 static void tenant_row(const struct cache *cache, const struct tenant *tenant, struct wire_row *row)
@@ -80,13 +81,17 @@ static void tenant_row(const struct cache *cache, const struct tenant *tenant, s
     memcpy(row->values, tenant->counters.values, sizeof(tenant->counters.values));
     set_gauge(row, GAUGE_objects, tenant->objects);
     set_gauge(row, GAUGE_bytes_used, tenant->account.used);
-    set_gauge(row, GAUGE_bytes_allowed, cache->store.memory.limit);
+    set_gauge(row, GAUGE_bytes_allowed,
+              tenant->account.limit > 0 ? tenant->account.limit : cache->store.memory.limit);
     set_gauge(row, GAUGE_proxies, tenant->proxies);
     set_gauge(row, GAUGE_pins, tenant->pins);
     set_gauge(row, GAUGE_leases, tenant->leases);
     set_gauge(row, GAUGE_stalled, tenant->stalled);
-    set_gauge(row, GAUGE_bytes_held, tenant->held);
+    set_gauge(row, GAUGE_bytes_held, tenant->account.held);
     set_gauge(row, GAUGE_followers, tenant->followers);
+    set_gauge(row, GAUGE_bytes_reserved, tenant->settings.reserve);
+    set_gauge(row, GAUGE_bytes_limit, tenant->settings.limit);
+    set_gauge(row, GAUGE_weight, tenant->settings.weight);
 }
 
 static void proxy_row(const struct session *session, struct wire_row *row)
@@ -105,19 +110,6 @@ static void proxy_row(const struct session *session, struct wire_row *row)
     set_gauge(row, GAUGE_followers, session->follows.used);
 }
 
-/* The cache's own user and root see everything, others what is of tenants that they may serve. */
-static bool sees_all(const struct session *asker)
-{
-    return asker->owner.uid == geteuid() || asker->owner.uid == 0;
-}
-
-static bool may_see(const struct cache *cache, const struct session *asker, const struct tenant *tenant)
-{
-    const struct tenant_conf *conf = cache_conf_tenant(&cache->conf, tenant->name);
-
-    return sees_all(asker) || (conf && cache_conf_admits(&cache->conf, conf, &asker->owner));
-}
-
 /* The row at this position; false if there is none for this asker. */
 static bool row_at(const struct cache *cache, const struct session *asker, uint32_t position,
                    struct wire_row *row)
@@ -125,20 +117,21 @@ static bool row_at(const struct cache *cache, const struct session *asker, uint3
     memset(row, 0, sizeof(*row));
     if (position < FIRST_TENANT) {
         cache_row(cache, row);
-        if (!sees_all(asker)) /* that it is there, but not what others do with it */
+        if (!cache_is_ruled_by(asker)) /* that it is there, but not what others do with it */
             memset(row->values, 0, sizeof(row->values));
         return true;
     }
     if (position < FIRST_PROXY) {
         if (position - FIRST_TENANT >= cache->tenants.count)
             return false;
-        if (!may_see(cache, asker, cache->tenants.list[position - FIRST_TENANT]))
+        if (!cache_lets_manage(cache, asker, cache->tenants.list[position - FIRST_TENANT]->name))
             return false;
         tenant_row(cache, cache->tenants.list[position - FIRST_TENANT], row);
         return true;
     }
     const struct session *session = cache->registry.places[position - FIRST_PROXY].session;
-    if (!session || session->role != WIRE_ROLE_PROXY || !may_see(cache, asker, session->tenant))
+    if (!session || session->role != WIRE_ROLE_PROXY ||
+        !cache_lets_manage(cache, asker, session->tenant->name))
         return false;
     proxy_row(session, row);
     return true;

@@ -280,7 +280,10 @@ static bool take_number(const struct conf_key *key, void *value, const char *tex
                                   : "is not a number");
     if (!is_within(number, key, 0, taking))
         return false;
-    *(uint64_t *)value = number;
+    if (key->kind == CONF_COUNT32)
+        *(uint32_t *)value = (uint32_t)number;
+    else
+        *(uint64_t *)value = number;
     return true;
 }
 
@@ -368,6 +371,7 @@ bool conf_take(const struct conf_key *key, void *target, const char *text, struc
         return take_flag(value, text, taking);
     case CONF_SIZE:
     case CONF_COUNT:
+    case CONF_COUNT32:
         return take_number(key, value, text, taking);
     case CONF_SECONDS:
     case CONF_TIME:
@@ -392,6 +396,8 @@ static bool is_set(const struct conf_key *key, const void *value)
     case CONF_SIZE:
     case CONF_COUNT:
         return *(const uint64_t *)value != 0 || !(key->flags & CONF_HIDDEN);
+    case CONF_COUNT32:
+        return *(const uint32_t *)value != 0 || !(key->flags & CONF_HIDDEN);
     default:
         return true;
     }
@@ -417,6 +423,9 @@ static void show_value(const struct conf_key *key, const void *value, FILE *out)
         break;
     case CONF_COUNT:
         fprintf(out, "%" PRIu64, *(const uint64_t *)value);
+        break;
+    case CONF_COUNT32:
+        fprintf(out, "%" PRIu32, *(const uint32_t *)value);
         break;
     case CONF_SECONDS:
         fputs(format_ms(*(const uint64_t *)value * 1000, text), out);
@@ -552,7 +561,7 @@ struct parse {
     struct conf_report *report;
 };
 
-static bool names_equal(const char *a, const char *b)
+bool conf_names_equal(const char *a, const char *b)
 {
     for (; *a && fold(*a) == fold(*b); a++)
         b++;
@@ -562,7 +571,7 @@ static bool names_equal(const char *a, const char *b)
 static const struct conf_section *find_section(const struct conf_schema *schema, const char *name)
 {
     for (unsigned i = 0; i < schema->count; i++) {
-        if (names_equal(schema->sections[i].name, name))
+        if (conf_names_equal(schema->sections[i].name, name))
             return &schema->sections[i];
     }
     return NULL;
@@ -667,13 +676,13 @@ static bool is_called(const struct conf_key *key, const char *name, const char *
 
     *word = NULL;
     if (!(key->flags & CONF_PREFIX))
-        return names_equal(key->name, name);
+        return conf_names_equal(key->name, name);
     if (strlen(name) <= length || length >= sizeof(start) || !strchr(" \t", name[length]))
         return false;
     memcpy(start, name, length);
     start[length] = '\0';
     *word = name + length + strspn(name + length, " \t");
-    return names_equal(key->name, start);
+    return conf_names_equal(key->name, start);
 }
 
 static const struct conf_key *find_key(const struct conf_section *section, const char *name,
@@ -701,7 +710,7 @@ static const char *section_with(const struct conf_schema *schema, const char *na
 static bool lacks_word(const struct conf_section *section, const char *name)
 {
     for (unsigned i = 0; i < section->count; i++) {
-        if (section->keys[i].flags & CONF_PREFIX && names_equal(section->keys[i].name, name))
+        if (section->keys[i].flags & CONF_PREFIX && conf_names_equal(section->keys[i].name, name))
             return true;
     }
     return false;

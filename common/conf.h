@@ -61,6 +61,7 @@ enum conf_kind {
     CONF_FLAG,    /* bool: on, off, yes, no, true, false */
     CONF_SIZE,    /* uint64_t, bytes */
     CONF_COUNT,   /* uint64_t */
+    CONF_COUNT32, /* uint32_t */
     CONF_SECONDS, /* uint64_t: seconds */
     CONF_TIME,    /* int64_t: milliseconds; a number without a unit is seconds */
     CONF_SPAN,    /* int64_t: milliseconds; a number without a unit is milliseconds */
@@ -112,6 +113,8 @@ struct conf_schema {
                   struct conf_taking *taking);
 };
 
+/* As keys are: '_' and '-' are the same. */
+bool conf_names_equal(const char *a, const char *b);
 /* Takes one value; false: taking->why says why not. A number out of range, an unknown unit and the like are
  * explained with what would be right. */
 bool conf_take(const struct conf_key *key, void *target, const char *text, struct conf_taking *taking);

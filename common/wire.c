@@ -61,6 +61,9 @@ enum wire_decoded wire_decode(union wire_message *message, size_t length)
     if (header->type == WIRE_HELLO &&
         !is_text(message->wire_hello.tenant, sizeof(message->wire_hello.tenant)))
         return WIRE_MALFORMED;
+    if (header->type == WIRE_PURGE &&
+        !is_text(message->wire_purge.tenant, sizeof(message->wire_purge.tenant)))
+        return WIRE_MALFORMED;
     return WIRE_DECODED;
 }
 

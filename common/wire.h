@@ -18,7 +18,7 @@
 
 #define WIRE_MAGIC 0x5244524cu /* "LRDR" */
 #ifndef WIRE_VERSION           /* tests build programs of another version */
-#define WIRE_VERSION 3
+#define WIRE_VERSION 4
 #endif
 #define WIRE_MAX_BYTES 512
 
@@ -32,12 +32,14 @@
     X(PING, 4, wire_ping)                                                                                    \
     X(STATS, 5, wire_stats)                                                                                  \
     X(RELOAD, 6, wire_reload)                                                                                \
+    X(PURGE, 7, wire_purge)                                                                                  \
     X(WELCOME, 64, wire_welcome)                                                                             \
     X(REFUSED, 65, wire_refused)                                                                             \
     X(CACHE_BELL, 66, wire_cache_bell)                                                                       \
     X(PONG, 67, wire_pong)                                                                                   \
     X(STATS_ROWS, 68, wire_stats_rows)                                                                       \
-    X(RELOADED, 69, wire_reloaded)
+    X(RELOADED, 69, wire_reloaded)                                                                           \
+    X(PURGED, 70, wire_purged)
 
 enum wire_type {
 #define WIRE_ENUM(name, value, type) WIRE_##name = value,
@@ -107,6 +109,18 @@ struct wire_reload {
     uint32_t reserved;
 };
 
+/* Purge what `tenant` has stored; `length` bytes in `segment` of my pool say what. For WIRE_ROLE_ADMIN. */
+struct wire_purge {
+    struct wire_header header;
+    uint64_t registration;
+    uint64_t secret;
+    uint32_t segment;
+    uint32_t length;
+    uint32_t flags; /* one WIRE_PURGE_... of a scope, and perhaps WIRE_PURGE_SOFT */
+    uint32_t reserved;
+    char tenant[NAMES_TENANT_MAX + 1]; /* zero-terminated */
+};
+
 /* Registered. Every ring entry and message from now on carries `registration`. */
 struct wire_welcome {
     struct wire_header header;
@@ -120,9 +134,9 @@ struct wire_welcome {
 };
 
 /* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. `echo` is
- * what the message proved itself with: the secret of HELLO, BYE, STATS and RELOAD, the registration of BELL,
- * else 0. A peer believes a refusal only if it echoes its own, because anybody can send a message that names
- * its token. */
+ * what the message proved itself with: the secret of HELLO, BYE, STATS, RELOAD and PURGE, the registration of
+ * BELL, else 0. A peer believes a refusal only if it echoes its own, because anybody can send a message that
+ * names its token. */
 struct wire_refused {
     struct wire_header header;
     uint32_t type;
@@ -161,6 +175,15 @@ struct wire_reloaded {
     uint32_t reserved;
 };
 
+/* It has taken effect: nobody finds any more what it hits. */
+struct wire_purged {
+    struct wire_header header;
+    uint64_t objects; /* that have been removed or made stale, */
+    uint64_t leases;  /*   and cancelled, by now */
+    uint32_t flags;   /* WIRE_GOES_ON */
+    uint32_t reserved;
+};
+
 /* X(name, text for a person) */
 #define WIRE_REFUSALS(X)                                                                                     \
     X(NONE, "no reason given")                                                                               \
@@ -174,11 +197,13 @@ struct wire_reloaded {
     X(SECRET, "the secret in the message is not the one in the pool")                                        \
     X(USER, "this user may not use this cache")                                                              \
     X(TENANT, "the tenant's name is not valid, or there are too many tenants")                               \
-    X(FULL, "the cache has as many registrations as it allows, in all or from one process")                  \
+    X(FULL, "the cache has as many registrations as it allows, in all, from one process or for this tenant") \
     X(DUPLICATE, "this reply queue is registered already")                                                   \
     X(STALE, "the registration is unknown; register again")                                                  \
     X(ROLE, "this registration may not ask for that")                                                        \
-    X(RESOURCES, "the cache is out of memory or descriptors")
+    X(RESOURCES, "the cache is out of memory or descriptors")                                                \
+    X(NO_TENANT, "the cache knows no tenant of that name")                                                   \
+    X(BUSY, "too many purges of this tenant are under way; try again")
 
 enum wire_refusal {
 #define WIRE_ENUM(name, text) WIRE_REFUSAL_##name,
@@ -225,6 +250,7 @@ enum wire_op {
     WIRE_OP_REMOVE,
     WIRE_OP_FOLLOW,   /* the completion comes when there is news */
     WIRE_OP_UNFOLLOW, /* no completion */
+    WIRE_OP_PURGE,
     WIRE_OP_END
 };
 
@@ -242,8 +268,15 @@ enum wire_status {
 };
 
 #define WIRE_NO_SEGMENT UINT32_MAX
+/* Behind it in a key stands what makes its object a part of that of the key in front of it, which is purged
+ * with it. */
+#define WIRE_KEY_PART   '\n'
 #define WIRE_MAX_KEY    16384u
 #define WIRE_MAX_META   65535u
+/* Tags travel as texts of 1 to WIRE_MAX_TAG bytes, each ended by a zero byte. */
+#define WIRE_MAX_TAGS   64u
+#define WIRE_MAX_TAG    256u
+#define WIRE_TAGS_BYTES (WIRE_MAX_TAGS * (WIRE_MAX_TAG + 1))
 
 /* Flags of requests. */
 enum {
@@ -258,23 +291,34 @@ enum {
     WIRE_ABORT_KEEP = 2,    /* if nobody who follows can: it is stored as far as it came */
 };
 
+enum { WIRE_FILL_LASTING = 1 }; /* soft purges spare it: it is not fresh or stale by itself */
+enum {
+    WIRE_PURGE_KEY = 0,    /* with its parts */
+    WIRE_PURGE_PREFIX = 1, /* of the key; none is everything */
+    WIRE_PURGE_TAGS = 2,
+    WIRE_PURGE_SCOPE = 3, /* mask */
+    WIRE_PURGE_SOFT = 4,  /* stale instead of gone */
+};
+
+/* `value` of a PURGE by prefix, so that no damaged entry empties a cache. */
+#define WIRE_PURGE_SURE     UINT64_C(0x4c61726465722121)
 #define WIRE_FOLLOW_NOTHING UINT64_MAX /* FOLLOW: not even the metadata is known */
 #define WIRE_SIZE_UNKNOWN   UINT64_MAX
 
 struct wire_request {
     uint8_t op;
-    uint8_t flags; /* LOOKUP, READ, FILL_ABORT */
-    uint16_t reserved;
+    uint8_t flags;         /* LOOKUP, READ, FILL_BEGIN, FILL_ABORT, PURGE */
+    uint16_t tags_length;  /* FILL_BEGIN, UPDATE, PURGE: bytes of tags in the segment */
     uint32_t segment;      /* RELEASE, FILL_END, FILL_ABORT, FOLLOW, UNFOLLOW: WIRE_NO_SEGMENT */
     uint64_t registration; /* fences whatever comes from an earlier life */
     uint64_t cookie;       /* comes back with the completion */
     uint64_t handle;       /* READ, RELEASE, UPDATE: pinned object; FILL_*: lease; *FOLLOW: follow handle */
-    uint64_t value;        /* READ, FILL_DATA: offset; FILL_BEGIN, FILL_END: object size; UPDATE: lease;
-                              FOLLOW: body bytes known; UNFOLLOW: how often it was given */
-    uint16_t key_length;   /* segment: key, */
-    uint16_t meta_length;  /*   then metadata, */
-    uint32_t length;       /*   then body bytes; READ: bytes wanted */
-    int64_t fresh_until;   /* FILL_BEGIN, UPDATE: milliseconds since the epoch */
+    uint64_t value; /* READ, FILL_DATA: offset; FILL_BEGIN, FILL_END: object size; UPDATE: lease; PURGE: see
+                       WIRE_PURGE_SURE; FOLLOW: body bytes known; UNFOLLOW: how often it was given */
+    uint16_t key_length;  /* segment: key (PURGE: or prefix), then tags, */
+    uint16_t meta_length; /*   then metadata, */
+    uint32_t length;      /*   then body bytes; READ: bytes wanted */
+    int64_t fresh_until;  /* FILL_BEGIN, UPDATE: milliseconds since the epoch */
     int64_t keep_until;
 };
 
@@ -285,6 +329,7 @@ enum {
     WIRE_PROMOTED = 4, /* FOLLOW: `lease` is that of a holder who has gone */
     WIRE_BROKEN = 8,   /* FOLLOW: what was followed will not be had from the cache, */
     WIRE_CHANGED = 16, /*         nor from the origin, which has something else by now */
+    WIRE_GOES_ON = 32, /* PURGE: more objects are found later, by the cache; nobody else finds them */
 };
 
 struct wire_completion {
@@ -294,12 +339,14 @@ struct wire_completion {
     uint32_t segment;
     uint64_t registration;
     uint64_t cookie;
-    uint64_t handle;      /* 0: none */
-    uint64_t lease;       /* 0: none */
-    uint64_t object_size; /* WIRE_SIZE_UNKNOWN: it grows, and its size was not announced */
+    uint64_t handle; /* 0: none */
+    uint64_t lease;  /* 0: none */
+    uint64_t
+        object_size; /* WIRE_SIZE_UNKNOWN: it grows, and its size was not announced; PURGE: objects hit */
     union {
         int64_t fresh_until; /* LOOKUP, READ */
         uint64_t filled;     /* FOLLOW: body bytes that have arrived */
+        uint64_t cancelled;  /* PURGE: leases */
     };
     uint32_t length; /* body bytes in the segment, behind the metadata */
     uint32_t flags;
@@ -310,7 +357,7 @@ struct wire_completion {
 enum wire_row_kind { WIRE_ROW_CACHE = 1, WIRE_ROW_TENANT = 2, WIRE_ROW_PROXY = 3 };
 enum wire_row_state { WIRE_STATE_NONE, WIRE_STATE_ALIVE, WIRE_STATE_STALLED };
 
-#define WIRE_ROW_VALUES 56
+#define WIRE_ROW_VALUES 72
 struct wire_row {
     uint32_t kind;
     uint32_t state; /* proxies */
@@ -325,6 +372,8 @@ struct wire_row {
 _Static_assert(sizeof(struct wire_header) == 24, "every version's header");
 _Static_assert(sizeof(union wire_message) == WIRE_MAX_BYTES, "one queue slot");
 _Static_assert(offsetof(struct wire_hello, tenant) == 48, "hello layout");
+_Static_assert(offsetof(struct wire_purge, tenant) == 56, "purge layout");
+_Static_assert(WIRE_TAGS_BYTES <= UINT16_MAX, "their length fits");
 _Static_assert(sizeof(struct wire_request) == 64, "one cache line");
 _Static_assert(offsetof(struct wire_request, handle) == 24 &&
                    offsetof(struct wire_request, fresh_until) == 48,
@@ -333,6 +382,6 @@ _Static_assert(sizeof(struct wire_completion) == 64, "one cache line");
 _Static_assert(offsetof(struct wire_completion, handle) == 24 &&
                    offsetof(struct wire_completion, length) == 56,
                "completion layout");
-_Static_assert(sizeof(struct wire_row) == 544, "row layout");
+_Static_assert(sizeof(struct wire_row) == 672, "row layout");
 
 #endif

@@ -145,13 +145,13 @@ void cache_link_return(struct cache_link *link, struct larder_segment **segment)
     wake_waiters(link);
 }
 
-static int borrow_for_key(struct cache_link *link, const struct cache_key *key,
+static int borrow_for_key(struct cache_link *link, const struct cache_key *key, uint32_t most,
                           struct larder_segment **segment, uint32_t *length)
 {
     uint64_t bytes = (uint64_t)key->prefix.length + key->rest.length;
     int error;
 
-    if (bytes > LARDER_MAX_KEY || bytes > link->segment_bytes)
+    if (bytes > most || bytes > link->segment_bytes)
         return -EINVAL;
     error = cache_link_borrow(link, segment);
     if (error)
@@ -168,7 +168,7 @@ int cache_link_lookup(struct cache_link *link, struct cache_ops *ops, const stru
     struct larder_segment *segment = NULL;
     uint32_t length;
     struct cache_op *op;
-    int error = borrow_for_key(link, key, &segment, &length);
+    int error = borrow_for_key(link, key, LARDER_MAX_KEY, &segment, &length);
 
     if (error)
         return error;
@@ -184,12 +184,29 @@ int cache_link_remove(struct cache_link *link, struct cache_ops *ops, const stru
     struct larder_segment *segment = NULL;
     uint32_t length;
     struct cache_op *op;
-    int error = borrow_for_key(link, key, &segment, &length);
+    int error = borrow_for_key(link, key, LARDER_MAX_KEY, &segment, &length);
 
     if (error)
         return error;
     op = op_take(link, ops, done, owner);
     error = started(link, op, larder_remove(link->client, &segment, length, op));
+    cache_link_return(link, &segment);
+    return error;
+}
+
+int cache_link_purge(struct cache_link *link, struct cache_ops *ops, const struct cache_purge *purge,
+                     cache_done *done, void *owner)
+{
+    struct larder_segment *segment = NULL;
+    uint32_t length;
+    struct cache_op *op;
+    uint32_t most = purge->flags & LARDER_PURGE_TAGS ? LARDER_TAGS_BYTES : LARDER_MAX_KEY;
+    int error = borrow_for_key(link, &purge->what, most, &segment, &length);
+
+    if (error)
+        return error;
+    op = op_take(link, ops, done, owner);
+    error = started(link, op, larder_purge(link->client, &segment, length, purge->flags, op));
     cache_link_return(link, &segment);
     return error;
 }
@@ -264,8 +281,9 @@ int cache_link_renew(struct cache_link *link, struct cache_ops *ops, const struc
     struct cache_op *op = op_take(link, ops, done, owner);
 
     return started(link, op,
-                   larder_update(link->client, update->handle, update->lease, segment, update->meta_length,
-                                 update->fresh_until, update->keep_until, op));
+                   larder_update_tagged(link->client, update->handle, update->lease, segment,
+                                        update->tags_length, update->meta_length, update->fresh_until,
+                                        update->keep_until, op));
 }
 
 int cache_link_update(struct cache_link *link, const struct cache_update *update,

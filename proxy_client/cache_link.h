@@ -93,10 +93,18 @@ int cache_link_fill_data(struct cache_link *link, struct cache_ops *ops, uint64_
                          struct larder_segment **segment, uint32_t length, cache_done *done, void *owner);
 int cache_link_fill_end(struct cache_link *link, struct cache_ops *ops, uint64_t lease, uint64_t object_size,
                         cache_done *done, void *owner);
-/* The same once there is a segment to ask with; nobody is told how it went. It outlives its caller. */
+struct cache_purge {
+    struct cache_key what; /* or prefix, or tags, one behind the other */
+    uint32_t flags;        /* LARDER_PURGE_... */
+};
+int cache_link_purge(struct cache_link *link, struct cache_ops *ops, const struct cache_purge *purge,
+                     cache_done *done, void *owner);
+/* The removal of a key once there is a segment to ask with; nobody is told how it went. It outlives its
+ * caller. */
 void cache_link_remove_later(struct cache_link *link, const struct cache_key *key);
 struct cache_update {
     uint64_t handle, lease;
+    uint32_t tags_length; /* in front of the metadata */
     uint32_t meta_length;
     int64_t fresh_until, keep_until;
 };

@@ -82,6 +82,7 @@ static const enum larder_event_kind kind_map[WIRE_OP_END] = {
     [WIRE_OP_FILL_BEGIN] = LARDER_EVENT_FILL_BEGIN, [WIRE_OP_FILL_DATA] = LARDER_EVENT_FILL_DATA,
     [WIRE_OP_FILL_END] = LARDER_EVENT_FILL_END,     [WIRE_OP_UPDATE] = LARDER_EVENT_UPDATE,
     [WIRE_OP_REMOVE] = LARDER_EVENT_REMOVE,         [WIRE_OP_FOLLOW] = LARDER_EVENT_FOLLOW,
+    [WIRE_OP_PURGE] = LARDER_EVENT_PURGE,
 };
 
 enum segment_state { SEGMENT_FREE, SEGMENT_HELD /* by the caller */, SEGMENT_PASSED /* to the cache */ };
@@ -896,6 +897,8 @@ int larder_fill_begin(struct larder_client *client, const struct larder_fill *fi
         .op = WIRE_OP_FILL_BEGIN,
         .value = fill->object_size,
         .key_length = (uint16_t)fill->key_length,
+        .flags = fill->lasting ? WIRE_FILL_LASTING : 0,
+        .tags_length = (uint16_t)fill->tags_length,
         .meta_length = (uint16_t)fill->meta_length,
         .length = fill->body_length,
         .fresh_until = fill->fresh_until,
@@ -905,9 +908,9 @@ int larder_fill_begin(struct larder_client *client, const struct larder_fill *fi
 
     if (!error)
         error = take_handle(client, fill->lease, &request);
-    if (!error &&
-        (fill->meta_length > WIRE_MAX_META ||
-         (uint64_t)fill->key_length + fill->meta_length + fill->body_length > client->shape.segment_bytes))
+    if (!error && (fill->meta_length > WIRE_MAX_META || fill->tags_length > WIRE_TAGS_BYTES ||
+                   (uint64_t)fill->key_length + fill->tags_length + fill->meta_length + fill->body_length >
+                       client->shape.segment_bytes))
         error = -EINVAL;
     return error ? error : submit(client, &request, segment, user);
 }
@@ -931,23 +934,55 @@ int larder_fill_end(struct larder_client *client, uint64_t lease, uint64_t objec
     return error ? error : submit(client, &request, NULL, user);
 }
 
-int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
-                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
-                  int64_t keep_until, void *user)
+int larder_update_tagged(struct larder_client *client, uint64_t handle, uint64_t lease,
+                         struct larder_segment **segment, uint32_t tags_length, uint32_t meta_length,
+                         int64_t fresh_until, int64_t keep_until, void *user)
 {
     struct wire_request request = {
         .op = WIRE_OP_UPDATE,
+        .tags_length = (uint16_t)tags_length,
         .meta_length = (uint16_t)meta_length,
         .fresh_until = fresh_until,
         .keep_until = keep_until,
     };
     int error = take_handle(client, handle, &request);
 
-    if (!error && (meta_length > WIRE_MAX_META || meta_length > client->shape.segment_bytes))
+    if (!error && (meta_length > WIRE_MAX_META || tags_length > WIRE_TAGS_BYTES ||
+                   (uint64_t)tags_length + meta_length > client->shape.segment_bytes))
         error = -EINVAL;
     if (!error && lease && !wire_handle(client, lease, &request.value))
         error = -ESTALE;
     return error ? error : submit(client, &request, segment, user);
+}
+
+int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
+                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
+                  int64_t keep_until, void *user)
+{
+    return larder_update_tagged(client, handle, lease, segment, 0, meta_length, fresh_until, keep_until,
+                                user);
+}
+
+_Static_assert(LARDER_PURGE_KEY == WIRE_PURGE_KEY && LARDER_PURGE_PREFIX == WIRE_PURGE_PREFIX &&
+                   LARDER_PURGE_TAGS == WIRE_PURGE_TAGS && LARDER_PURGE_SOFT == WIRE_PURGE_SOFT &&
+                   LARDER_MAX_TAGS == WIRE_MAX_TAGS && LARDER_MAX_TAG == WIRE_MAX_TAG &&
+                   LARDER_KEY_PART == WIRE_KEY_PART,
+               "what is public has the wire's values");
+
+int larder_purge(struct larder_client *client, struct larder_segment **segment, uint32_t length,
+                 uint32_t flags, void *user)
+{
+    struct wire_request request = {.op = WIRE_OP_PURGE, .flags = (uint8_t)flags};
+    uint32_t scope = flags & WIRE_PURGE_SCOPE;
+    uint32_t most = scope == WIRE_PURGE_TAGS ? WIRE_TAGS_BYTES : WIRE_MAX_KEY;
+
+    if (client->state != CLIENT_ATTACHED)
+        return -ENOTCONN;
+    if (length > most || length > client->shape.segment_bytes || (length == 0 && scope != WIRE_PURGE_PREFIX))
+        return -EINVAL;
+    request.value = scope == WIRE_PURGE_PREFIX ? WIRE_PURGE_SURE : 0;
+    *(scope == WIRE_PURGE_TAGS ? &request.tags_length : &request.key_length) = (uint16_t)length;
+    return submit(client, &request, segment, user);
 }
 
 /* ---- requests without an answer ---- */
@@ -1152,6 +1187,10 @@ static void take_names(const struct larder_client *client, const struct wire_com
         event->promoted = completion->flags & WIRE_PROMOTED;
         event->broken = completion->flags & WIRE_BROKEN;
         event->changed = completion->flags & WIRE_CHANGED;
+    } else if (completion->op == WIRE_OP_PURGE) {
+        event->purged = completion->object_size;
+        event->cancelled = completion->cancelled;
+        event->goes_on = completion->flags & WIRE_GOES_ON;
     } else {
         event->fresh_until = completion->fresh_until;
     }

@@ -363,6 +363,8 @@ static bool retry(struct cache_wait *wait)
 
     if (exchange->state == EXCHANGE_SURVEY)
         return parts_retry(exchange);
+    if (exchange->state == EXCHANGE_PURGE)
+        return purge_retry(exchange);
     if (exchange->state != EXCHANGE_LOOKUP)
         return fetch_retry(exchange);
     exchange_look_up(exchange);
@@ -584,6 +586,10 @@ static void deadline_passed(struct deadline *deadline)
         parts_survey_timed_out(exchange);
         return;
     }
+    if (exchange->state == EXCHANGE_PURGE) {
+        purge_deadline_passed(exchange);
+        return;
+    }
     if (exchange->state != EXCHANGE_LOOKUP && exchange->state != EXCHANGE_FOLLOW) {
         fetch_deadline_passed(exchange);
         return;
@@ -641,6 +647,11 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
     exchange->has_range =
         (exchange->is_get || exchange->is_head) && http_field_find(request->fields, "range", NULL);
     *out = exchange;
+    if (request->purge) {
+        rules_make_key(exchange);
+        purge_begin(exchange);
+        return;
+    }
     if (rules_refuse(exchange))
         return;
     rules_make_key(exchange);
@@ -690,6 +701,7 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     home->key_prefix = make_key_prefix(origin);
     http_overrides_setup(&home->overrides);
     INVARIANT(http_targets_parse(&home->targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT)));
+    INVARIANT(http_tag_fields_parse(&home->tag_fields, HTTP_SPAN(HTTP_TAG_FIELDS_DEFAULT)));
     loop_add_deadlines(loop, &home->answers, cache_timeout_ms, deadline_passed);
     loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
     loop_add_deadlines(loop, &home->read_stalls, STALL_FACTOR * cache_timeout_ms, body_reader_stalled);
@@ -714,6 +726,11 @@ void exchange_home_set_timeout(struct exchange_home *home, unsigned cache_timeou
     home->answers.after_ms = cache_timeout_ms;
     home->fill_stalls.after_ms = home->read_stalls.after_ms = (int64_t)STALL_FACTOR * cache_timeout_ms;
     home->followings.answers.after_ms = cache_timeout_ms;
+}
+
+void exchange_home_set_tag_fields(struct exchange_home *home, const struct http_tag_fields *fields)
+{
+    home->tag_fields = *fields;
 }
 
 void exchange_home_destroy(struct exchange_home **home)

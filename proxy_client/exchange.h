@@ -23,12 +23,15 @@
 #include "http_cache_status.h"
 #include "http_message.h"
 #include "http_overrides.h"
+#include "http_tags.h"
 #include "http_targeted.h"
 #include "origin.h"
 
 struct exchange;
 
 #define EXCHANGE_LENGTH_UNKNOWN UINT64_MAX
+
+enum exchange_purging { EXCHANGE_NO_PURGE, EXCHANGE_PURGE_ALLOWED, EXCHANGE_PURGE_FORBIDDEN };
 
 struct exchange_request {
     struct http_span method;
@@ -41,6 +44,7 @@ struct exchange_request {
     bool has_body;
     bool expects_continue; /* so does the request to the origin: it may answer before there is a body */
     uint64_t body_length;
+    enum exchange_purging purge; /* it is about the cache (exchange_purge.c) */
     int64_t max_forwards; /* of OPTIONS and TRACE, as received, when above 0 (RFC 9110 section 7.6.2) */
 };
 
@@ -84,6 +88,8 @@ void exchange_home_set_targets(struct exchange_home *home, const struct http_tar
 void exchange_home_set_overrides(struct exchange_home *home, const struct http_overrides *overrides);
 /* For what begins to wait from now on. */
 void exchange_home_set_timeout(struct exchange_home *home, unsigned cache_timeout_ms);
+/* The fields that carry tags, instead of HTTP_TAG_FIELDS_DEFAULT; as above. */
+void exchange_home_set_tag_fields(struct exchange_home *home, const struct http_tag_fields *fields);
 void exchange_home_destroy(struct exchange_home **home); /* ends what still goes on */
 /* How many there are, those included that only finish a fill. */
 unsigned exchange_count(const struct exchange_home *home);

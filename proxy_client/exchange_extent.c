@@ -55,6 +55,7 @@ void extent_forget(struct exchange *exchange)
     cache_link_give_up(exchange->home->link, &part->lease);
     free(part->key);
     free(part->meta);
+    free(part->tags);
     free(part);
     exchange->part = NULL;
 }
@@ -68,11 +69,26 @@ static void note_lost(struct exchange_part *part, const struct exchange_extents 
     }
 }
 
-/* The metadata is in home->meta. */
+static void keep_tags(struct exchange_part *part, const char *tags, uint32_t length)
+{
+    if (length == 0)
+        return;
+    part->tags = malloc(length);
+    INVARIANT(part->tags);
+    memcpy(part->tags, tags, length);
+    part->tags_length = length;
+}
+
+/* The metadata is in home->meta. NULL: it has more tags than can be kept, and could not be purged. */
 static struct exchange_part *create_part(struct exchange *exchange, const struct http_range *range,
                                          int meta_length, const struct http_storing *storing)
 {
-    struct exchange_part *part = calloc(1, sizeof *part);
+    struct exchange_home *home = exchange->home;
+    int tags = http_tags_collect(&home->tag_fields, &origin_response(exchange->fetch)->fields, home->tags);
+    struct exchange_part *part = tags < 0 ? NULL : calloc(1, sizeof *part);
+
+    if (tags < 0)
+        return NULL;
 
     INVARIANT(part);
     part->range = *range;
@@ -80,6 +96,8 @@ static struct exchange_part *create_part(struct exchange *exchange, const struct
     INVARIANT(part->meta);
     memcpy(part->meta, exchange->home->meta, (size_t)meta_length);
     part->meta_length = (uint32_t)meta_length;
+    keep_tags(part, home->tags, (uint32_t)tags);
+    part->asked_at = exchange->request_time;
     stored_times(exchange, storing, &part->fresh_until, &part->keep_until);
     exchange->part = part;
     return part;
@@ -104,6 +122,8 @@ void extent_join(struct exchange *exchange, const struct http_range *range, int 
     struct exchange_part *part = create_part(exchange, range, meta_length, storing);
     struct http_parts after = extents->parts;
 
+    if (!part)
+        return;
     note_lost(part, extents);
     for (uint32_t i = 0; i < part->lost_count; i++)
         http_parts_remove(&after, &part->lost[i]);
@@ -132,6 +152,8 @@ static void description_written(void *owner, struct cache_op *op, struct larder_
 
 static uint32_t append(struct larder_segment *segment, uint32_t at, struct http_span span)
 {
+    if (span.length == 0)
+        return at;
     memcpy(segment->data + at, span.at, span.length);
     return at + span.length;
 }
@@ -153,9 +175,11 @@ static int fill_description(struct exchange *exchange, struct larder_segment **s
                                .key_length = key.prefix.length + key.rest.length,
                                .meta_length = meta_length,
                                .fresh_until = part->fresh_until,
-                               .keep_until = part->keep_until};
+                               .keep_until = part->keep_until,
+                               .tags_length = part->tags_length};
     uint32_t at = append(*segment, append(*segment, 0, key.prefix), key.rest);
 
+    at = append(*segment, at, (struct http_span){part->tags, part->tags_length});
     append(*segment, at, (struct http_span){exchange->home->meta, meta_length});
     return cache_link_fill_begin(exchange->home->link, &exchange->ops, &fill, segment, description_written,
                                  exchange);
@@ -171,7 +195,8 @@ static int write_description(struct exchange *exchange)
     int length = extent_describe(exchange->home, part->meta, part->meta_length, &part->parts);
     int error;
 
-    if (length < 0 || (uint64_t)key.prefix.length + key.rest.length + (uint32_t)length > link->segment_bytes)
+    if (length < 0 || (uint64_t)key.prefix.length + key.rest.length + part->tags_length + (uint32_t)length >
+                          link->segment_bytes)
         return -EINVAL;
     error = cache_link_borrow(link, &segment);
     if (error)
@@ -257,6 +282,8 @@ static void begin_parts(struct exchange *exchange, const struct origin_head *hea
     if (length < 0)
         return;
     part = create_part(exchange, &found->range, length, storing);
+    if (!part)
+        return;
     if (part->keep_until <= exchange->home->loop->wall_ms) {
         extent_forget(exchange);
         return;
@@ -309,15 +336,17 @@ bool parts_find_place(struct exchange *exchange)
     return false;
 }
 
-/* It is as good as what describes it, which tells its age: it stays until it is the least used. */
+/* It is as good as what describes it, which tells its age: it stays until it is the least used, or purged,
+ * and does not become stale. */
 void parts_begin_fill(struct exchange *exchange)
 {
     struct exchange_part *part = exchange->part;
     int64_t until = exchange->home->loop->wall_ms + 1000 * HTTP_SECONDS_MAX;
-    struct fill_object object = {.meta = {"", 0}, .fresh_until = until, .keep_until = until};
+    struct fill_object object = {.meta = {"", 0}, .fresh_until = until, .keep_until = until, .lasting = true};
 
     if (!part)
         return;
+    object.tags = (struct http_span){part->tags, part->tags_length};
     object.key = (struct cache_key){exchange->home->key_prefix, {part->key, part->key_length}};
     object.size = size_of(&part->range);
     if (!part->lease || !fill_writer_start(&exchange->fill, &part->lease, &object))

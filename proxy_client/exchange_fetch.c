@@ -100,8 +100,23 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
 
 /* The head: stored, passed on, or both. */
 
+/* Into home->tags. A response with more tags than can be kept is not stored, because it could not be purged.
+ */
+static void collect_tags(struct exchange *exchange, const struct origin_head *head,
+                         struct http_storing *storing, struct http_span *tags)
+{
+    struct exchange_home *home = exchange->home;
+    int length = http_tags_collect(&home->tag_fields, &head->fields, home->tags);
+
+    *tags = (struct http_span){home->tags, length > 0 ? (uint32_t)length : 0};
+    if (length >= 0)
+        return;
+    storing->store = false;
+    storing->reason = "tags";
+}
+
 static bool worth_filling(struct exchange *exchange, const struct origin_head *head,
-                          struct http_storing *storing)
+                          struct http_storing *storing, struct http_span *tags)
 {
     struct http_request request = exchange_http_request(exchange);
     struct http_response response = {head->status, &head->fields};
@@ -114,6 +129,8 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
      */
     if (storing->negative && exchange->handle && http_status_is_trouble(head->status))
         storing->store = false;
+    if (storing->store)
+        collect_tags(exchange, head, storing, tags);
     if (!storing->store && !exchange->cache_status.detail)
         exchange->cache_status.detail = storing->reason;
     return storing->store;
@@ -154,7 +171,7 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
 
     if (!exchange->lease)
         return;
-    if (!worth_filling(exchange, head, &storing)) {
+    if (!worth_filling(exchange, head, &storing, &object.tags)) {
         leave_word(exchange, head->status, &storing);
         return;
     }
@@ -320,6 +337,7 @@ static void pass_on(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
     struct http_storing storing;
+    struct http_span tags;
     bool worth;
 
     if (exchange->state == EXCHANGE_VALIDATE) { /* something new in the place of what is stored */
@@ -327,7 +345,7 @@ static void pass_on(struct exchange *exchange)
             apply_head(exchange);
     }
     exchange->state = EXCHANGE_FETCH;
-    worth = worth_filling(exchange, head, &storing);
+    worth = worth_filling(exchange, head, &storing, &tags);
     if (worth && !exchange->lease && marks_ask_lease(exchange))
         hold(exchange, EXCHANGE_HOLD_LEASE);
     else if (!worth || !find_variant(exchange))

@@ -170,13 +170,16 @@ static bool text_done(struct http_text *text, struct http_span *lines)
     return !text->failed;
 }
 
-/* Content-Length is made anew; an interim response has none (RFC 9110 section 8.6). */
-static void add_end_to_end(struct http_text *text, const struct http_fields *fields)
+/* Content-Length is made anew; an interim response has none (RFC 9110 section 8.6). Tags are for this cache.
+ */
+static void add_end_to_end(const struct exchange *exchange, struct http_text *text,
+                           const struct http_fields *fields)
 {
     for (uint32_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->items[i];
 
-        if (!http_name_is(field, "content-length") && !http_field_is_hop_by_hop(fields, field))
+        if (!http_name_is(field, "content-length") && !http_field_is_hop_by_hop(fields, field) &&
+            !http_is_tag_field(&exchange->home->tag_fields, field->name))
             http_text_add_field(text, field);
     }
 }
@@ -194,7 +197,7 @@ bool fields_to_client(struct exchange *exchange, const struct http_fields *field
     struct exchange_home *home = exchange->home;
     struct http_text text = http_text_into(home->lines, sizeof home->lines);
 
-    add_end_to_end(&text, fields);
+    add_end_to_end(exchange, &text, fields);
     add_missing_date(exchange, &text, fields);
     return text_done(&text, lines);
 }
@@ -204,7 +207,7 @@ bool fields_of_interim(struct exchange *exchange, const struct http_fields *fiel
     struct exchange_home *home = exchange->home;
     struct http_text text = http_text_into(home->lines, sizeof home->lines);
 
-    add_end_to_end(&text, fields);
+    add_end_to_end(exchange, &text, fields);
     return text_done(&text, lines);
 }
 
@@ -217,7 +220,8 @@ bool fields_of_not_modified(struct exchange *exchange, const struct http_fields 
     for (uint32_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->items[i];
 
-        if (http_guides_update(fields, field) && !http_field_is_hop_by_hop(fields, field))
+        if (http_guides_update(fields, field) && !http_field_is_hop_by_hop(fields, field) &&
+            !http_is_tag_field(&home->tag_fields, field->name))
             http_text_add_field(&text, field);
     }
     add_missing_date(exchange, &text, fields);

@@ -1,11 +1,11 @@
 /* exchange_internal.h: what the files of the exchange share: exchange.c (life, look-up, decisions),
  * exchange_stored.c (responses out of the cache), exchange_fetch.c (responses from the origin),
  * exchange_follow.c (responses that another exchange fetches), exchange_background.c (exchanges without a
- * client), exchange_marks.c (what is known of failed and of useless attempts), exchange_ranges.c (ranges of
- * responses), exchange_parts.c and exchange_parts.h (parts of them that are stored), exchange_variants.c
- * (resources that vary), exchange_rules.c (what the operator wants otherwise), exchange_post.c (responses to
- * POST that are stored), exchange_fields.c (the fields that go to the origin and to the client). Nobody else
- * includes this. */
+ * client), exchange_marks.c (what is known of failed and of useless attempts), exchange_purge.c (requests
+ * that purge), exchange_ranges.c (ranges of responses), exchange_parts.c and exchange_parts.h (parts of them
+ * that are stored), exchange_variants.c (resources that vary), exchange_rules.c (what the operator wants
+ * otherwise), exchange_post.c (responses to POST that are stored), exchange_fields.c (the fields that go to
+ * the origin and to the client). Nobody else includes this. */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -27,6 +27,7 @@ enum exchange_state {
     EXCHANGE_VALIDATE, /* asks the origin whether what is stored still holds */
     EXCHANGE_FETCH,    /* passes on what the origin sends, and perhaps stores it */
     EXCHANGE_CONTINUE, /* the cache was lost within a body: its rest comes from the origin */
+    EXCHANGE_PURGE,    /* waits for the cache to have purged */
     EXCHANGE_RESUME,   /* fills the rest of what another proxy has begun */
     EXCHANGE_ENDED,    /* to be freed */
 };
@@ -114,6 +115,7 @@ struct exchange_home {
     struct http_span key_prefix; /* "GET http://host:port/base" */
     struct http_targets targets;
     struct http_overrides overrides;
+    struct http_tag_fields tag_fields;
     struct http_place place; /* of one request, as exchange_rules() left it */
     struct deadline_list answers, fill_stalls, read_stalls, patience;
     struct following_home followings;
@@ -126,6 +128,7 @@ struct exchange_home {
     struct http_fields fields, more_fields, asked_fields;
     char lines[EXCHANGE_SCRATCH];
     char meta[HTTP_META_MAX];
+    char tags[HTTP_TAGS_BYTES];
 };
 
 /* exchange.c */
@@ -226,9 +229,9 @@ void background_forget(struct exchange *exchange);
 
 /* exchange_marks.c */
 /* Writes an object without a body under the key, which ends the exchange's lease when 0 is returned; its
- * metadata stand in home->meta. -EAGAIN: no segment. */
+ * metadata stand in home->meta. Lasting: soft purges spare it. -EAGAIN: no segment. */
 int marks_write_object(struct exchange *exchange, const struct cache_key *key, uint32_t meta_length,
-                       int64_t until_ms);
+                       int64_t until_ms, bool lasting);
 /* What the lease was for cannot be stored, or not be had: those who wait are told so. Takes the lease. */
 void marks_leave_uncacheable(struct exchange *exchange);
 /* `failure`: 0, or HTTP_META_FAILED_REQUEST. */
@@ -240,6 +243,11 @@ void marks_found(struct exchange *exchange);
 /* There was a mark, and the response may be stored after all. True: fetch_placed() will be called. */
 bool marks_ask_lease(struct exchange *exchange);
 bool marks_retry(struct exchange *exchange); /* as cache_wait.retry */
+
+/* exchange_purge.c */
+void purge_begin(struct exchange *exchange);
+bool purge_retry(struct exchange *exchange); /* as cache_wait.retry */
+void purge_deadline_passed(struct exchange *exchange);
 
 /* exchange_ranges.c */
 /* The request's fields but Range and If-Range, in home->asked_fields. */

@@ -35,13 +35,14 @@ static void written(void *owner, struct cache_op *op, struct larder_event *event
 }
 
 static int fill_object(struct exchange *exchange, const struct cache_key *key,
-                       struct larder_segment **segment, uint32_t meta_length, int64_t until_ms)
+                       struct larder_segment **segment, uint32_t meta_length, int64_t until_ms, bool lasting)
 {
     struct larder_fill fill = {.lease = exchange->lease,
                                .key_length = key->prefix.length + key->rest.length,
                                .meta_length = meta_length,
                                .fresh_until = until_ms,
-                               .keep_until = until_ms};
+                               .keep_until = until_ms,
+                               .lasting = lasting};
     uint32_t at = append(*segment, append(*segment, 0, key->prefix), key->rest);
 
     append(*segment, at, (struct http_span){exchange->home->meta, meta_length});
@@ -49,7 +50,7 @@ static int fill_object(struct exchange *exchange, const struct cache_key *key,
 }
 
 int marks_write_object(struct exchange *exchange, const struct cache_key *key, uint32_t meta_length,
-                       int64_t until_ms)
+                       int64_t until_ms, bool lasting)
 {
     struct cache_link *link = exchange->home->link;
     struct larder_segment *segment = NULL;
@@ -60,7 +61,7 @@ int marks_write_object(struct exchange *exchange, const struct cache_key *key, u
     error = cache_link_borrow(link, &segment);
     if (error)
         return error;
-    error = fill_object(exchange, key, &segment, meta_length, until_ms);
+    error = fill_object(exchange, key, &segment, meta_length, until_ms, lasting);
     cache_link_return(link, &segment);
     if (!error)
         exchange->lease = 0; /* the whole object is there, which ends it */
@@ -84,7 +85,8 @@ static void leave(struct exchange *exchange, uint16_t failure, int status, int64
 
     randombytes_buf(&head.id, sizeof head.id);
     length = http_meta_encode(&head, fields, home->meta, sizeof home->meta);
-    if (length < 0 || marks_write_object(exchange, &key, (uint32_t)length, home->loop->wall_ms + for_ms) != 0)
+    if (length < 0 ||
+        marks_write_object(exchange, &key, (uint32_t)length, home->loop->wall_ms + for_ms, false) != 0)
         cache_link_give_up(home->link, &exchange->lease);
 }
 

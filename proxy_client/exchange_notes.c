@@ -48,6 +48,7 @@ static void free_note(struct parts_note *note)
     home->note_count--;
     free(note->part.key);
     free(note->part.meta);
+    free(note->part.tags);
     free(note);
 }
 
@@ -137,7 +138,18 @@ static bool read_description(const struct parts_note *note, const struct larder_
            memcmp(parts->generation, note->part.parts.generation, sizeof parts->generation) == 0;
 }
 
-/* In home->meta: the fields are those of whichever response is later (RFC 9111 section 3.4). */
+/* A soft purge has made it stale before its time, and after the part was asked for: that is no news of it. */
+static bool was_made_stale(const struct exchange_part *part, const struct http_meta *found,
+                           int64_t fresh_until_ms)
+{
+    const struct http_meta_head *head = &found->head;
+    int64_t ended = fresh_until_ms / 1000;
+
+    return ended >= part->asked_at && ended < head->response_time + head->lifetime - head->initial_age;
+}
+
+/* In home->meta: the fields, and tags if it has any, are those of whichever response is later (RFC 9111
+ * section 3.4). */
 static int make_description(const struct parts_note *note, const struct larder_event *event,
                             const struct http_meta *found, const struct http_parts *parts,
                             struct cache_update *update)
@@ -149,8 +161,11 @@ static int make_description(const struct parts_note *note, const struct larder_e
     memcpy(part->meta + offsetof(struct http_meta_head, id), &found->head.id, sizeof found->head.id);
     update->fresh_until = part->fresh_until;
     update->keep_until = part->keep_until;
-    if (own.head.response_time >= found->head.response_time)
+    if (own.head.response_time >= found->head.response_time &&
+        !was_made_stale(part, found, event->fresh_until)) {
+        update->tags_length = part->tags_length;
         return extent_describe(note->home, part->meta, part->meta_length, parts);
+    }
     update->fresh_until = event->fresh_until;
     if (update->keep_until < event->fresh_until)
         update->keep_until = event->fresh_until;
@@ -172,10 +187,12 @@ static bool renew(struct parts_note *note, struct larder_event *event, const str
     if (!http_parts_add(&after, event->object_size, &note->part.range))
         return false;
     length = make_description(note, event, found, &after, &update);
-    if (length < 0 || (uint32_t)length > event->segment->size)
+    if (length < 0 || update.tags_length + (uint32_t)length > event->segment->size)
         return false;
     update.meta_length = (uint32_t)length;
-    memcpy(event->segment->data, note->home->meta, (size_t)length);
+    if (update.tags_length > 0)
+        memcpy(event->segment->data, note->part.tags, update.tags_length);
+    memcpy(event->segment->data + update.tags_length, note->home->meta, (size_t)length);
     if (cache_link_renew(link, &note->ops, &update, &event->segment, renewed, note) != 0)
         return false;
     note->lease = 0; /* ends with the update */

@@ -27,6 +27,9 @@ struct exchange_part {
     uint32_t key_length, base_length; /* the key of the description comes first in it */
     char *meta;                       /* of the whole response, without description */
     uint32_t meta_length;
+    char *tags; /* of the response, each with a zero byte behind it */
+    uint32_t tags_length;
+    int64_t asked_at; /* the origin, in seconds */
     int64_t fresh_until, keep_until;
     uint32_t lost_count;
     struct http_range lost[HTTP_PARTS_MAX];

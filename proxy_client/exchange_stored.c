@@ -24,6 +24,17 @@ static int64_t ttl_now(const struct exchange *exchange)
     return exchange->meta.head.lifetime - age_now(exchange);
 }
 
+/* A soft purge has ended its freshness earlier than the response said: it is as old now as if that had been
+ * its lifetime, so that what a stale response may be used for counts from then on. */
+static void cut_lifetime(struct http_meta_head *head, int64_t fresh_until_ms)
+{
+    int64_t fresh_until = fresh_until_ms > 0 ? fresh_until_ms / 1000 : 0;
+    int64_t lifetime = http_meta_age(head, fresh_until);
+
+    if (lifetime < head->lifetime)
+        head->lifetime = lifetime;
+}
+
 /* The cache holds what some proxy of the tenant gave it, so the numbers are checked against each other. */
 bool stored_decode(struct exchange *exchange, const struct larder_event *event)
 {
@@ -35,7 +46,10 @@ bool stored_decode(struct exchange *exchange, const struct larder_event *event)
         (event->length > event->object_size || (event->length < event->object_size && !exchange->handle)))
         return false;
     exchange->object_size = event->object_size;
-    return http_meta_decode(&exchange->meta, segment->data, event->meta_length);
+    if (!http_meta_decode(&exchange->meta, segment->data, event->meta_length))
+        return false;
+    cut_lifetime(&exchange->meta.head, event->fresh_until);
+    return true;
 }
 
 static struct http_stored stored_facts(const struct exchange *exchange)
@@ -283,6 +297,7 @@ int stored_encode(struct exchange *exchange, int status, const struct http_field
 
     randombytes_buf(&head.id, sizeof head.id);
     http_storing_fields(&exchange->home->more_fields, &response, storing);
+    http_leave_out_tags(&exchange->home->tag_fields, &exchange->home->more_fields);
     return http_meta_encode(&head, &exchange->home->more_fields, exchange->home->meta,
                             sizeof exchange->home->meta);
 }
@@ -296,20 +311,24 @@ void stored_times(const struct exchange *exchange, const struct http_storing *st
     *keep_until = *fresh_until + 1000 * storing->keep;
 }
 
-/* Hands the new metadata to the cache; if that is not possible the old ones stay, and are validated again. */
-static void send_update(struct exchange *exchange, int meta_length, int64_t fresh_until, int64_t keep_until)
+/* Hands the new metadata to the cache, and tags, if there are new ones (in home->tags); if that is not
+ * possible the old ones stay, and are validated again. */
+static void send_update(struct exchange *exchange, uint32_t tags_length, int meta_length, int64_t fresh_until,
+                        int64_t keep_until)
 {
     struct cache_link *link = exchange->home->link;
     struct cache_update update = {.handle = exchange->handle,
                                   .lease = exchange->lease,
+                                  .tags_length = tags_length,
                                   .meta_length = (uint32_t)meta_length,
                                   .fresh_until = fresh_until,
                                   .keep_until = keep_until};
     struct larder_segment *segment = NULL;
 
-    if ((uint32_t)meta_length > link->segment_bytes || cache_link_borrow(link, &segment) != 0)
+    if (tags_length + (uint32_t)meta_length > link->segment_bytes || cache_link_borrow(link, &segment) != 0)
         return;
-    memcpy(segment->data, exchange->home->meta, (size_t)meta_length);
+    memcpy(segment->data, exchange->home->tags, tags_length);
+    memcpy(segment->data + tags_length, exchange->home->meta, (size_t)meta_length);
     if (cache_link_update(link, &update, &segment) == 0)
         exchange->lease = 0;
     cache_link_return(link, &segment);
@@ -401,19 +420,20 @@ bool stored_update(struct exchange *exchange)
     struct exchange_home *home = exchange->home;
     struct http_storing storing;
     int64_t fresh_until, keep_until;
-    int length;
+    int length, tags;
 
     if (is_only_confirmed(exchange)) {
         stored_leave_as_it_is(exchange);
         return true;
     }
+    tags = http_tags_collect(&home->tag_fields, &origin_response(exchange->fetch)->fields, home->tags);
     length = parts_describe(exchange, stored_renew(exchange, &storing));
     if (length < 0)
         return false;
     stored_times(exchange, &storing, &fresh_until, &keep_until);
-    if (storing.store && variants_fit(exchange, &home->fields))
-        send_update(exchange, length, fresh_until, keep_until);
-    else if (storing.forbidden)
+    if (storing.store && tags >= 0 && variants_fit(exchange, &home->fields))
+        send_update(exchange, (uint32_t)tags, length, fresh_until, keep_until);
+    else if (storing.forbidden || tags < 0)
         remove_stored(exchange);
     cache_link_give_up(home->link, &exchange->lease);
     stored_adopt_meta(exchange, length);
@@ -451,7 +471,7 @@ static void renew(struct exchange *exchange, const struct http_meta_head *head)
         length = http_meta_encode(head, &home->more_fields, home->meta, sizeof home->meta);
         length = parts_describe(exchange, length);
         if (length > 0)
-            send_update(exchange, length, 1000 * expiry, 1000 * (expiry + head->keep));
+            send_update(exchange, 0, length, 1000 * expiry, 1000 * (expiry + head->keep));
     }
     cache_link_give_up(home->link, &exchange->lease);
 }

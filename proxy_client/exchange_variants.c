@@ -256,7 +256,7 @@ static int write_index(struct exchange *exchange)
     int64_t until = exchange->home->loop->wall_ms + 1000 * HTTP_SECONDS_MAX;
     int length = encode_index(exchange);
 
-    return length < 0 ? -EINVAL : marks_write_object(exchange, &key, (uint32_t)length, until);
+    return length < 0 ? -EINVAL : marks_write_object(exchange, &key, (uint32_t)length, until, true);
 }
 
 static void place_answered(void *owner, struct cache_op *op, struct larder_event *event);

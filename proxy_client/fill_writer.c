@@ -140,10 +140,10 @@ static bool retry(struct cache_wait *wait)
     return true;
 }
 
-/* Key and metadata stand in front of the first body bytes. */
+/* Key, tags and metadata stand in front of the first body bytes. */
 static void place_prefix(struct fill_writer *writer)
 {
-    uint32_t length = writer->key_length + writer->meta_length;
+    uint32_t length = writer->key_length + writer->tags_length + writer->meta_length;
 
     memcpy(writer->segment->data, writer->prefix, length);
     writer->used = length;
@@ -169,14 +169,16 @@ static int have_segment(struct fill_writer *writer)
 
 static int submit_begin(struct fill_writer *writer)
 {
-    uint32_t body = writer->used - writer->key_length - writer->meta_length;
+    uint32_t body = writer->used - writer->key_length - writer->tags_length - writer->meta_length;
     struct larder_fill fill = {.lease = writer->lease,
                                .key_length = writer->key_length,
                                .meta_length = writer->meta_length,
                                .body_length = body,
                                .object_size = writer->size,
                                .fresh_until = writer->fresh_until,
-                               .keep_until = writer->keep_until};
+                               .keep_until = writer->keep_until,
+                               .tags_length = writer->tags_length,
+                               .lasting = writer->lasting};
     int error = cache_link_fill_begin(writer->link, &writer->ops, &fill, &writer->segment, answered, writer);
 
     if (error)
@@ -230,7 +232,8 @@ static size_t copy_in(struct fill_writer *writer, const char *data, size_t size)
 /* Too large for one segment, as far as is known: the cache is asked at once whether it takes the object. */
 static bool begin_is_due(const struct fill_writer *writer)
 {
-    uint64_t room = writer->link->segment_bytes - writer->key_length - writer->meta_length;
+    uint64_t room =
+        writer->link->segment_bytes - writer->key_length - writer->tags_length - writer->meta_length;
 
     return !writer->begun && writer->size != LARDER_SIZE_UNKNOWN && writer->size > room;
 }
@@ -341,7 +344,7 @@ bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct
 {
     const struct cache_key *key = &object->key;
     uint64_t key_length = (uint64_t)key->prefix.length + key->rest.length;
-    uint64_t prefix_length = key_length + object->meta.length;
+    uint64_t prefix_length = key_length + object->tags.length + object->meta.length;
 
     if (key_length > LARDER_MAX_KEY || prefix_length >= writer->link->segment_bytes) {
         cache_link_give_up(writer->link, lease);
@@ -351,13 +354,17 @@ bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct
     INVARIANT(writer->prefix);
     memcpy(writer->prefix, key->prefix.at, key->prefix.length);
     memcpy(writer->prefix + key->prefix.length, key->rest.at, key->rest.length);
-    memcpy(writer->prefix + key_length, object->meta.at, object->meta.length);
+    if (object->tags.length > 0)
+        memcpy(writer->prefix + key_length, object->tags.at, object->tags.length);
+    memcpy(writer->prefix + key_length + object->tags.length, object->meta.at, object->meta.length);
     writer->key_length = (uint32_t)key_length;
+    writer->tags_length = object->tags.length;
     writer->meta_length = object->meta.length;
     writer->lease = *lease;
     *lease = 0;
     writer->size = object->size;
     writer->fresh_until = object->fresh_until;
+    writer->lasting = object->lasting;
     writer->keep_until = object->keep_until;
     writer->keep = object->keep;
     writer->state = FILL_OPEN;
@@ -370,7 +377,7 @@ void fill_writer_resume(struct fill_writer *writer, uint64_t *lease, uint64_t of
 {
     writer->lease = *lease;
     *lease = 0;
-    writer->key_length = writer->meta_length = 0;
+    writer->key_length = writer->tags_length = writer->meta_length = 0;
     writer->size = size;
     writer->sent = writer->taken = offset;
     writer->begun = writer->accepted = writer->resumed = true;

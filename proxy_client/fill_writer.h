@@ -20,11 +20,13 @@ enum fill_state { FILL_IDLE, FILL_OPEN, FILL_ENDING, FILL_STORED, FILL_FAILED };
 
 struct fill_object {
     struct cache_key key;
+    struct http_span tags; /* each with a zero byte behind it */
     struct http_span meta;
     uint64_t size; /* LARDER_SIZE_UNKNOWN */
     int64_t fresh_until, keep_until;
-    bool keep; /* its metadata tells whether it is whole, so that what arrives before it breaks off may be
-                  kept */
+    bool lasting; /* soft purges spare it */
+    bool keep;    /* its metadata tells whether it is whole, so that what arrives before it breaks off may be
+                     kept */
 };
 
 struct fill_writer {
@@ -42,9 +44,9 @@ struct fill_writer {
     int64_t fresh_until, keep_until;
     struct larder_segment *segment; /* being filled */
     uint32_t used;
-    char *prefix; /* key and metadata, until they stand in a segment */
-    uint32_t key_length, meta_length;
-    bool begun, accepted, end_sent, keep;
+    char *prefix; /* key, tags and metadata, until they stand in a segment */
+    uint32_t key_length, tags_length, meta_length;
+    bool begun, accepted, end_sent, lasting, keep;
     bool resumed;
     uint64_t resumed_at;
     char *kept; /* bytes that wait for a segment */

@@ -373,6 +373,15 @@ static bool may_have_body(const struct http1_request *request)
     return !request->is_get && !request->is_head && !request->is_trace;
 }
 
+static enum exchange_purging purging(const struct http_client *client)
+{
+    const struct address_list *list = client->front->purge_from;
+
+    if (!list || !http_span_equal(client->request.method, HTTP_SPAN("PURGE")))
+        return EXCHANGE_NO_PURGE;
+    return address_list_has(list, &client->base.peer.any) ? EXCHANGE_PURGE_ALLOWED : EXCHANGE_PURGE_FORBIDDEN;
+}
+
 static void begin_exchange(struct http_client *client, uint32_t head_end)
 {
     struct http1_request *request = &client->request;
@@ -381,6 +390,7 @@ static void begin_exchange(struct http_client *client, uint32_t head_end)
         .max_forwards = request->max_forwards,
         .expects_continue = request->expects_continue,
         .scheme = HTTP_SPAN("http"),
+        .purge = purging(client),
         .via = request->minor == 1 ? HTTP_SPAN("1.1") : HTTP_SPAN("1.0"),
         /* A body of 0 bytes is announced as such, where methods may have one. */
         .has_body = request->has_body || (request->length_seen && may_have_body(request)),

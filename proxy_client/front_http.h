@@ -10,6 +10,7 @@
 #define LARDER_FRONT_HTTP_H
 
 #include "access_log.h"
+#include "address_list.h"
 #include "connection.h"
 #include "exchange.h"
 #include "http1_line.h"
@@ -19,6 +20,8 @@ struct front_http {
     struct exchange_home *exchanges;
     struct access_log *log; /* NULL: none */
     uint64_t max_request_body;
+    const struct address_list
+        *purge_from;                    /* who may use the method PURGE; NULL: it is a method like others */
     struct http_fields_box *free_boxes; /* field tables of requests that are not under way */
     uint64_t bad_requests[HTTP1_REFUSAL_KINDS];
 };

@@ -75,6 +75,7 @@ enum larder_event_kind {
     LARDER_EVENT_UPDATE,
     LARDER_EVENT_REMOVE,
     LARDER_EVENT_FOLLOW,
+    LARDER_EVENT_PURGE,
 };
 
 enum larder_status {
@@ -118,6 +119,10 @@ struct larder_event {
     bool promoted;   /* FOLLOW: `lease` was another's */
     bool broken;     /* FOLLOW: the rest will not come, */
     bool changed;    /*         nor can it be had from the origin, which has something else by now */
+
+    uint64_t purged;    /* PURGE: objects that have been removed or made stale, */
+    uint64_t cancelled; /*        and leases that have been cancelled, by now */
+    bool goes_on;       /*        the cache still looks for more; nobody else finds them any more */
 };
 
 struct larder_options {
@@ -205,7 +210,9 @@ struct larder_fill {
     uint32_t body_length; /*   and the first body bytes, in this order */
     uint64_t object_size; /* body bytes in all, or LARDER_SIZE_UNKNOWN */
     int64_t fresh_until;
-    int64_t keep_until; /* not handed out after this; >= fresh_until */
+    int64_t keep_until;   /* not handed out after this; >= fresh_until */
+    uint32_t tags_length; /* bytes of tags, between key and metadata: see larder_purge() */
+    bool lasting;         /* not fresh or stale by itself: soft purges spare it */
 };
 /* Starts the object. If body_length == object_size the fill is complete and ends by itself: the event is
  * FILL_BEGIN with OK, the object is stored, no FILL_END is needed. The new object becomes visible when its
@@ -243,9 +250,36 @@ int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
                   struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
                   int64_t keep_until, void *user);
 
+/* The same; the segment holds tags, then the metadata. The tags take the place of those that the object had;
+ * if there are none (0 bytes) it keeps them. */
+int larder_update_tagged(struct larder_client *client, uint64_t handle, uint64_t lease,
+                         struct larder_segment **segment, uint32_t tags_length, uint32_t meta_length,
+                         int64_t fresh_until, int64_t keep_until, void *user);
+
 /* Removes what is stored under the key (the segment's first key_length bytes). A fill of that key that is
  * under way is not stored. */
 int larder_remove(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
                   void *user);
+
+/* Purges what our tenant has stored; the event comes when nobody finds it any more, through any proxy. Fills
+ * and validations that have begun before are not stored, and what was pinned may be read to its end. The
+ * segment's first `length` bytes are
+ *
+ *     LARDER_PURGE_KEY     a key; with it go its parts, whose keys are this one, LARDER_KEY_PART and more
+ *     LARDER_PURGE_PREFIX  what the keys begin with; 0 bytes: everything
+ *     LARDER_PURGE_TAGS    tags, each with a zero byte behind it: LARDER_MAX_TAGS of LARDER_MAX_TAG bytes
+ *
+ * Soft: what is found is stale from now on; larder_update() with a lease that was granted later makes it
+ * fresh. BUSY: too many purges are under way, and nothing has happened. */
+#define LARDER_PURGE_KEY    0u
+#define LARDER_PURGE_PREFIX 1u
+#define LARDER_PURGE_TAGS   2u
+#define LARDER_PURGE_SOFT   4u
+#define LARDER_KEY_PART     '\n'
+#define LARDER_MAX_TAGS     64u
+#define LARDER_MAX_TAG      256u
+#define LARDER_TAGS_BYTES   (LARDER_MAX_TAGS * (LARDER_MAX_TAG + 1))
+int larder_purge(struct larder_client *client, struct larder_segment **segment, uint32_t length,
+                 uint32_t flags, void *user);
 
 #endif

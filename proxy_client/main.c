@@ -85,6 +85,7 @@ static void set_up_fronts(struct proxy *proxy, const struct proxy_conf *conf)
 
     connection_home_setup(&proxy->connections, &proxy->loop, &proxy->link, &timeouts);
     front_http_setup(&proxy->http, &proxy->connections, proxy->exchanges, proxy->log, conf->max_request_body);
+    proxy->http.purge_from = proxy_conf_purgers(conf);
     front_getfile_setup(&proxy->getfile, &proxy->connections, proxy->exchanges, proxy->log);
 }
 
@@ -225,6 +226,7 @@ static int serve(struct proxy *proxy, struct proxy_conf *conf, const struct prox
                                        (unsigned)conf->cache_timeout_ms)) != 0)
         goto err_origin;
     exchange_home_set_targets(proxy->exchanges, &conf->targets);
+    exchange_home_set_tag_fields(proxy->exchanges, &conf->tag_fields);
     exchange_home_set_overrides(proxy->exchanges, &conf->rules);
     if ((status = set_up_log(proxy, conf)) != 0)
         goto err_exchanges;

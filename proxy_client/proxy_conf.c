@@ -88,6 +88,43 @@ static void show_targets(const void *value, const struct conf_key *key, FILE *ou
     show_spans(targets->names, targets->count, out);
 }
 
+static bool take_tag_fields(void *value, const char *text, struct conf_taking *taking)
+{
+    const char *kept = conf_texts_keep(taking->texts, text, strlen(text));
+
+    if (!kept)
+        return refuse(taking, "cannot be kept: out of memory");
+    return http_tag_fields_parse(value, span_of(kept)) ||
+           refuse(taking, "is not a list of up to %d field names", HTTP_TAG_FIELDS_MAX);
+}
+
+static void show_tag_fields(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct http_tag_fields *fields = value;
+
+    fprintf(out, "%s = ", key->name);
+    show_spans(fields->names, fields->count, out);
+}
+
+static bool take_purgers(void *value, const char *text, struct conf_taking *taking)
+{
+    struct purgers *purgers = value;
+
+    if (!address_list_parse(&purgers->list, text))
+        return refuse(taking, "is not a list of up to %d addresses, such as 127.0.0.1,10.0.0.0/8",
+                      ADDRESS_LIST_MAX);
+    purgers->text = conf_texts_keep(taking->texts, text, strlen(text));
+    return purgers->text || refuse(taking, "cannot be kept: out of memory");
+}
+
+static void show_purgers(const void *value, const struct conf_key *key, FILE *out)
+{
+    const struct purgers *purgers = value;
+
+    if (purgers->text)
+        fprintf(out, "%s = %s\n", key->name, purgers->text);
+}
+
 static bool take_names(void *value, const char *text, struct conf_taking *taking)
 {
     const char *kept = conf_texts_keep(taking->texts, text, strlen(text));
@@ -300,6 +337,14 @@ static const struct conf_key proxy_keys[] = {
      .option = "max-connections",
      .argument = "N",
      .help = "clients at a time (what the descriptor limit allows)"},
+    {.name = "purge-from",
+     .kind = CONF_OWN,
+     .offset = FIELD(purge_from),
+     .take = take_purgers,
+     .show = show_purgers,
+     .option = "purge-from",
+     .argument = "ADDR[/BITS],...",
+     .help = "who may use the method PURGE (nobody)"},
     {.name = "header-timeout",
      .kind = CONF_SECONDS,
      .offset = FIELD(header_timeout_s),
@@ -381,6 +426,14 @@ static const struct conf_key rule_keys[] = {
      .option = "targeted-fields",
      .argument = "LIST",
      .help = "obeyed before Cache-Control, first first (" HTTP_TARGETS_DEFAULT ")"},
+    {.name = "tag-fields",
+     .kind = CONF_OWN,
+     .offset = FIELD(tag_fields),
+     .take = take_tag_fields,
+     .show = show_tag_fields,
+     .option = "tag-fields",
+     .argument = "LIST",
+     .help = "of tags to purge by (" HTTP_TAG_FIELDS_DEFAULT ")"},
     {.name = "heuristic",
      .kind = CONF_OWN,
      .offset = RULE(no_heuristic),
@@ -468,6 +521,7 @@ static void set_defaults(struct proxy_conf *conf)
                                 .idle_timeout_s = 60,
                                 .body_timeout_s = 30};
     http_targets_parse(&conf->targets, HTTP_SPAN(HTTP_TARGETS_DEFAULT));
+    http_tag_fields_parse(&conf->tag_fields, HTTP_SPAN(HTTP_TAG_FIELDS_DEFAULT));
     http_overrides_setup(&conf->rules);
 }
 
@@ -599,6 +653,11 @@ bool proxy_conf_load(struct proxy_conf *conf, const struct proxy_command *comman
     good = proxy_conf_from_text(conf, command, text, length, report);
     free(text);
     return good;
+}
+
+const struct address_list *proxy_conf_purgers(const struct proxy_conf *conf)
+{
+    return conf->purge_from.text ? &conf->purge_from.list : NULL;
 }
 
 void proxy_conf_free(struct proxy_conf *conf)

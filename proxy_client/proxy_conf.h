@@ -7,8 +7,10 @@
 #ifndef LARDER_PROXY_CONF_H
 #define LARDER_PROXY_CONF_H
 
+#include "address_list.h"
 #include "conf.h"
 #include "http_overrides.h"
+#include "http_tags.h"
 #include "http_targeted.h"
 #include "listener.h"
 #include "names.h"
@@ -41,6 +43,11 @@ struct proxy_conf {
     /* Of the last two, looked up at the start. */
     uint32_t group_id, cache_user_id;
     struct http_targets targets;
+    struct http_tag_fields tag_fields;
+    struct purgers {
+        const char *text; /* NULL: nobody */
+        struct address_list list;
+    } purge_from;
     struct http_overrides rules;
     struct listen_addresses http, getfile;
     uint64_t segments, segment_bytes; /* 0: the library's default */
@@ -64,6 +71,8 @@ bool proxy_conf_load(struct proxy_conf *conf, const struct proxy_command *comman
 /* The same for a text in memory (NULL: none), which tests have. `command` may be NULL. */
 bool proxy_conf_from_text(struct proxy_conf *conf, const struct proxy_command *command, const char *text,
                           size_t length, struct conf_report *report);
+/* Who may use the method PURGE; NULL: nobody, it is a method like others. */
+const struct address_list *proxy_conf_purgers(const struct proxy_conf *conf);
 void proxy_conf_free(struct proxy_conf *conf);
 
 /* As a file that says all that is in force. */

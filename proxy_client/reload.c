@@ -64,11 +64,13 @@ static void apply(const struct reload *reload)
 
     log_set_level(conf->log_level);
     exchange_home_set_targets(reload->exchanges, &conf->targets);
+    exchange_home_set_tag_fields(reload->exchanges, &conf->tag_fields);
     exchange_home_set_overrides(reload->exchanges, &conf->rules);
     exchange_home_set_timeout(reload->exchanges, (unsigned)conf->cache_timeout_ms);
     origin_set_timeout(reload->origin, (int)conf->origin_timeout_s);
     connection_home_set_timeouts(reload->connections, &timeouts);
     reload->http->max_request_body = conf->max_request_body;
+    reload->http->purge_from = proxy_conf_purgers(conf);
 }
 
 bool reload_configuration(struct reload *reload)

@@ -226,7 +226,8 @@ END_TEST
 
 static const uint32_t segments[] = {8, 9, 0x7fffffff, WIRE_NO_SEGMENT};
 static const enum wire_op with_segment[] = {WIRE_OP_LOOKUP,    WIRE_OP_READ,   WIRE_OP_FILL_BEGIN,
-                                            WIRE_OP_FILL_DATA, WIRE_OP_UPDATE, WIRE_OP_REMOVE};
+                                            WIRE_OP_FILL_DATA, WIRE_OP_UPDATE, WIRE_OP_REMOVE,
+                                            WIRE_OP_PURGE};
 
 START_TEST(segment_that_does_not_exist_is_bad)
 {
@@ -314,6 +315,9 @@ static const struct {
     {WIRE_OP_LOOKUP, UINT16_MAX, 0, 0, 0, WIRE_STATUS_BAD},
     {WIRE_OP_REMOVE, 0, 0, 0, 0, WIRE_STATUS_BAD},
     {WIRE_OP_REMOVE, 4097, 0, 0, 0, WIRE_STATUS_BAD},
+    {WIRE_OP_PURGE, 0, 0, 0, 0, WIRE_STATUS_BAD},
+    {WIRE_OP_PURGE, 4097, 0, 0, 0, WIRE_STATUS_BAD},
+    {WIRE_OP_PURGE, UINT16_MAX, 0, 0, 0, WIRE_STATUS_BAD},
     {WIRE_OP_FILL_BEGIN, 0, 0, 0, 0, WIRE_STATUS_BAD},
     {WIRE_OP_FILL_BEGIN, 3, 4094, 0, 0, WIRE_STATUS_BAD},
     {WIRE_OP_FILL_BEGIN, 3, 0, 4094, 4094, WIRE_STATUS_BAD},
@@ -647,7 +651,7 @@ static size_t unknown_type(union wire_message *message)
 {
     size_t length = make_ping(message);
 
-    message->header.type = 6;
+    message->header.type = 63;
     return length;
 }
 
@@ -728,7 +732,7 @@ static const struct {
 } refused[] = {
     {later_version, WIRE_PING, WIRE_REFUSAL_VERSION},
     {header_only_of_a_later_version, WIRE_PING, WIRE_REFUSAL_VERSION},
-    {unknown_type, 6, WIRE_REFUSAL_TYPE},
+    {unknown_type, 63, WIRE_REFUSAL_TYPE},
     {welcome_to_the_cache, WIRE_WELCOME, WIRE_REFUSAL_TYPE},
     {refusal_to_the_cache, WIRE_REFUSED, WIRE_REFUSAL_TYPE},
     {too_short, WIRE_PING, WIRE_REFUSAL_MALFORMED},

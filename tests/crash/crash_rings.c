@@ -234,6 +234,7 @@ static struct wire_request any_request(uint64_t *state)
     return (struct wire_request){
         .op = (uint8_t)(1 + draw(state, WIRE_OP_END - 1)),
         .flags = (uint8_t)draw(state, 8),
+        .tags_length = (uint16_t)(draw(state, 2) ? draw(state, 8) : odd_number(state)),
         .segment = (uint32_t)draw(state, 9), /* the last does not exist */
         .registration = liar.registration,
         .cookie = draw(state, 1000),

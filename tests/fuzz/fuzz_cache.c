@@ -264,7 +264,7 @@ static void message_raw(struct peer *peer, struct fuzz_input *input)
 static void message_typed(struct peer *peer, struct fuzz_input *input)
 {
     static const uint16_t types[] = {WIRE_HELLO, WIRE_BYE,        WIRE_BELL,    WIRE_PING,
-                                     WIRE_STATS, WIRE_CACHE_BELL, WIRE_WELCOME, WIRE_STATS_ROWS};
+                                     WIRE_STATS, WIRE_CACHE_BELL, WIRE_WELCOME, WIRE_PURGE};
     uint8_t what = fuzz_u8(input);
     const struct peer *about = what & 0x40 ? peer_at(fuzz_u8(input) % PEERS_MAX) : peer;
     union wire_message message;
@@ -327,15 +327,26 @@ static void hand_over(const struct peer *peer, uint32_t segment, bool for_readin
     peer_write(peer, peer_offset(peer, &header->rsem), for_reading ? &up : &down, sizeof up);
 }
 
-/* Key, metadata and body, as the request announces them. */
+/* Tags of a letter each, of which objects of different keys share some; what is left over has no end. */
+static void write_tags(uint8_t *at, uint32_t length, uint8_t key)
+{
+    for (uint32_t i = 0; i + 1 < length && i < 2 * WIRE_MAX_TAGS; i += 2) {
+        at[i] = (uint8_t)('a' + (key + i / 2) % 8);
+        at[i + 1] = 0;
+    }
+}
+
+/* Key, tags, metadata and body, as the request announces them. */
 static void write_payload(const struct peer *peer, const struct wire_request *request, uint8_t key)
 {
     static uint8_t bytes[160 * 1024];
-    size_t size = (size_t)request->key_length + request->meta_length + request->length;
+    size_t size = (size_t)request->key_length + request->tags_length + request->meta_length + request->length;
 
     if (size > sizeof bytes)
         size = sizeof bytes;
     memset(bytes, 'a' + key, size);
+    if (request->key_length + (size_t)request->tags_length <= size)
+        write_tags(bytes + request->key_length, request->tags_length, key);
     peer_write(peer, peer_offset(peer, segment_payload(&peer->pool, request->segment)), bytes, size);
 }
 
@@ -360,6 +371,8 @@ static uint64_t choose_value(struct peer *peer, const struct wire_request *reque
         return request->length + (uint64_t)fuzz_u16(input);
     case 4:
         return peer->leases[how >> 3 & (PEER_REMEMBERS - 1)];
+    case 5:
+        return request->op == WIRE_OP_PURGE ? WIRE_PURGE_SURE : (uint64_t)(how >> 3) << 10;
     default:
         return (uint64_t)(how >> 3) << 10;
     }
@@ -391,8 +404,11 @@ static void request_made(struct peer *peer, struct fuzz_input *input)
     uint8_t op = fuzz_u8(input), flags = fuzz_u8(input), segment = fuzz_u8(input), key = fuzz_u8(input);
     uint8_t which = fuzz_u8(input), how = fuzz_u8(input), meta = fuzz_u8(input), times = fuzz_u8(input);
     struct wire_request request = {.op = 1 + op % (WIRE_OP_END - 1), .flags = flags & 7, .cookie = key};
-    bool has_key =
-        request.op == WIRE_OP_LOOKUP || request.op == WIRE_OP_REMOVE || request.op == WIRE_OP_FILL_BEGIN;
+    bool has_key = request.op == WIRE_OP_LOOKUP || request.op == WIRE_OP_REMOVE ||
+                   request.op == WIRE_OP_FILL_BEGIN ||
+                   (request.op == WIRE_OP_PURGE && (flags & WIRE_PURGE_SCOPE) != WIRE_PURGE_TAGS);
+    bool has_tags =
+        request.op == WIRE_OP_FILL_BEGIN || request.op == WIRE_OP_UPDATE || request.op == WIRE_OP_PURGE;
     bool has_meta = request.op == WIRE_OP_FILL_BEGIN || request.op == WIRE_OP_UPDATE;
 
     if (!peer->there)
@@ -404,6 +420,7 @@ static void request_made(struct peer *peer, struct fuzz_input *input)
     request.length = fuzz_u16(input) * (flags & 16 ? 4u : 1u);
     request.key_length = has_key ? (uint16_t)(1 + key % KEYS + (key & 0x40 ? 16380 : 0)) : 0;
     request.meta_length = has_meta ? (uint16_t)(meta & 0x80 ? meta * 257 : meta) : 0;
+    request.tags_length = has_tags ? (uint16_t)((times >> 3 & 15) * 2 + (times & 0x80 ? 255 : 0)) : 0;
     request.handle = remembered(peer, which);
     request.value = choose_value(peer, &request, how, input);
     choose_times(&request, times, input);
@@ -713,7 +730,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     honest_end();
     fuzz_turn();
     check_numbers(cache);
-    REQUIRE(cache->store.pins == 0 && cache->leases.count == 0 && cache->store.held == 0);
+    REQUIRE(cache->store.pins == 0 && cache->leases.count == 0 && cache->store.memory.shares.held == 0);
     REQUIRE(cache->leases.followers == 0);
     REQUIRE(cache->registry.count == 0 && cache->unseen == 0 && cache->stalled == 0);
     tear_down();

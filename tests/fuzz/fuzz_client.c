@@ -1021,16 +1021,16 @@ int larder_read_meta(struct larder_client *self, uint64_t handle, struct larder_
     return asked();
 }
 
-int larder_update(struct larder_client *self, uint64_t handle, uint64_t lease,
-                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
-                  int64_t keep_until, void *user)
+int larder_update_tagged(struct larder_client *self, uint64_t handle, uint64_t lease,
+                         struct larder_segment **segment, uint32_t tags_length, uint32_t meta_length,
+                         int64_t fresh_until, int64_t keep_until, void *user)
 {
     struct larder_event *event;
     unsigned choice;
 
     if (self->attached && (!is_of_this_life(handle) || (lease && !is_of_this_life(lease))))
         return -ESTALE;
-    REQUIRE(meta_length <= SEGMENT_BYTES && keep_until >= fresh_until);
+    REQUIRE(tags_length + meta_length <= SEGMENT_BYTES && keep_until >= fresh_until);
     int error = begin(LARDER_EVENT_UPDATE, segment, user, &choice, &event);
     if (error)
         return error;
@@ -1044,7 +1044,7 @@ int larder_update(struct larder_client *self, uint64_t handle, uint64_t lease,
     }
     char *meta = malloc(meta_length ? meta_length : 1);
     REQUIRE(meta);
-    memcpy(meta, event->segment->data, meta_length);
+    memcpy(meta, event->segment->data + tags_length, meta_length);
     free(object->meta);
     object->meta = meta;
     object->meta_length = meta_length;
@@ -1068,4 +1068,17 @@ int larder_remove(struct larder_client *self, struct larder_segment **segment, u
         event->status = LARDER_MISS;
     object_let_go(place);
     return asked();
+}
+
+/* Nobody is allowed to purge through this front-end. */
+int larder_purge(struct larder_client *self, struct larder_segment **segment, uint32_t length, uint32_t flags,
+                 void *user)
+{
+    (void)self;
+    (void)segment;
+    (void)length;
+    (void)flags;
+    (void)user;
+    REQUIRE(false);
+    return -ENOTCONN;
 }

@@ -35,16 +35,18 @@ static void check_cache_bounds(const struct cache_conf *conf)
     REQUIRE(conf->memory >= CACHE_MIN_MEMORY && conf->max_object >= 1 && conf->max_object <= conf->memory);
     REQUIRE(conf->stall_ms >= CACHE_MIN_STALL_MS && conf->stall_ms <= CACHE_MAX_TIME_MS);
     REQUIRE(conf->lease_ms >= CACHE_MIN_STALL_MS && conf->lease_ms <= CACHE_MAX_TIME_MS);
-    REQUIRE(names_instance_valid(conf->instance) && conf->tenant_count <= TENANT_CONF_MAX);
+    REQUIRE(names_instance_valid(conf->instance) && conf->tenant_count <= TENANTS_MAX);
     for (uint32_t i = 0; i < conf->tenant_count; i++) {
         const struct tenant_conf *tenant = &conf->tenants[i];
         REQUIRE(names_tenant_valid(tenant->name));
         REQUIRE(cache_conf_tenant(conf, tenant->name) == tenant);
-        REQUIRE(tenant->weight >= 1 && tenant->user_count <= TENANT_CONF_UIDS);
-        REQUIRE(tenant->limit == 0 || tenant->reserve <= tenant->limit);
-        reserved += tenant->reserve;
+        REQUIRE(tenant->settings.weight >= 1 && tenant->user_count <= TENANT_CONF_UIDS);
+        REQUIRE(tenant->settings.limit == 0 || tenant->settings.reserve <= tenant->settings.limit);
+        reserved += tenant->settings.reserve;
     }
     REQUIRE(reserved <= conf->memory);
+    char problem[256];
+    REQUIRE(tenants_check(conf->settings, conf->tenant_count, conf->memory, problem, sizeof(problem)) == 0);
 }
 
 /* Names of users are those of a cache that runs, so that no directory is asked. */

@@ -16,6 +16,8 @@ static void check_decoded(const union wire_message *message, size_t size)
     REQUIRE(wire_prepare(&again, (enum wire_type)header->type, header->token) == size);
     if (header->type == WIRE_HELLO)
         REQUIRE(strlen(message->wire_hello.tenant) < sizeof(message->wire_hello.tenant));
+    if (header->type == WIRE_PURGE)
+        REQUIRE(strlen(message->wire_purge.tenant) < sizeof(message->wire_purge.tenant));
     if (header->type == WIRE_REFUSED)
         REQUIRE(strlen(wire_refusal_text(message->wire_refused.reason)) > 0);
 }

@@ -27,7 +27,7 @@ seed() { # seed TARGET/NAME: standard input
 
 header() { # header TYPE LENGTH [VERSION]
     printf LRDR
-    u16 "${3:-3}"
+    u16 "${3:-4}"
     u16 "$1"
     u32 "$2"
     u32 0
@@ -68,6 +68,36 @@ hello "$(letters 64)" | seed wire/hello-unterminated
     u32 0
     u32 0
 } | seed wire/stats
+{
+    header 6 48
+    u64 1
+    u64 42
+    u32 0
+    u32 0
+} | seed wire/reload
+{
+    header 69 40
+    zeros 16
+} | seed wire/reloaded
+purge() { # purge TENANT-OF-64-BYTES
+    header 7 120
+    u64 1
+    u64 42
+    u32 0
+    u32 4
+    u32 5
+    u32 0
+    printf '%s' "$1"
+}
+{
+    purge default
+    zeros 57
+} | seed wire/purge
+purge "$(letters 64)" | seed wire/purge-unterminated
+{
+    header 70 48
+    zeros 24
+} | seed wire/purged
 {
     header 64 64
     zeros 40
@@ -414,7 +444,7 @@ beat() {
 tamper() { u8 17 "$1" "$2"; }
 unname_queue() { u8 18 0; }
 ask_honest() { u8 19 0; }
-lookup=1 read=2 release=3 fill_begin=4 fill_data=5 fill_end=6 fill_abort=7 update=8 remove=9 follow=10 unfollow=11
+lookup=1 read=2 release=3 fill_begin=4 fill_data=5 fill_end=6 fill_abort=7 update=8 remove=9 follow=10 unfollow=11 purge=12
 lease_flag=1
 following=132 # added to lookup: a multiple of the number of operations that is at least 128, for the flag FOLLOW
 first_lease=8
@@ -437,6 +467,32 @@ pin() { # PLACE KEY
     bye 0
     turn 0
 } | seed cache/store-and-leave
+{
+    # Tags are 8 times their number in TIMES; the sure value is 5 in HOW.
+    appear 0
+    appear 1
+    request_made 0 $lookup $lease_flag 0 1 0
+    collect 0
+    request_made 0 $fill_begin 0 0 1 100 $first_lease 0 0 24
+    collect 0
+    request_made 0 $lookup $lease_flag 0 2 0
+    collect 0
+    request_made 0 $fill_begin 0 0 2 100 $first_lease 1 0 32
+    request_made 1 $purge 6 0 1 0 0 0 0 8
+    collect 1
+    request_made 0 $lookup $lease_flag 0 1 0
+    collect 0
+    request_made 0 $update 0 1 1 0 0 0 9 16
+    request_made 1 $purge 2 0 4 0 0 0 0 40
+    request_made 1 $purge 0 0 3 0
+    request_made 1 $purge 1 0 0 0 0 5
+    request_made 1 $purge 3 0 0 0 0 5
+    request_made 1 $purge 2 0 0 0 0 0 0 136
+    collect 1
+    turn 3
+    die 0 0
+    turn 3
+} | seed cache/purges
 {
     appear 0 4
     request_made 0 $lookup $lease_flag 0 2 0

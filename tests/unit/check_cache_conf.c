@@ -57,7 +57,7 @@ START_TEST(values_arrive)
              "[cache]\ngroup = root\ninstance = x\nmemory = 1G\nmax_object = 2M\nstall_time = 250ms\n"
              "stall-limit = 0\nlease-time = 1h\nuser = root:0\nlog-level = warn\nno-sandbox = yes\n"
              "[tenant \"news\"]\nreserve = 100M\nlimit = 1G\nweight = 3\npolicy = sieve\nmax_fills = 7\n"
-             "max_waiters = 8\nmax-pins = 9\nmax-proxies = 10\nuids = root, 7\nuids = 8\n"
+             "max_waiters = 8\nadmission = off\nmax-pins = 9\nmax-proxies = 10\nuids = root, 7\nuids = 8\n"
              "[tenant \"b\"]\n",
              NULL),
         "%s", report.text);
@@ -72,21 +72,25 @@ START_TEST(values_arrive)
     ck_assert(conf.no_sandbox);
     ck_assert_uint_eq(conf.tenant_count, 2);
     const struct tenant_conf *news = cache_conf_tenant(&conf, "news");
-    ck_assert_uint_eq(news->reserve, (uint64_t)100 << 20);
-    ck_assert_uint_eq(news->limit, (uint64_t)1 << 30);
-    ck_assert_uint_eq(news->weight, 3);
-    ck_assert_str_eq(news->policy, "sieve");
-    ck_assert_uint_eq(news->max_fills, 7);
-    ck_assert_uint_eq(news->max_waiters, 8);
-    ck_assert_uint_eq(news->max_pins, 9);
-    ck_assert_uint_eq(news->max_proxies, 10);
+    ck_assert_uint_eq(news->settings.reserve, (uint64_t)100 << 20);
+    ck_assert_uint_eq(news->settings.limit, (uint64_t)1 << 30);
+    ck_assert_uint_eq(news->settings.weight, 3);
+    ck_assert_int_eq((int)news->settings.policy, EVICTION_sieve);
+    ck_assert(!news->settings.admission);
+    ck_assert_uint_eq(news->settings.max_fills, 7);
+    ck_assert_uint_eq(news->settings.max_waiters, 8);
+    ck_assert_uint_eq(news->settings.max_pins, 9);
+    ck_assert_uint_eq(news->settings.max_proxies, 10);
     ck_assert_uint_eq(news->user_count, 3);
     ck_assert_uint_eq(news->users[0].uid, 0);
     ck_assert_uint_eq(news->users[1].uid, 7);
     ck_assert_uint_eq(news->users[2].uid, 8);
     const struct tenant_conf *b = cache_conf_tenant(&conf, "b");
-    ck_assert_uint_eq(b->weight, 1);
-    ck_assert_str_eq(b->policy, "lru");
+    ck_assert_uint_eq(b->settings.weight, 1);
+    ck_assert_int_eq((int)b->settings.policy, EVICTION_lru);
+    ck_assert(b->settings.admission);
+    ck_assert_str_eq(conf.settings[1].name, "b");
+    ck_assert_uint_eq(conf.settings[0].settings.max_pins, 9); /* what tenants_configure() is given */
     ck_assert_uint_eq(b->user_count, 0);
     ck_assert_ptr_null(cache_conf_tenant(&conf, "c"));
     cache_conf_free(&conf);
@@ -113,7 +117,7 @@ static const struct {
     {"[tenant \"a\"]\n[tenant \"a\"]\n", "f:2: [tenant \"a\"] is there already, in line 1"},
     {"[tenant \"a\"]\n[tenant \"A\"]\n", "f:2: [tenant \"A\"] overlaps with [tenant \"a\"] in line 1"},
     {"[tenant \"a\"]\nreserve = 300M\n[tenant \"b\"]\nreserve = 300M\n",
-     "f: the tenants' reserves (600M together) are more than memory (512M)"},
+     "f:3: the tenants' reserves (600M together) are more than memory (512M)"},
     {"[tenant \"a\"]\nlimit = 513M\n", "f:1: limit (513M) of tenant \"a\" is more than memory (512M)"},
     {"[tenant \"a\"]\nlimit = 10M\nreserve = 11M\n",
      "f:1: reserve (11M) of tenant \"a\" is more than its limit (10M)"},
@@ -181,12 +185,78 @@ START_TEST(options_win)
 }
 END_TEST
 
+/* Of a tenant of the file only what is named; others are there through the option alone. */
+START_TEST(tenants_of_options_win)
+{
+    struct cache_command command;
+    struct cache_conf conf;
+    static const char text[] = "[tenant \"news\"]\nreserve = 8M\nweight = 3\nuids = root\n";
+
+    ck_assert_int_eq(parse(&command, "--tenant news:reserve=64M,limit=256M,policy=s3fifo,max_pins=3 "
+                                     "--tenant a.b-c_1:admission=off,max-fills=1 --tenant news:weight=7"),
+                     -1);
+    ck_assert_msg(load(&conf, text, &command), "%s", report.text);
+    ck_assert_uint_eq(conf.tenant_count, 2);
+    const struct tenant_conf *news = cache_conf_tenant(&conf, "news");
+    ck_assert_uint_eq(news->settings.reserve, 64 << 20);
+    ck_assert_uint_eq(news->settings.limit, 256 << 20);
+    ck_assert_uint_eq(news->settings.weight, 7);
+    ck_assert_int_eq((int)news->settings.policy, EVICTION_s3fifo);
+    ck_assert_uint_eq(news->settings.max_pins, 3);
+    ck_assert_uint_eq(news->user_count, 1);
+    const struct tenant_conf *other = cache_conf_tenant(&conf, "a.b-c_1");
+    ck_assert(!other->settings.admission);
+    ck_assert_uint_eq(other->settings.max_fills, 1);
+    ck_assert_uint_eq(other->settings.weight, 1);
+    cache_conf_free(&conf);
+}
+END_TEST
+
+static const struct {
+    const char *option, *problem;
+} tenant_mistakes[] = {
+    {"news", "--tenant: \"news\" is no NAME:SETTING=VALUE"},
+    {":weight=1", "--tenant: \"\" is no name of a tenant"},
+    {"a/b:weight=1", "--tenant: \"a/b\" is no name of a tenant"},
+    {"FILE:weight=1", "overlaps with [tenant \"file\"] in line 1"},
+    {"news:", "--tenant news: \"\" is no SETTING=VALUE"},
+    {"news:weight=1,", "--tenant news: \"\" is no SETTING=VALUE"},
+    {"news:weight", "--tenant news: \"weight\" is no SETTING=VALUE"},
+    {"news:weight=", "--tenant news: weight: \"\" is not a number"},
+    {"news:=1", "--tenant news: there is no setting \"\" here"},
+    {"news:wait=1", "--tenant news: there is no setting \"wait\" here"},
+    {"news:uids=1", "--tenant news: there is no setting \"uids\" here"},
+    {"news:reserve=lots", "--tenant news: reserve: \"lots\" is not a size"},
+    {"news:limit=-1", "--tenant news: limit: \"-1\" is not a size"},
+    {"news:weight=1001", "--tenant news: weight: \"1001\" is out of range (1 to 1000)"},
+    {"news:weight=-1", "--tenant news: weight: \"-1\" is not a number"},
+    {"news:max_pins=4294967296", "--tenant news: max-pins: \"4294967296\" is out of range"},
+    {"news:policy=fifo", "--tenant news: policy: \"fifo\" is none of: lru s3fifo sieve"},
+    {"news:admission=maybe", "--tenant news: admission: \"maybe\" is neither on nor off"},
+    {"news:reserve=513M", "the tenants' reserves (513M together) are more than memory (512M)"},
+    {"file:reserve=513M", "f:1: the tenants' reserves (513M together) are more than memory (512M)"},
+};
+
+START_TEST(mistake_in_a_tenant_option_is_reported)
+{
+    struct cache_command command;
+    struct cache_conf conf;
+    char line[128];
+
+    snprintf(line, sizeof(line), "--tenant %s", tenant_mistakes[_i].option);
+    ck_assert_int_eq(parse(&command, line), -1);
+    ck_assert(!load(&conf, "[tenant \"file\"]\n", &command));
+    ck_assert_msg(strstr(report.text, tenant_mistakes[_i].problem), "%s", report.text);
+}
+END_TEST
+
 static const struct {
     const char *line;
     int status;
 } lines[] = {
-    {"", -1},   {"--help", 0},   {"--version", 0}, {"--foo", 2},
-    {"foo", 2}, {"--config", 2}, {"--check", -1},  {"--memory 1", -1 /* is said with the rest */},
+    {"", -1},        {"--help", 0},   {"--version", 0},
+    {"--foo", 2},    {"foo", 2},      {"--config", 2},
+    {"--check", -1}, {"--tenant", 2}, {"--memory 1", -1 /* is said with the rest */},
 };
 
 START_TEST(line_is_parsed)
@@ -216,7 +286,7 @@ START_TEST(what_is_shown_is_a_file_that_says_the_same)
     }
     ck_assert_str_eq(shown[0], shown[1]);
     ck_assert_ptr_nonnull(strstr(shown[0], "[tenant \"a\"]\nreserve = 5M\nweight = 1\npolicy = "
-                                           "lru\nno-admission = off\nuids = root\nuids = 3\n"));
+                                           "lru\nadmission = on\nuids = root\nuids = 3\n"));
     cache_conf_free(&conf);
     cache_conf_free(&again);
 }
@@ -313,6 +383,8 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, mistake_is_reported, mistakes);
     tcase_add_test(tcase, one_name_cannot_be_longer_than_a_tenants);
     tcase_add_test(tcase, options_win);
+    tcase_add_test(tcase, tenants_of_options_win);
+    ADD_ROWS(tcase, mistake_in_a_tenant_option_is_reported, tenant_mistakes);
     ADD_ROWS(tcase, line_is_parsed, lines);
     tcase_add_test(tcase, what_is_shown_is_a_file_that_says_the_same);
     ADD_ROWS(tcase, change_is_allowed_or_named, changes);

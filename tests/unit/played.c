@@ -252,11 +252,12 @@ void larder_unfollow(struct larder_client *client, uint64_t follow)
     give_back(PLAYED_UNFOLLOW, follow);
 }
 
-int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
-                  struct larder_segment **segment, uint32_t meta_length, int64_t fresh_until,
-                  int64_t keep_until, void *user)
+int larder_update_tagged(struct larder_client *client, uint64_t handle, uint64_t lease,
+                         struct larder_segment **segment, uint32_t tags_length, uint32_t meta_length,
+                         int64_t fresh_until, int64_t keep_until, void *user)
 {
     (void)client;
+    (void)tags_length;
     ck_assert_int_ge(keep_until, fresh_until);
     return take((struct asked){.kind = LARDER_EVENT_UPDATE,
                                .handle = handle,
@@ -271,6 +272,14 @@ int larder_remove(struct larder_client *client, struct larder_segment **segment,
 {
     (void)client;
     return take((struct asked){.kind = LARDER_EVENT_REMOVE, .key_length = key_length, .user = user}, segment);
+}
+
+int larder_purge(struct larder_client *client, struct larder_segment **segment, uint32_t length,
+                 uint32_t flags, void *user)
+{
+    (void)client;
+    (void)flags;
+    return take((struct asked){.kind = LARDER_EVENT_PURGE, .key_length = length, .user = user}, segment);
 }
 
 /* ---- the origin ---- */
@@ -392,6 +401,8 @@ struct larder_event *answer(unsigned number, enum larder_status status)
                                    .segment = op.segment,
                                    .length = op.length,
                                    .offset = op.offset};
+    if (op.kind == LARDER_EVENT_LOOKUP)
+        event->fresh_until = INT64_MAX;
     return event;
 }
 
