@@ -127,7 +127,7 @@ struct larder_options {
     uint32_t segment_bytes; /* 0: LARDER_DEFAULT_SEGMENT_BYTES; a multiple of 64 */
 };
 
-#define LARDER_DEFAULT_SEGMENTS      128u
+#define LARDER_DEFAULT_SEGMENTS      32u
 #define LARDER_MIN_SEGMENTS          4u
 #define LARDER_MAX_SEGMENTS          16384u
 #define LARDER_DEFAULT_SEGMENT_BYTES (64u * 1024)
