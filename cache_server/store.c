@@ -435,6 +435,12 @@ static bool finish(struct store *store, struct object *object)
     return true;
 }
 
+void store_fill_cut_short(struct object *object)
+{
+    INVARIANT(object->state == OBJECT_FILLING);
+    object->expected = object->body.size;
+}
+
 /* FILLING to STORED. False: no memory for the index. */
 static bool link_object(struct store *store, struct object *object)
 {
