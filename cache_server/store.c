@@ -709,6 +709,12 @@ static bool finish(struct store *store, struct object *object)
     return true;
 }
 
+void store_fill_cut_short(struct object *object)
+{
+    INVARIANT(state_of(object) == OBJECT_FILLING);
+    object->announced = object->body.size;
+}
+
 /* The most that linking can make the index grow by: uthash doubles a table at a time. */
 static uint64_t index_growth(struct store *store, const struct object *object)
 {
