@@ -209,6 +209,13 @@ START_TEST(tenants_of_options_win)
     ck_assert_uint_eq(other->settings.max_fills, 1);
     ck_assert_uint_eq(other->settings.weight, 1);
     cache_conf_free(&conf);
+    /* What fits together is checked at the end, whatever the order, and with what the file says. */
+    ck_assert_int_eq(parse(&command, "--tenant news:reserve=1G --memory 2G"), -1);
+    ck_assert_msg(load(&conf, text, &command), "%s", report.text);
+    cache_conf_free(&conf);
+    ck_assert_int_eq(parse(&command, "--memory 64M --tenant shop:reserve=57M"), -1);
+    ck_assert(!load(&conf, text, &command));
+    ck_assert_str_eq(report.text, "f: the tenants' reserves (65M together) are more than memory (64M)\n");
 }
 END_TEST
 
