@@ -534,7 +534,8 @@ static void found_response(struct exchange *exchange, struct larder_event *event
         exchange_end(exchange);
         return;
     }
-    if (!exchange->extents) /* else something may turn out to be gone */
+    /* Who refreshes needs it; else it is kept in case that some of it turns out to be gone. */
+    if (!exchange->extents || serving == HTTP_SERVING_REFRESH)
         cache_link_give_up(exchange->home->link, &exchange->lease);
     if (serving == HTTP_SERVING_REFRESH)
         background_refresh(exchange);
