@@ -647,7 +647,7 @@ static size_t unknown_type(union wire_message *message)
 {
     size_t length = make_ping(message);
 
-    message->header.type = 6;
+    message->header.type = 60;
     return length;
 }
 
@@ -712,6 +712,23 @@ static size_t stats_by_a_proxy(union wire_message *message)
     return length;
 }
 
+static size_t reload_by_a_proxy(union wire_message *message)
+{
+    size_t length = wire_prepare(message, WIRE_RELOAD, liar.endpoint.token);
+
+    message->wire_reload.registration = liar.registration;
+    message->wire_reload.secret = liar.endpoint.secret;
+    return length;
+}
+
+static size_t reload_with_a_wrong_secret(union wire_message *message)
+{
+    size_t length = reload_by_a_proxy(message);
+
+    message->wire_reload.secret = ~liar.endpoint.secret;
+    return length;
+}
+
 static size_t bye_with_a_wrong_secret(union wire_message *message)
 {
     size_t length = wire_prepare(message, WIRE_BYE, liar.endpoint.token);
@@ -728,7 +745,7 @@ static const struct {
 } refused[] = {
     {later_version, WIRE_PING, WIRE_REFUSAL_VERSION},
     {header_only_of_a_later_version, WIRE_PING, WIRE_REFUSAL_VERSION},
-    {unknown_type, 6, WIRE_REFUSAL_TYPE},
+    {unknown_type, 60, WIRE_REFUSAL_TYPE},
     {welcome_to_the_cache, WIRE_WELCOME, WIRE_REFUSAL_TYPE},
     {refusal_to_the_cache, WIRE_REFUSED, WIRE_REFUSAL_TYPE},
     {too_short, WIRE_PING, WIRE_REFUSAL_MALFORMED},
@@ -737,6 +754,8 @@ static const struct {
     {unterminated_tenant, WIRE_HELLO, WIRE_REFUSAL_MALFORMED},
     {hello_again, WIRE_HELLO, WIRE_REFUSAL_DUPLICATE},
     {stats_by_a_proxy, WIRE_STATS, WIRE_REFUSAL_ROLE},
+    {reload_by_a_proxy, WIRE_RELOAD, WIRE_REFUSAL_ROLE},
+    {reload_with_a_wrong_secret, WIRE_RELOAD, WIRE_REFUSAL_STALE},
     {bye_with_a_wrong_secret, WIRE_BYE, WIRE_REFUSAL_STALE},
 };
 
