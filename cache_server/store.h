@@ -1,4 +1,4 @@
-/* store.h: objects by (tenant, key), least recently used first to go.
+/* store.h: objects by (tenant, key), within a bound of memory.
  *
  * An object is opaque metadata, a body and two times. Life of one:
  *

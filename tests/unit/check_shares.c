@@ -467,6 +467,37 @@ START_TEST(lowered_limit_is_reached_in_steps)
 }
 END_TEST
 
+/* A few objects a step, from whoever is over its share; reserves last, and only because of the index. */
+START_TEST(lowered_memory_is_reached_by_shares)
+{
+    set(0, MEMORY / 2, 0, 1);
+    begin(MEMORY, 1);
+    for (uint64_t i = 0; used(0) < MEMORY / 2 - 2000; i++)
+        ck_assert_int_eq(put(0, i, 100), STORE_OK);
+    put_all(1, 0, 500, 1000);
+    uint64_t reserved = used(0), objects;
+    store_resize(&here.store, MEMORY / 2, MEMORY / 8);
+    while (used(1) > 0) {
+        objects = here.store.objects;
+        store_resize_step(&here.store, NULL, 64);
+        ck_assert_uint_ge(here.store.objects + 64, objects);
+        ck_assert_uint_lt(here.store.objects, objects);
+    }
+    ck_assert_uint_eq(used(0), reserved);
+    ck_assert_uint_gt(here.store.memory.used, MEMORY / 2);
+    objects = here.store.objects;
+    store_resize_step(&here.store, NULL, 64);
+    ck_assert_uint_eq(here.store.objects, objects);
+    ck_assert(store_is_resizing(&here.store));
+    while (store_is_resizing(&here.store))
+        store_resize_step(&here.store, here.list[0], 64);
+    ck_assert_uint_eq(here.store.memory.limit, MEMORY / 2);
+    ck_assert_uint_le(here.store.memory.used, MEMORY / 2);
+    ck_assert_uint_gt(used(0), reserved / 10 * 8);
+    end();
+}
+END_TEST
+
 /* ---- bounds of a tenant -------------------------------------------------------------------------------- */
 
 START_TEST(fills_and_waiters_are_bounded)
@@ -777,6 +808,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, settings_hold_for_who_comes_later_and_end);
     tcase_add_test(tcase, tenants_with_settings_keep_their_places);
     tcase_add_test(tcase, lowered_limit_is_reached_in_steps);
+    tcase_add_test(tcase, lowered_memory_is_reached_by_shares);
     tcase_add_test(tcase, fills_and_waiters_are_bounded);
     tcase_add_test(tcase, heap_names_the_one_furthest_over_its_share);
     tcase_add_loop_test(tcase, random_loads_keep_all_promises, 1, 9);
