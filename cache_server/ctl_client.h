@@ -1,7 +1,7 @@
 /* ctl_client.h: cache_ctl as a peer of the cache, with a reply queue and a small pool of its own.
  *
  *     ctl_open()   names made, the cache found
- *     ctl_ping(), ctl_stats(), ctl_purge()
+ *     ctl_ping(), ctl_stats(), ctl_purge(), ctl_top(), ctl_show(), ctl_drain()
  *     ctl_close()  names removed
  *
  * Every call returns an exit status; unless it is CTL_DONE, `problem` says why in one line. */
@@ -12,7 +12,18 @@
 #include "endpoint.h"
 #include "wire.h"
 
-enum ctl_status { CTL_DONE = 0, CTL_FAILED = 1, CTL_REFUSED = 2, CTL_NO_CACHE = 75 /* EX_TEMPFAIL */ };
+#include <signal.h>
+
+enum ctl_status {
+    CTL_DONE = 0,
+    CTL_FAILED = 1,
+    CTL_REFUSED = 2,
+    CTL_NO_CACHE = 75, /* EX_TEMPFAIL */
+    CTL_INTERRUPTED = 130
+};
+
+/* Of metadata, as much as is shown. */
+#define CTL_META_BYTES 65536u
 
 struct ctl_client {
     const char *instance;
@@ -22,6 +33,8 @@ struct ctl_client {
     uint64_t registration;
     struct wire_row *rows; /* of ctl_stats(), names terminated; freed by ctl_close() */
     size_t row_count;
+    struct wire_top_row *top_rows; /* of ctl_top(), the same way */
+    size_t top_count;
     uint32_t refusal;       /* enum wire_refusal of the last CTL_REFUSED, or WIRE_REFUSAL_NONE */
     uint16_t cache_version; /* of the protocol, when refusal is WIRE_REFUSAL_VERSION */
     int error;              /* -errno when ctl_open() could not make its names, else 0 */
@@ -32,10 +45,19 @@ enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double
 void ctl_close(struct ctl_client *client);
 
 enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int64_t *answered_us);
-/* Registers as an administrator and has the cache purge that of the tenant's. */
+/* This and the next ones register as an administrator first. The cache purges that of the tenant's. */
 enum ctl_status ctl_purge(struct ctl_client *client, const char *tenant, const struct ctl_purge_order *order,
                           struct wire_purged *purged);
-/* Registers as an administrator and collects all rows. */
+/* Collects all rows; those of an earlier call are gone. Each call has the whole time-out. */
 enum ctl_status ctl_stats(struct ctl_client *client);
+/* Waits with this signal mask. CTL_INTERRUPTED by a signal, CTL_NO_CACHE if the cache ends. */
+enum ctl_status ctl_rest(struct ctl_client *client, double seconds, const sigset_t *signals);
+/* At most `most` keys and tags of each tenant (1 .. WIRE_TOP_MOST); NULL: of all. */
+enum ctl_status ctl_top(struct ctl_client *client, const char *tenant, uint32_t most);
+enum ctl_status ctl_show(struct ctl_client *client, const char *tenant, const void *key, uint32_t length,
+                         struct wire_shown *shown, uint8_t meta[CTL_META_BYTES]);
+/* The proxy with this registration, or (0) all of this process. Tells how many there are. */
+enum ctl_status ctl_drain(struct ctl_client *client, uint64_t proxy, uint32_t pid, bool on,
+                          uint32_t *proxies);
 
 #endif

@@ -725,6 +725,16 @@ struct object *object_next_of_tenant(const struct object *object)
     return object->next_of_tenant;
 }
 
+int64_t object_keep_until(const struct object *object)
+{
+    return object->keep.at;
+}
+
+uint32_t object_pins(const struct object *object)
+{
+    return object->pins;
+}
+
 int64_t object_fresh_until(const struct object *object)
 {
     return object->fresh_until;

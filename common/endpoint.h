@@ -32,6 +32,7 @@ struct endpoint {
     mqd_t command;   /* (mqd_t)-1 until reached */
     int cache_pidfd; /* -1: not reached, or the cache lives in another pid namespace */
     pid_t cache_pid;
+    bool drained;     /* to be said in HELLO: it takes no new clients */
     bool lacks_queue; /* endpoint_create() failed: for want of a queue, not of a pool */
     char problem[ENDPOINT_PROBLEM_BYTES];
 };
