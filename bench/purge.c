@@ -3,13 +3,14 @@
  *     bench_purge --instance NAME [--objects N] [--size BYTES] [--seconds S] [--depth N]
  *
  * Stores N objects of a tenant, half of them under "/even/", ten with the tag "ten", all with the tag "all".
- * Then
+ * Then it purges, and prints in microseconds
  *
- *     tag       purges "ten": microseconds until the answer, as the proxy sees them; so the cache took less
- *     prefix    purges "/even/" while random objects of the other half are looked up, `depth` at a time:
- * microseconds until the answer; whether what it hits is found by the next look-up; and the latency of the
- * look-ups before, during the collection, and after The end of the collection is seen in the cache's numbers,
- * which are asked for ten times a second all along. */
+ *     tag       how long the proxy waited for the answer; the cache took less
+ *     prefix    the same for "/even/", and what the next look-up of such an object finds
+ *     look-ups  of the other half, `depth` at a time: before, while it is collected, and afterwards
+ *
+ * The end of the collection is seen in the cache's numbers, which are asked for ten times a second all along.
+ */
 #include "clock.h"
 #include "counters.h"
 #include "ctl_client.h"

@@ -5,6 +5,7 @@
 #include "purge.h"
 #include "shm_guard.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- the most used ---- */
@@ -88,7 +89,23 @@ static void describe_lease(const struct cache *cache, const struct lease *lease,
     answer->quiet_ms = cache->mono_ms - lease_touched(lease);
 }
 
-static void describe_object(const struct object *object, struct wire_shown *answer)
+static void describe_order(const struct object *object, const struct tenant *tenant,
+                           struct wire_shown *answer)
+{
+    static const char *const queues[EVICTION_QUEUES] = {[EVICTION_NEW] = "new",
+                                                        [EVICTION_PROBATION] = "probation",
+                                                        [EVICTION_SMALL] = "small",
+                                                        [EVICTION_MAIN] = "main"};
+    const struct eviction_node *order = object_order(object);
+    const char *queue = order->queue < EVICTION_QUEUES ? queues[order->queue] : "";
+
+    snprintf(answer->policy, sizeof(answer->policy), "%s", eviction_policy_name(tenant->eviction.policy));
+    snprintf(answer->queue, sizeof(answer->queue), "%s", object_pins(object) > 0 ? "pinned" : queue);
+    answer->uses = order->uses;
+}
+
+static void describe_object(const struct object *object, const struct tenant *tenant,
+                            struct wire_shown *answer)
 {
     const struct tag_set *tags = object_tags(object);
 
@@ -98,6 +115,7 @@ static void describe_object(const struct object *object, struct wire_shown *answ
     answer->fresh_until = object_fresh_until(object);
     answer->keep_until = object_keep_until(object);
     answer->pins = object_pins(object);
+    describe_order(object, tenant, answer);
     answer->tags = tags ? tags->count : 0;
 }
 
@@ -134,7 +152,7 @@ static bool describe(struct cache *cache, struct segment_pool *pool, const struc
         object = NULL;
     if (!object || object_keep_until(object) <= cache->now)
         return true;
-    describe_object(object, answer);
+    describe_object(object, tenant, answer);
     return give_meta(pool, asked->segment, object, answer);
 }
 

@@ -14,13 +14,19 @@ static uint8_t *chunk_at(const struct body *body, uint64_t index)
     return body->table_size == 0 ? body->single : body->table[index];
 }
 
+void body_lend(struct body *body, uint8_t *room)
+{
+    body->single = room;
+    body->lent = 1;
+}
+
 static bool grow_table(struct body *body, struct memory *memory, struct account *account, uint64_t expected)
 {
     uint64_t wanted = body->table_size ? (uint64_t)body->table_size * 2 : 8;
 
     if (expected != BODY_SIZE_UNKNOWN)
         wanted = (expected + BODY_CHUNK - 1) / BODY_CHUNK;
-    if (wanted <= body->chunks || wanted > UINT32_MAX)
+    if (wanted <= body->chunks || wanted > INT32_MAX)
         return false;
     uint8_t **table = memory_alloc(memory, account, wanted * sizeof(*table));
     if (!table)
@@ -34,7 +40,7 @@ static bool grow_table(struct body *body, struct memory *memory, struct account 
         memory_free(memory, account, body->table);
     }
     body->table = table;
-    body->table_size = (uint32_t)wanted;
+    body->table_size = wanted & INT32_MAX;
     return true;
 }
 
@@ -42,6 +48,11 @@ static bool add_chunk(struct body *body, struct memory *memory, struct account *
 {
     uint64_t capacity = BODY_CHUNK;
 
+    if (body->lent) {
+        INVARIANT(body->chunks == 0);
+        body->chunks = 1;
+        return true;
+    }
     if (expected != BODY_SIZE_UNKNOWN)
         capacity = min(capacity, expected - body->size);
     if (body->chunks > 0 && body->chunks >= body->table_size && !grow_table(body, memory, account, expected))
@@ -80,7 +91,7 @@ void body_finish(struct body *body, struct memory *memory, struct account *accou
 {
     uint64_t last = body->size % BODY_CHUNK;
 
-    if (body->chunks == 0 || last == 0)
+    if (body->chunks == 0 || last == 0 || body->lent)
         return;
     body->charge -= memory_charge(chunk_at(body, body->chunks - 1));
     uint8_t *chunk = memory_shrink(memory, account, chunk_at(body, body->chunks - 1), last);
@@ -96,7 +107,7 @@ uint32_t body_free_some(struct body *body, struct memory *memory, struct account
     uint32_t freed = 0;
 
     for (; freed < most && body->chunks > 0; freed++) {
-        uint8_t *chunk = chunk_at(body, body->chunks - 1);
+        uint8_t *chunk = body->lent ? NULL : chunk_at(body, body->chunks - 1);
 
         body->charge -= memory_charge(chunk);
         memory_free(memory, account, chunk);

@@ -1,5 +1,6 @@
 /* body.h: an object's bytes, in chunks.
  *
+ *     lent                        in room that its owner has, which is not charged here; see body_lend()
  *     size <= BODY_CHUNK          one block, of the expected size if that is known
  *     larger                      table -> chunk 0 | chunk 1 | ... each BODY_CHUNK but the last
  *
@@ -18,12 +19,16 @@ struct body {
     uint64_t size;   /* bytes present */
     uint64_t charge; /* of all its blocks */
     union {
-        uint8_t *single; /* table_size == 0: the only chunk, if any */
+        uint8_t *single; /* table_size == 0: the only chunk, if any; or what was lent */
         uint8_t **table; /* otherwise */
     };
     uint32_t chunks;
-    uint32_t table_size;
+    uint32_t table_size : 31;
+    uint32_t lent : 1;
 };
+
+/* For an empty body: all of it, at most BODY_CHUNK bytes, will stand in the owner's room. */
+void body_lend(struct body *body, uint8_t *room);
 
 /* Appends; `expected` is the final size or BODY_SIZE_UNKNOWN, the same in each call. The caller checks that
  * no more than `expected` arrives. False: out of memory; what was appended before is intact, part of these

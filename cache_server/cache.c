@@ -36,6 +36,10 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     error = store_setup(&cache->store, conf->memory, conf->max_object, &cache->counters);
     if (error)
         goto err;
+    error = tenants_configure(&cache->tenants, &cache->store.memory, conf->tenants, conf->tenant_count,
+                              problem, problem_size);
+    if (error)
+        goto err;
     leases_setup(&cache->leases, &cache->store);
     randombytes_buf(&cache->epoch, sizeof(cache->epoch));
     randombytes_buf(&cache->entries.state, sizeof(cache->entries.state));
@@ -149,6 +153,9 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
         session->tenant = tenants_get(&cache->tenants, tenant);
         if (!session->tenant)
             return errno == ENOMEM ? WIRE_REFUSAL_RESOURCES : WIRE_REFUSAL_TENANT;
+        if (tenant_refuses(session->tenant, &cache->counters, session->tenant->proxies,
+                           session->tenant->settings.max_proxies, COUNTER_refused_proxies))
+            return WIRE_REFUSAL_FULL;
     }
     if (watch(cache, session))
         return WIRE_REFUSAL_RESOURCES;
@@ -300,10 +307,13 @@ void cache_thaw(struct cache *cache, struct session *session)
 void cache_activate(struct cache *cache, struct session *session)
 {
     struct process *process = session->process;
+    struct tenant *tenant = session->tenant;
 
     if (session->active)
         return;
     session->active = true;
+    if (tenant && tenant->active++ == 0)
+        DL_APPEND2(cache->busy_tenants, tenant, prev_busy, next_busy);
     if (!process->active)
         DL_APPEND(cache->processes.busy, process);
     process->active_count++;
@@ -313,8 +323,11 @@ void cache_activate(struct cache *cache, struct session *session)
 void cache_deactivate(struct cache *cache, struct session *session)
 {
     struct process *process = session->process;
+    struct tenant *tenant = session->tenant;
 
     session->active = false;
+    if (tenant && --tenant->active == 0)
+        DL_DELETE2(cache->busy_tenants, tenant, prev_busy, next_busy);
     process->active_count--;
     DL_DELETE(process->active, session);
     if (!process->active)

@@ -57,9 +57,11 @@ struct cache {
     struct reaper reaper;
     struct sweeper sweeper;
     struct tenants tenants;
+    struct tenant *busy_tenants; /* utlist: those with active sessions */
     struct store store;
     struct leases leases;
-    uint32_t purging;    /* tenants with purges that are not over */
+    uint32_t purging;    /* tenants with purges that are not over, */
+    uint32_t prefixes;   /*   and the prefixes among these */
     uint32_t purge_turn; /* the tenant that had its turn last; see purge.c */
     struct counters counters;
     struct sampler entries, lookups; /* whose time is taken, and which are noted */

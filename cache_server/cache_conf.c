@@ -2,6 +2,7 @@
 
 #include "log.h"
 #include "size.h"
+#include "tenant_option.h"
 
 #include <getopt.h>
 #include <math.h>
@@ -21,6 +22,13 @@ static const char help[] =
     "  --stall-limit SECONDS  a proxy stalled for longer that holds objects or leases is dropped; 0: never\n"
     "                         (default: 60)\n"
     "  --lease-time SECONDS   a fill without progress for longer may be taken over (default: 60)\n"
+    "  --tenant NAME:SETTING=VALUE,...  what a tenant may have; once for each tenant. Settings: reserve=SIZE "
+    "(never\n"
+    "                     taken from it), limit=SIZE (never exceeded), weight=1..1000 (of what is not "
+    "reserved, and\n"
+    "                     of the time), policy=lru, s3fifo or sieve, admission=on or off (large objects have "
+    "to\n"
+    "                     be asked for twice), max_fills, max_waiters, max_pins, max_proxies=NUMBER\n"
     "  --user NAME[:GROUP]  started as root: become this user, and create everything as it\n"
     "  --no-sandbox       keep capabilities, core dumps and all system calls, for debugging\n"
     "  --log-level LEVEL  error, warn, info or debug, to standard error (default: info)\n"
@@ -76,6 +84,7 @@ enum {
     OPTION_STALL_TIME,
     OPTION_STALL_LIMIT,
     OPTION_LEASE_TIME,
+    OPTION_TENANT,
     OPTION_USER,
     OPTION_NO_SANDBOX,
     OPTION_LOG_LEVEL,
@@ -90,6 +99,7 @@ static const struct option options[] = {
     {"stall-time", required_argument, NULL, OPTION_STALL_TIME},
     {"stall-limit", required_argument, NULL, OPTION_STALL_LIMIT},
     {"lease-time", required_argument, NULL, OPTION_LEASE_TIME},
+    {"tenant", required_argument, NULL, OPTION_TENANT},
     {"user", required_argument, NULL, OPTION_USER},
     {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
@@ -103,6 +113,18 @@ static int set_instance(struct cache_conf *conf, const char *name)
     if (!names_instance_valid(name))
         return complain("--instance", name, "1 to 32 letters, digits, '-' or '_' are allowed");
     memcpy(conf->instance, name, strlen(name) + 1);
+    return -1;
+}
+
+static int add_tenant(struct cache_conf *conf, const char *text)
+{
+    char problem[256];
+
+    if (conf->tenant_count == TENANTS_MAX)
+        return complain("--tenant", text, "there are too many of them");
+    if (tenant_option_parse(&conf->tenants[conf->tenant_count], text, problem, sizeof(problem)))
+        return complain("--tenant", text, problem);
+    conf->tenant_count++;
     return -1;
 }
 
@@ -121,6 +143,8 @@ static int apply(struct cache_conf *conf, int option)
         return parse_time("--stall-limit", optarg, 0, &conf->stall_limit_ms);
     case OPTION_LEASE_TIME:
         return parse_time("--lease-time", optarg, CACHE_MIN_STALL_MS, &conf->lease_ms);
+    case OPTION_TENANT:
+        return add_tenant(conf, optarg);
     case OPTION_USER:
         conf->user = optarg;
         return -1;
@@ -141,6 +165,20 @@ static int apply(struct cache_conf *conf, int option)
     }
 }
 
+/* What depends on more than one option. */
+static int check_together(struct cache_conf *conf)
+{
+    char problem[256];
+
+    if (conf->max_object == 0)
+        conf->max_object = conf->memory / CACHE_OBJECT_SHARE;
+    if (conf->max_object > conf->memory)
+        return complain("--max-object", "too large", "an object cannot be larger than --memory");
+    if (tenants_check(conf->tenants, conf->tenant_count, conf->memory, problem, sizeof(problem)))
+        return complain("--tenant", "refused", problem);
+    return -1;
+}
+
 int cache_conf_parse(struct cache_conf *conf, int argc, char **argv)
 {
     int option, status = -1;
@@ -158,9 +196,5 @@ int cache_conf_parse(struct cache_conf *conf, int argc, char **argv)
         return status;
     if (optind < argc)
         return complain("argument", argv[optind], "unexpected; try --help");
-    if (conf->max_object == 0)
-        conf->max_object = conf->memory / CACHE_OBJECT_SHARE;
-    if (conf->max_object > conf->memory)
-        return complain("--max-object", "too large", "an object cannot be larger than --memory");
-    return -1;
+    return check_together(conf);
 }

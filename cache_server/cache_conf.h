@@ -3,6 +3,7 @@
 #define LARDER_CACHE_CONF_H
 
 #include "names.h"
+#include "tenant.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +29,8 @@ struct cache_conf {
     int64_t lease_ms;       /* how long a lease may make no progress before another proxy may have it */
     const char *user;       /* NAME[:GROUP] to become, in argv; NULL: who we are */
     bool no_sandbox;
+    struct tenant_config tenants[TENANTS_MAX];
+    uint32_t tenant_count;
 };
 
 /* Reads argv. Returns -1 to go on, otherwise the status to exit with (0 after --help and --version, 2 after a

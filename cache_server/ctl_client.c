@@ -332,6 +332,7 @@ enum ctl_status ctl_show(struct ctl_client *client, const char *tenant, const vo
     if (status)
         return status;
     *shown = reply.wire_shown;
+    shown->policy[sizeof(shown->policy) - 1] = shown->queue[sizeof(shown->queue) - 1] = '\0';
     if (shown->meta_length > CTL_META_BYTES)
         shown->meta_length = CTL_META_BYTES;
     return shown->flags & WIRE_SHOWN_STORED ? take_answer(client, meta, shown->meta_length) : CTL_DONE;

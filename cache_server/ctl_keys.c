@@ -220,6 +220,8 @@ void ctl_print_shown(const struct ctl_shown *what)
                size_human(shown->size, size), size_human(shown->charge, charge));
         printf("  state        %s, %" PRIu32 " pins, %" PRIu32 " tags\n", freshness(shown), shown->pins,
                shown->tags);
+        printf("  eviction     %s, in queue %s, %" PRIu32 " uses remembered\n", shown->policy, shown->queue,
+               shown->uses);
         print_time("fresh until", shown->fresh_until, shown->now);
         print_time("kept until", shown->keep_until, shown->now);
     }
@@ -254,6 +256,9 @@ static void json_object_part(json_t *root, const struct ctl_shown *what)
     json_object_set_new(root, "keep_seconds", json_real(seconds_until(shown->keep_until, shown->now)));
     json_object_set_new(root, "pins", json_integer_of(shown->pins));
     json_object_set_new(root, "tags", json_integer_of(shown->tags));
+    json_object_set_new(root, "policy", json_string(shown->policy));
+    json_object_set_new(root, "queue", json_string(shown->queue));
+    json_object_set_new(root, "uses", json_integer_of(shown->uses));
     json_object_set_new(root, "metadata_bytes", json_integer_of(shown->meta_whole));
     json_object_set_new(root, "fields", json_fields(shown, what->meta));
 }

@@ -232,13 +232,31 @@ static void print_proxy_by_name(const struct wire_row *row)
            ctl_gauge(row, GAUGE_leases));
 }
 
+/* What it may have and what it does with it. */
+static void print_tenant_share(const struct wire_row *row)
+{
+    char used[SIZE_TEXT_BYTES], reserve[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
+
+    printf("%-16s %7" PRIu64 " %6.1f %9" PRIu64 " %10s %10s %10s %6" PRIu64 " %9" PRIu64 " %10" PRIu64
+           " %8" PRIu64 "\n",
+           row->name, ctl_gauge(row, GAUGE_proxies), hit_percent(row), ctl_gauge(row, GAUGE_objects),
+           size_human(ctl_gauge(row, GAUGE_bytes_used), used),
+           size_human(ctl_gauge(row, GAUGE_bytes_reserved), reserve),
+           ctl_gauge(row, GAUGE_bytes_limit) ? size_human(ctl_gauge(row, GAUGE_bytes_limit), limit) : "none",
+           ctl_gauge(row, GAUGE_weight), ctl_value(row, COUNTER_evictions),
+           ctl_value(row, COUNTER_evicted_for_others), ctl_value(row, COUNTER_purged));
+}
+
 #define TENANT_HEADING                                                                                       \
     "tenant           proxies       hits     misses      fills  hit %   evicted   objects       used    "    \
     "allowed     served"
 
 void ctl_print_tenants(const struct ctl_client *client)
 {
-    print_kind(client, WIRE_ROW_TENANT, TENANT_HEADING, print_tenant);
+    print_kind(client, WIRE_ROW_TENANT,
+               "tenant           proxies  hit %   objects       used    reserve      limit weight   evicted "
+               "for others   purged",
+               print_tenant_share);
 }
 
 void ctl_print_proxies(const struct ctl_client *client)

@@ -39,9 +39,19 @@ static void sink(struct expiry *expiry, struct expiry_node *node)
     place(expiry, index, node);
 }
 
+static uint32_t next_capacity(const struct expiry *expiry)
+{
+    return expiry->capacity ? expiry->capacity * 2 : 256;
+}
+
+uint64_t expiry_growth(const struct expiry *expiry)
+{
+    return expiry->count < expiry->capacity ? 0 : (next_capacity(expiry) + 8) * sizeof(struct expiry_node *);
+}
+
 static bool grow(struct expiry *expiry, struct memory *memory, struct account *account)
 {
-    uint32_t capacity = expiry->capacity ? expiry->capacity * 2 : 256;
+    uint32_t capacity = next_capacity(expiry);
     struct expiry_node **nodes = memory_alloc_index(memory, account, capacity * sizeof(*nodes));
 
     if (!nodes)

@@ -23,6 +23,8 @@ struct expiry {
 /* False: out of memory. The array is charged through memory_alloc_index(). */
 bool expiry_add(struct expiry *expiry, struct memory *memory, struct account *account,
                 struct expiry_node *node);
+/* What the array will take more when the next is added; 0: there is a place. */
+uint64_t expiry_growth(const struct expiry *expiry);
 void expiry_remove(struct expiry *expiry, struct expiry_node *node);
 /* The node's time has changed. */
 void expiry_moved(struct expiry *expiry, struct expiry_node *node);

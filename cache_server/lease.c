@@ -50,11 +50,27 @@ static struct lease *find(struct leases *leases, const struct store_key *key)
     return lease;
 }
 
+/* The most that one lease more can make the table grow by. */
+static uint64_t table_growth(const struct leases *leases)
+{
+    uint64_t buckets =
+        leases->table ? 2 * (uint64_t)leases->table->hh.tbl->num_buckets : HASH_INITIAL_NUM_BUCKETS;
+
+    return sizeof(UT_hash_table) + buckets * sizeof(UT_hash_bucket) + 64;
+}
+
+static bool has_too_many(struct leases *leases, struct tenant *tenant)
+{
+    return tenant_refuses(tenant, leases->store->counters, tenant->leases, tenant->settings.max_fills,
+                          COUNTER_refused_fills);
+}
+
 static struct lease *create_lease(struct leases *leases, const struct store_key *key)
 {
     struct lease *lease = NULL;
 
-    if (store_may_hold(leases->store, key->tenant, sizeof(*lease) + key->length))
+    if (!has_too_many(leases, key->tenant) &&
+        store_may_hold(leases->store, key->tenant, sizeof(*lease) + key->length))
         lease = memory_alloc(&leases->store->memory, &key->tenant->account, sizeof(*lease) + key->length);
     if (!lease)
         return NULL;
@@ -131,6 +147,10 @@ struct lease *lease_grant(struct leases *leases, const struct store_key *key, in
     struct lease *lease = create_lease(leases, key);
     if (!lease)
         return NULL;
+    if (!store_index_room(leases->store, key->tenant, table_growth(leases))) {
+        memory_free(&leases->store->memory, &key->tenant->account, lease);
+        return NULL;
+    }
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, leases->table, lease->key, lease->key_length, (unsigned)lease->hash,
                                 lease);
     if (!lease->hh.tbl) {
@@ -287,9 +307,12 @@ static struct follower **list_of(struct follower *follower)
 
 struct follower *lease_follow(struct leases *leases, struct lease *lease, struct session *session)
 {
-    struct follower *follower =
-        memory_alloc(&leases->store->memory, &lease->tenant->account, sizeof(*follower));
+    struct tenant *tenant = lease->tenant;
+    struct follower *follower = NULL;
 
+    if (!tenant_refuses(tenant, leases->store->counters, tenant->followers, tenant->settings.max_waiters,
+                        COUNTER_refused_waiters))
+        follower = memory_alloc(&leases->store->memory, &tenant->account, sizeof(*follower));
     if (!follower)
         return NULL;
     *follower = (struct follower){.lease = lease, .tenant = lease->tenant, .session = session};

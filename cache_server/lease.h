@@ -69,8 +69,8 @@ void leases_setup(struct leases *leases, struct store *store);
 /* Every lease must have ended. */
 void leases_teardown(struct leases *leases);
 
-/* NULL: somebody has it, no memory, or the tenant holds as much as it may. `now`: when it makes progress,
- * here and below; any steady clock. */
+/* NULL: somebody has it, no memory, or the tenant holds as much, or has as many, as it may. `now`: when it
+ * makes progress, here and below; any steady clock. */
 struct lease *lease_grant(struct leases *leases, const struct store_key *key, int64_t now);
 /* The lease of this key, or NULL. */
 struct lease *lease_find(struct leases *leases, const struct store_key *key);
@@ -110,7 +110,7 @@ struct lease *lease_overdue(struct leases *leases, int64_t before);
 /* Since when the first that lease_overdue() would name has made no progress; INT64_MAX: there is none. */
 int64_t lease_longest_quiet(const struct leases *leases);
 
-/* NULL: no memory. It rests. */
+/* NULL: no memory, or the tenant has as many as it may. It rests. */
 struct follower *lease_follow(struct leases *leases, struct lease *lease, struct session *session);
 /* Takes it out of the lists of its lease and frees it. Nulls the pointer. */
 void lease_unfollow(struct leases *leases, struct follower **follower);

@@ -20,6 +20,7 @@ static void charge(struct memory *memory, struct account *account, void *block)
 
     memory->used += size;
     account->used += size;
+    shares_moved(&memory->shares, account);
 }
 
 static void credit(struct memory *memory, struct account *account, void *block)
@@ -29,6 +30,7 @@ static void credit(struct memory *memory, struct account *account, void *block)
     INVARIANT(memory->used >= size && account->used >= size);
     memory->used -= size;
     account->used -= size;
+    shares_moved(&memory->shares, account);
 }
 
 void *memory_alloc_index(struct memory *memory, struct account *account, size_t size)
@@ -40,13 +42,19 @@ void *memory_alloc_index(struct memory *memory, struct account *account, size_t 
     return block;
 }
 
+bool memory_room(struct memory *memory, struct account *account, uint64_t bytes, uint64_t own)
+{
+    bool own_room = account->limit == 0 || account->used + own <= account->limit;
+
+    return (own_room && memory->used + bytes <= memory->limit) ||
+           memory->make_room(memory->context, account, bytes, own);
+}
+
 void *memory_alloc(struct memory *memory, struct account *account, size_t size)
 {
     uint64_t need = (uint64_t)size + BLOCK_HEADER + BLOCK_ROUNDING;
 
-    if (memory->used + need > memory->limit && !memory->make_room(memory->context, need))
-        return NULL;
-    return memory_alloc_index(memory, account, size);
+    return memory_room(memory, account, need, need) ? memory_alloc_index(memory, account, size) : NULL;
 }
 
 void memory_free(struct memory *memory, struct account *account, void *block)
@@ -65,10 +73,4 @@ void *memory_shrink(struct memory *memory, struct account *account, void *block,
         smaller = block;
     charge(memory, account, smaller);
     return smaller;
-}
-
-void memory_settle(struct memory *memory)
-{
-    if (memory->used > memory->limit)
-        memory->make_room(memory->context, 0);
 }

@@ -18,11 +18,19 @@ bool pins_may_hold(const struct session *session, uint64_t bytes)
 
 /* ---- pins ---- */
 
+static bool tenant_has_too_many(const struct session *session)
+{
+    struct tenant *tenant = session->tenant;
+
+    return tenant_refuses(tenant, &session->cache->counters, tenant->pins, tenant->settings.max_pins,
+                          COUNTER_refused_pins);
+}
+
 uint64_t pins_add(struct session *session, struct object *object)
 {
     uint64_t more = object_is_held(object) ? 0 : object_charge(object);
 
-    if (session->pins.used == session->pins.capacity ||
+    if (session->pins.used == session->pins.capacity || tenant_has_too_many(session) ||
         !store_may_hold(&session->cache->store, session->tenant, more) ||
         !pins_process_may_hold(session, holding_weight(session->process, object)))
         return 0;

@@ -52,11 +52,13 @@ void process_leave(struct processes *processes, struct process **pointer)
     free(process);
 }
 
-bool process_earn(struct process *process)
+bool process_earn(struct process *process, uint32_t weight)
 {
-    process->credit_ns += PROCESS_QUANTUM_NS;
-    if (process->credit_ns > PROCESS_QUANTUM_NS)
-        process->credit_ns = PROCESS_QUANTUM_NS;
+    int64_t quantum = PROCESS_QUANTUM_NS * (int64_t)weight;
+
+    process->credit_ns += quantum;
+    if (process->credit_ns > quantum)
+        process->credit_ns = quantum;
     return process->credit_ns > 0;
 }
 

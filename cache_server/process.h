@@ -2,8 +2,11 @@
  *
  * Time is divided by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995) between processes, not
  * between registrations, so that forty registrations of one process get what one gets. Each turn adds
- * PROCESS_QUANTUM_NS to the credit of a process with something to do, what it cost is taken off, and who has
- * no credit is passed over. The credit is capped at one quantum, so that idling saves nothing up.
+ * PROCESS_QUANTUM_NS to the credit of a process with something to do (times the weight of the tenant that it
+ * serves), what it cost is taken off, and who has no credit is passed over. The credit is capped at what a
+ * turn adds, so that idling saves nothing up. Tenants have a credit of the same kind for all their processes
+ * (turn.c), which counts when several of them are busy; a batch needs both, so that neither many processes
+ * nor many tenants gain anything.
  *
  * Processes of other pid namespaces have no pid that we see (0): nothing tells them from each other, so all
  * of them count as one process.
@@ -48,8 +51,8 @@ void process_hold(struct process *process);
 /* One less; its session is not active any more. Nulls the pointer. */
 void process_leave(struct processes *processes, struct process **process);
 
-/* A turn begins: may it be served? */
-bool process_earn(struct process *process);
+/* A turn begins: may it be served? `weight`: of the tenant that it serves. */
+bool process_earn(struct process *process, uint32_t weight);
 void process_spend(struct process *process, int64_t ns);
 
 #endif

@@ -82,7 +82,7 @@ static void cancel_lease_of(struct cache *cache, const struct object *object, st
 {
     struct lease *lease;
 
-    object_key(object, &cache->key);
+    object_key(&cache->store, object, &cache->key);
     lease = lease_find(&cache->leases, &cache->key);
     if (lease && (object_is_stored(object) || lease_object(lease) == object))
         cancel(cache, lease, effect);
@@ -118,6 +118,7 @@ static void end_record(struct cache *cache, struct tenant *tenant, struct purge_
 {
     uint64_t bytes = memory_charge(record);
 
+    cache->prefixes -= record->kind == PURGE_PREFIX;
     purges_remove(&tenant->purges, record);
     store_let_go(&cache->store, tenant, bytes);
     memory_free(&cache->store.memory, &tenant->account, record);
@@ -173,50 +174,107 @@ static bool follow_tag(struct cache *cache, struct tenant *tenant, struct purge_
     return true;
 }
 
-/* All objects that were there when the round began have been visited: so far the records have been carried
- * out. */
-static void end_round(struct cache *cache, struct tenant *tenant)
+/* ---- rounds: one walk through all objects for the prefixes of all tenants ---- */
+
+/* All objects that were there when the round began have been visited: so far the tenant's records have been
+ * carried out. */
+static void end_round_of(struct cache *cache, struct tenant *tenant)
 {
-    struct purges *purges = &tenant->purges;
     struct purge_record *record, *next;
 
-    purges->walking = false;
-    for (record = purges->records; record; record = next) {
+    for (record = tenant->purges.records; record; record = next) {
         next = record->next;
-        if (record->kind == PURGE_PREFIX && record->stamp <= purges->round)
+        if (record->kind == PURGE_PREFIX && record->stamp <= tenant->purges.round)
             end_record(cache, tenant, record);
     }
 }
 
-/* The same on all objects of the tenant. */
-static void walk(struct cache *cache, struct tenant *tenant, struct purge_effect *effect, unsigned *budget)
+static void end_round(struct cache *cache)
 {
-    struct purges *purges = &tenant->purges;
-
-    if (!purges->walking) {
-        purges->walking = true;
-        purges->round = purges->clock;
-        purges->cursor = tenant->stored;
-    }
-    while (*budget > 0 && purges->cursor) {
-        struct object *object = purges->cursor;
-
-        purges->cursor = object_next_of_tenant(object);
-        unsigned cost = visit(cache, object, effect);
-        *budget -= cost < *budget ? cost : *budget;
-    }
-    if (!purges->cursor)
-        end_round(cache, tenant);
+    for (uint32_t i = 0; i < cache->tenants.count; i++)
+        end_round_of(cache, cache->tenants.list[i]);
 }
 
-static void go_on(struct cache *cache, struct tenant *tenant, struct purge_effect *effect, unsigned budget)
+static void begin_round(struct cache *cache)
 {
+    for (uint32_t i = 0; i < cache->tenants.count; i++)
+        cache->tenants.list[i]->purges.round = cache->tenants.list[i]->purges.clock;
+    store_walk_begin(&cache->store);
+}
+
+/* Spends some of the budget. What is hit of the asker's (NULL: nobody has asked) is its effect. */
+static void walk(struct cache *cache, const struct tenant *asker, struct purge_effect *effect,
+                 unsigned *budget)
+{
+    while (*budget > 0) {
+        struct purge_effect others = {0};
+        struct object *object = store_walk(&cache->store);
+        struct tenant *tenant = object ? object_tenant(object) : NULL;
+        unsigned cost = 1;
+
+        if (!object) {
+            end_round(cache);
+            return;
+        }
+        if (tenant->purges.count > 0)
+            cost = visit(cache, object, tenant == asker ? effect : &others);
+        count(cache, tenant, COUNTER_purge_collected, others.objects);
+        *budget -= cost < *budget ? cost : *budget;
+    }
+}
+
+/* ---- a turn's share ---- */
+
+/* One that has tags to follow; they take turns. */
+static struct tenant *next_with_tags(struct cache *cache)
+{
+    const struct tenants *tenants = &cache->tenants;
+
+    for (uint32_t i = 0; i < tenants->count; i++) {
+        struct tenant *tenant = tenants->list[++cache->purge_turn % tenants->count];
+        if (tenant->purges.count > tenant->purges.prefixes)
+            return tenant;
+    }
+    return NULL;
+}
+
+static void go_on_following(struct cache *cache, unsigned budget)
+{
+    struct tenant *tenant = next_with_tags(cache);
+    struct purge_effect effect = {0};
     struct purge_record *record;
 
-    while (budget > 0 && (record = first_of(&tenant->purges, PURGE_TAG)) != NULL)
-        follow_tag(cache, tenant, record, effect, &budget);
-    while (budget > 0 && tenant->purges.prefixes > 0)
-        walk(cache, tenant, effect, &budget);
+    while (tenant && budget > 0 && (record = first_of(&tenant->purges, PURGE_TAG)) != NULL)
+        follow_tag(cache, tenant, record, &effect, &budget);
+    if (tenant)
+        count(cache, tenant, COUNTER_purge_collected, effect.objects);
+}
+
+static void go_on_walking(struct cache *cache, unsigned budget)
+{
+    if (cache->prefixes > 0 && store_walk_is_over(&cache->store))
+        begin_round(cache);
+    if (cache->prefixes > 0)
+        walk(cache, NULL, NULL, &budget);
+}
+
+void purge_step(struct cache *cache)
+{
+    if (cache->purging == 0)
+        return;
+    go_on_following(cache, PURGE_STEP);
+    go_on_walking(cache, PURGE_STEP);
+}
+
+bool purge_is_over(const struct cache *cache)
+{
+    return cache->purging == 0;
+}
+
+void purge_forget(struct cache *cache, struct tenant *tenant)
+{
+    while (tenant->purges.records)
+        end_record(cache, tenant, tenant->purges.records);
 }
 
 /* ---- orders ---- */
@@ -231,9 +289,12 @@ static enum purge_result purge_prefix(struct cache *cache, const struct purge_or
     if (!record)
         return PURGE_NO_MEMORY;
     purges_add_prefix(&tenant->purges, record, order->bytes, order->length, order->soft, cache->now);
+    cache->prefixes++;
     began(cache, tenant, record);
-    if (!tenant->purges.walking)
+    if (cache->prefixes == 1) {
+        begin_round(cache);
         walk(cache, tenant, effect, budget);
+    }
     effect->goes_on = tenant->purges.prefixes > 0;
     return PURGE_DONE;
 }
@@ -371,43 +432,4 @@ bool purge_order_fill(struct cache *cache, struct purge_order *order, uint32_t l
     order->tags = &cache->tags;
     return order->scope != PURGE_TAGGED ||
            purge_read_tags(cache, order->tenant, cache->block, length, &cache->tags);
-}
-
-/* ---- a turn's share ---- */
-
-/* The tenants take turns. */
-static struct tenant *next_tenant(struct cache *cache)
-{
-    const struct tenants *tenants = &cache->tenants;
-
-    for (uint32_t i = 0; i < tenants->count; i++) {
-        struct tenant *tenant = tenants->list[++cache->purge_turn % tenants->count];
-        if (tenant->purges.count > 0)
-            return tenant;
-    }
-    return NULL;
-}
-
-void purge_step(struct cache *cache)
-{
-    struct tenant *tenant = cache->purging > 0 ? next_tenant(cache) : NULL;
-    struct purge_effect effect = {0};
-
-    if (!tenant)
-        return;
-    go_on(cache, tenant, &effect, PURGE_STEP);
-    count(cache, tenant, COUNTER_purge_collected, effect.objects);
-}
-
-bool purge_is_over(const struct cache *cache)
-{
-    return cache->purging == 0;
-}
-
-void purge_forget(struct cache *cache, struct tenant *tenant)
-{
-    while (tenant->purges.records)
-        end_record(cache, tenant, tenant->purges.records);
-    tenant->purges.walking = false;
-    tenant->purges.cursor = NULL;
 }

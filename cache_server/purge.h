@@ -24,7 +24,7 @@
 #define PURGE_AT_ONCE 256u
 #define PURGE_LEASES  4096u
 /* What a step may cost: passing an object over is 1, hitting it PURGE_HIT. */
-#define PURGE_STEP    32u
+#define PURGE_STEP    8u
 #define PURGE_HIT     8u
 
 struct cache;

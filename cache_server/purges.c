@@ -93,12 +93,6 @@ enum purges_verdict purges_judge(const struct purges *purges, const uint8_t *key
 
 /* ---- what is being visited goes ---- */
 
-void purges_object_goes(struct purges *purges, const struct object *object, struct object *next)
-{
-    if (purges->cursor == object)
-        purges->cursor = next;
-}
-
 static void node_goes(struct purges *purges, const struct tag_node *node)
 {
     struct purge_record *record;

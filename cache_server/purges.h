@@ -4,13 +4,15 @@
  * that is older than a record that matches it is treated as gone (or stale) by whoever finds it. Meanwhile
  * the objects are visited in bounded steps (purge.h), and the record goes when all have been.
  *
- *     clock     counts the tenant's purges. A lease bears the clock at which it was granted, an object the
- * one up to which it is known to be hit by none records   of a prefix (an empty one is everything), or of a
- * tag. Prefixes are looked for by walking all objects of the tenant: `cursor` is the next to be visited in
- * this round, which is over for the records that were there when it began. A tag's objects have a list of
- * their own recent    stamps of the latest purges of tags, for the sake of responses that were asked for
- * before and come with such a tag later. The table is bounded; the oldest stamp that falls out of it is the
- *               floor: who was granted a lease before that counts as hit, whatever the tags
+ *     clock     counts the tenant's purges. A lease bears the clock at which it was granted
+ *     stamp     of an object: the clock up to which it is known that no purge hits it
+ *     records   of a prefix (an empty one is everything), or of a tag
+ *     recent    the latest purges of tags, for what was asked for before and comes with such a tag later
+ *     floor     of tags: the latest stamp that has fallen out of that table, which is bounded
+ *
+ * Objects of a tag have a list of their own. Those of a prefix are looked for by walking all objects; a round
+ * is over for the records that were there when it began. Who was granted a lease before the floor counts as
+ * hit, whatever the tags that come.
  *
  * Ownership: records are charged to the tenant, by whoever creates them. Knows no store; pure. */
 #ifndef LARDER_PURGES_H
@@ -40,11 +42,9 @@ struct purges {
     uint64_t clock;
     struct purge_record *records;
     uint32_t count;
-    uint32_t prefixes;     /* of the records */
-    bool walking;          /* a round is under way, */
-    uint64_t round;        /*   for records up to this stamp */
-    struct object *cursor; /* of the round: the next to be visited */
-    uint64_t lease_floor;  /* leases granted before it count as hit by a prefix */
+    uint32_t prefixes;    /* of the records */
+    uint64_t round;       /* of prefixes: those up to this stamp have been carried out when it is over */
+    uint64_t lease_floor; /* leases granted before it count as hit by a prefix */
     uint64_t tag_floor;
     uint64_t tag_latest; /* stamp of the latest purge of a tag */
     uint32_t recent_count;
@@ -75,7 +75,6 @@ enum purges_verdict purges_judge(const struct purges *purges, const uint8_t *key
 
 /* ---- what is being visited goes ---- */
 
-void purges_object_goes(struct purges *purges, const struct object *object, struct object *next);
 void purges_set_goes(struct purges *purges, const struct tag_set *set);
 
 /* ---- what comes later ---- */

@@ -177,10 +177,16 @@ static bool give_object(struct serving *serving, const struct object *object, ui
     return true;
 }
 
+/* It is asked about a fill that is under way, and not for what is stored: no client's request. */
+static bool only_follows(const struct wire_request *request)
+{
+    return (request->flags & (WIRE_LOOKUP_FOLLOW | WIRE_LOOKUP_LEASE)) == WIRE_LOOKUP_FOLLOW;
+}
+
 static enum wire_status serve_miss(struct serving *serving, const struct wire_request *request,
                                    struct wire_completion *completion)
 {
-    cache_count(serving->session, COUNTER_misses, 1);
+    cache_count(serving->session, COUNTER_misses, !only_follows(request));
     grant(serving, request, completion);
     return WIRE_STATUS_MISS;
 }
@@ -221,7 +227,7 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
     completion->fresh_until = object_fresh_until(object);
     if (stale)
         grant(serving, request, completion);
-    cache_count(session, stale ? COUNTER_stale : COUNTER_hits, 1);
+    cache_count(session, stale ? COUNTER_stale : COUNTER_hits, !only_follows(request));
     return stale ? WIRE_STATUS_STALE : WIRE_STATUS_HIT;
 }
 
@@ -382,7 +388,7 @@ static enum store_result tag_fill(struct serving *serving, const struct wire_req
 
     if (request->flags & WIRE_FILL_LASTING)
         store_set_lasting(object);
-    object_key(object, &cache->key);
+    object_key(&cache->store, object, &cache->key);
     if (store_key_part(&cache->store, &cache->key, &whole))
         tag_list_add(&cache->tags, whole);
     if (cache->tags.count == 0)
@@ -547,7 +553,7 @@ static enum store_result retag(struct serving *serving, struct object *object)
 
     if (cache->tags.count == 0)
         return STORE_OK;
-    object_key(object, &cache->key);
+    object_key(&cache->store, object, &cache->key);
     if (store_key_part(&cache->store, &cache->key, &whole))
         tag_list_add(&cache->tags, whole);
     return store_set_tags(&cache->store, object, &cache->tags);

@@ -67,11 +67,12 @@ static void cache_row(const struct cache *cache, struct wire_row *row)
     set_gauge(row, GAUGE_pins, cache->store.pins);
     set_gauge(row, GAUGE_leases, cache->leases.count);
     set_gauge(row, GAUGE_stalled, cache->stalled);
-    set_gauge(row, GAUGE_bytes_held, cache->store.held);
+    set_gauge(row, GAUGE_bytes_held, cache->store.memory.shares.held);
     set_gauge(row, GAUGE_pools, cache->registry.count + reaper_mapped(&cache->reaper));
     set_gauge(row, GAUGE_descriptors, open_descriptors());
     set_gauge(row, GAUGE_bytes_resident, resident_bytes());
     set_gauge(row, GAUGE_followers, cache->leases.followers);
+    set_gauge(row, GAUGE_bytes_reserved, cache->store.memory.shares.reserves);
 }
 
 static void tenant_row(const struct cache *cache, const struct tenant *tenant, struct wire_row *row)
@@ -81,13 +82,17 @@ static void tenant_row(const struct cache *cache, const struct tenant *tenant, s
     memcpy(row->values, tenant->counters.values, sizeof(tenant->counters.values));
     set_gauge(row, GAUGE_objects, tenant->objects);
     set_gauge(row, GAUGE_bytes_used, tenant->account.used);
-    set_gauge(row, GAUGE_bytes_allowed, cache->store.memory.limit);
+    set_gauge(row, GAUGE_bytes_allowed,
+              tenant->account.limit > 0 ? tenant->account.limit : cache->store.memory.limit);
     set_gauge(row, GAUGE_proxies, tenant->proxies);
     set_gauge(row, GAUGE_pins, tenant->pins);
     set_gauge(row, GAUGE_leases, tenant->leases);
     set_gauge(row, GAUGE_stalled, tenant->stalled);
-    set_gauge(row, GAUGE_bytes_held, tenant->held);
+    set_gauge(row, GAUGE_bytes_held, tenant->account.held);
     set_gauge(row, GAUGE_followers, tenant->followers);
+    set_gauge(row, GAUGE_bytes_reserved, tenant->settings.reserve);
+    set_gauge(row, GAUGE_bytes_limit, tenant->settings.limit);
+    set_gauge(row, GAUGE_weight, tenant->settings.weight);
 }
 
 static void proxy_row(const struct session *session, struct wire_row *row)

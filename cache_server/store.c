@@ -14,6 +14,11 @@
 #include <uthash.h>
 #include <utlist.h>
 
+/* Chains of eight instead of ten before a table grows. With a million objects that is one object in a bucket
+ * instead of two: fewer are looked at in vain, each a cache miss, for eight bytes an object. */
+#undef HASH_BKT_CAPACITY_THRESH
+#define HASH_BKT_CAPACITY_THRESH 8U
+
 enum object_state { OBJECT_FILLING, OBJECT_STORED, OBJECT_DOOMED };
 
 static uint32_t at_most(uint32_t number, uint32_t most)
@@ -21,32 +26,97 @@ static uint32_t at_most(uint32_t number, uint32_t most)
     return number < most ? number : most;
 }
 
+/* One block: this, the key, room for the metadata, and room for a small body. The order is that of a lookup.
+ */
 struct object {
-    UT_hash_handle hh;
-    struct object *prev, *next;                     /* LRU, or those that are dying */
-    struct object *prev_of_tenant, *next_of_tenant; /* while it is STORED */
+    UT_hash_handle hh; /* its key is tenant id and key, in `rest` */
+    union {
+        struct eviction_node order; /* in a queue of its tenant or among its pinned, while it is STORED; among
+                                       those that are dying; and three bytes of ours */
+        uint64_t announced;         /* size, until it is whole; in place of order.prev */
+    };
+    struct expiry_node keep;
+    int64_t fresh_until;
     struct tenant *tenant;
-    uint8_t *meta;
     struct tag_set *tags; /* NULL: none */
     uint64_t stamp;       /* of its tenant's purges: none up to then hits it */
     struct body body;
-    uint64_t expected;
-    int64_t fresh_until;
-    struct expiry_node keep;
-    uint64_t hash;
-    uint32_t overhead; /* charge of entry, metadata and tags */
-    uint32_t pins;
-    uint32_t key_length;
     uint16_t meta_length;
-    uint8_t state;
-    bool lasting;  /* soft purges spare it */
-    bool lapsed;   /* a soft purge has hit it, and it has not been validated since */
-    uint8_t key[]; /* tenant id, then the key */
+    uint8_t rest[]; /* key, metadata or (META_APART) a pointer to it, body if it is lent */
 };
+
+/* Flags beside the state. */
+enum {
+    STATE_MASK = 3,
+    WHOLE = 4,
+    META_APART = 8,
+    LASTING = 16, /* soft purges spare it */
+    LAPSED = 32,  /* a soft purge has hit it, and it has not been validated since */
+};
+
+#define META_ROOM_MIN sizeof(uint8_t *)
+
+static enum object_state state_of(const struct object *object)
+{
+    return (enum object_state)(object->order.owner_state & STATE_MASK);
+}
+
+static void set_state(struct object *object, enum object_state state)
+{
+    object->order.owner_state = (uint8_t)((object->order.owner_state & ~STATE_MASK) | state);
+}
+
+static bool has_flag(const struct object *object, unsigned flag)
+{
+    return object->order.owner_state & flag;
+}
+
+static uint32_t pins_of(const struct object *object)
+{
+    return object->order.owner_pins;
+}
+
+static struct object *object_of(struct eviction_node *node)
+{
+    return (struct object *)(void *)((char *)node - offsetof(struct object, order));
+}
 
 static struct object **shelf_of(struct store *store, uint64_t hash)
 {
     return &store->shelves[hash >> 56];
+}
+
+static struct object **own_shelf(struct store *store, const struct object *object)
+{
+    return &store->shelves[object->order.owner_shelf];
+}
+
+/* As much of the hash as is kept. */
+static uint64_t hash_of(const struct object *object)
+{
+    return (uint64_t)object->order.owner_shelf << 56 | object->hh.hashv;
+}
+
+/* ---- metadata ---- */
+
+static uint8_t *meta_room(const struct object *object)
+{
+    return (uint8_t *)(uintptr_t)object->rest + object->hh.keylen;
+}
+
+static uint8_t *meta_apart(const struct object *object)
+{
+    uint8_t *block = NULL;
+
+    if (has_flag(object, META_APART))
+        memcpy(&block, meta_room(object), sizeof(block));
+    return block;
+}
+
+static void set_meta_apart(struct object *object, uint8_t *block)
+{
+    memcpy(meta_room(object), &block, sizeof(block));
+    object->order.owner_state |= META_APART;
 }
 
 /* ---- taking objects away ---- */
@@ -55,10 +125,10 @@ static void free_object(struct store *store, struct object *object)
 {
     struct account *account = &object->tenant->account;
 
-    INVARIANT(object->pins == 0);
+    INVARIANT(pins_of(object) == 0);
     store->chunks_left -= at_most(object->body.chunks, store->chunks_left);
     body_free(&object->body, &store->memory, account);
-    memory_free(&store->memory, account, object->meta);
+    memory_free(&store->memory, account, meta_apart(object));
     memory_free(&store->memory, account, object->tags);
     memory_free(&store->memory, account, object);
 }
@@ -70,30 +140,44 @@ static void unlink_tags(struct store *store, struct object *object)
     tags_unlink(&store->tags, object->tags);
 }
 
+static void count_dying(struct store *store, struct tenant *tenant, uint64_t before, uint64_t after)
+{
+    store->dying_bytes += after - before;
+    tenant->account.dying += after - before;
+    shares_moved(&store->memory.shares, &tenant->account);
+}
+
 /* Nobody has it any more. Freeing hundreds of megabytes at once takes tens of milliseconds. */
 static void dispose(struct store *store, struct object *object)
 {
+    struct tenant *tenant = object->tenant;
+
     if (object->body.chunks <= store->chunks_left) {
         free_object(store, object);
         return;
     }
-    DL_APPEND(store->dying, object);
-    store->dying_bytes += object_charge(object);
+    if (!tenant->dying)
+        DL_APPEND2(store->dying, tenant, prev_dying, next_dying);
+    DL_APPEND(tenant->dying, &object->order);
+    count_dying(store, tenant, 0, object_charge(object));
 }
 
-/* Some chunks of the one that has been dying longest. */
-static void bury(struct store *store, uint32_t most)
+/* Some chunks of the tenant's object that has been dying longest. */
+static void bury(struct store *store, struct tenant *tenant, uint32_t most)
 {
-    struct object *object = store->dying;
+    struct object *object = object_of(tenant->dying);
     uint64_t before = object_charge(object);
 
-    uint32_t freed = body_free_some(&object->body, &store->memory, &object->tenant->account, most);
+    uint32_t freed = body_free_some(&object->body, &store->memory, &tenant->account, most);
     store->chunks_left -= at_most(freed, store->chunks_left);
-    store->dying_bytes -= before - object_charge(object);
-    if (object->body.chunks > 0)
+    if (object->body.chunks > 0) {
+        count_dying(store, tenant, before, object_charge(object));
         return;
-    DL_DELETE(store->dying, object);
-    store->dying_bytes -= object_charge(object);
+    }
+    DL_DELETE(tenant->dying, &object->order);
+    if (!tenant->dying)
+        DL_DELETE2(store->dying, tenant, prev_dying, next_dying);
+    count_dying(store, tenant, before, 0);
     free_object(store, object);
 }
 
@@ -101,7 +185,7 @@ void store_tidy(struct store *store)
 {
     store->chunks_left = STORE_CHUNKS_AT_ONCE;
     while (store->dying && store->chunks_left > 0)
-        bury(store, store->chunks_left);
+        bury(store, store->dying, store->chunks_left);
 }
 
 bool store_is_tidy(const struct store *store)
@@ -109,62 +193,196 @@ bool store_is_tidy(const struct store *store)
     return !store->dying;
 }
 
-/* The list holds what is stored and not being read: what evicting would free at once. */
-static void join_lru(struct store *store, struct object *object)
+/* ---- queues: what is stored and not being read, which evicting would free at once ---- */
+
+static void count_evictable(struct store *store, struct tenant *tenant, uint64_t more, uint64_t less)
 {
-    DL_APPEND(store->lru, object);
-    store->evictable += object_charge(object);
+    store->evictable += more - less;
+    tenant->account.evictable += more - less;
+    shares_open(&store->memory.shares, &tenant->account);
 }
 
-static void leave_lru(struct store *store, struct object *object)
+static uint64_t weight_of(const struct eviction_node *node)
 {
-    DL_DELETE(store->lru, object);
-    store->evictable -= object_charge(object);
+    return object_charge(
+        (const struct object *)(const void *)((const char *)node - offsetof(struct object, order)));
 }
 
-/* STORED to DOOMED, and gone if nobody reads it. */
+static void join_queue(struct store *store, struct object *object)
+{
+    uint64_t charge = object_charge(object);
+
+    eviction_return(&object->tenant->eviction, &object->order, charge, hash_of(object), weight_of);
+    count_evictable(store, object->tenant, charge, 0);
+}
+
+static void leave_queue(struct store *store, struct object *object)
+{
+    uint64_t charge = object_charge(object);
+
+    eviction_leave(&object->tenant->eviction, &object->order, charge);
+    count_evictable(store, object->tenant, 0, charge);
+}
+
+/* STORED to DOOMED, and gone if nobody reads it. It is in no queue any more. */
+static void unlink_object(struct store *store, struct object *object)
+{
+    struct object **shelf = own_shelf(store, object);
+    struct tenant *tenant = object->tenant;
+
+    INVARIANT(state_of(object) == OBJECT_STORED);
+    unlink_tags(store, object);
+    if (store->walk_next == object)
+        store->walk_next = object->hh.next;
+    HASH_DELETE(hh, *shelf, object);
+    expiry_remove(&store->expiry, &object->keep);
+    set_state(object, OBJECT_DOOMED);
+    tenant->account.used -= STORE_INDEX_SHARE;
+    shares_moved(&store->memory.shares, &tenant->account);
+    tenant->objects--;
+    store->objects--;
+    if (pins_of(object) == 0)
+        dispose(store, object);
+    if (tenant->objects == 0)
+        eviction_forget(&tenant->eviction, &store->memory, &tenant->account);
+}
+
 static void doom(struct store *store, struct object *object)
 {
-    struct object **shelf = shelf_of(store, object->hash);
-
-    INVARIANT(object->state == OBJECT_STORED);
-    HASH_DELETE(hh, *shelf, object);
-    if (object->pins == 0)
-        leave_lru(store, object);
-    expiry_remove(&store->expiry, &object->keep);
-    object->state = OBJECT_DOOMED;
-    unlink_tags(store, object);
-    purges_object_goes(&object->tenant->purges, object, object->next_of_tenant);
-    DL_DELETE2(object->tenant->stored, object, prev_of_tenant, next_of_tenant);
-    object->tenant->objects--;
-    store->objects--;
-    if (object->pins == 0)
-        dispose(store, object);
+    if (pins_of(object) == 0) {
+        leave_queue(store, object);
+    } else {
+        DL_DELETE(object->tenant->pinned, &object->order);
+        store_let_go(store, object->tenant, STORE_INDEX_SHARE);
+    }
+    unlink_object(store, object);
 }
+
+/* ---- making room ---- */
 
 static void count(struct store *store, struct tenant *tenant, enum counter counter)
 {
-    store->counters->values[counter]++;
-    tenant->counters.values[counter]++;
+    tenant_count(tenant, store->counters, counter);
 }
 
-static bool evict_until_room(void *context, uint64_t bytes)
+static struct tenant *tenant_of(struct account *account)
+{
+    return (struct tenant *)(void *)((char *)account - offsetof(struct tenant, account));
+}
+
+/* NULL: it has nothing that can go. */
+static struct object *coldest(struct tenant *tenant)
+{
+    struct eviction_node *node = eviction_next(&tenant->eviction, weight_of);
+
+    return node ? object_of(node) : NULL;
+}
+
+static void evict(struct store *store, struct object *object, bool for_itself)
+{
+    struct tenant *tenant = object->tenant;
+    uint64_t charge = object_charge(object);
+
+    count(store, tenant, COUNTER_evictions);
+    count(store, tenant, for_itself ? COUNTER_evicted_for_itself : COUNTER_evicted_for_others);
+    eviction_evict(&tenant->eviction, &object->order, charge, hash_of(object));
+    count_evictable(store, tenant, 0, charge);
+    unlink_object(store, object);
+}
+
+/* From whoever is furthest over its share, unless that would cut into its reserve; then from whoever needs
+ * it. */
+static struct object *choose(struct store *store, struct account *needs)
+{
+    struct shares *shares = &store->memory.shares;
+    struct account *account;
+
+    while ((account = shares_first(shares))) {
+        struct object *object = coldest(tenant_of(account));
+        if (account == needs || account->used - account->reserve >= object_charge(object))
+            return object;
+        shares_pass_over(shares, account, object_charge(object));
+    }
+    return needs->evictable > 0 ? coldest(tenant_of(needs)) : NULL;
+}
+
+/* What cannot be done is refused before anything is lost for it: fills, pinned objects, index and the
+ * reserves of others stay. The index's shares of what goes are not freed. */
+static bool is_possible(const struct store *store, const struct account *needs, uint64_t bytes)
+{
+    const struct memory *memory = &store->memory;
+    uint64_t shares = store->objects * STORE_INDEX_SHARE;
+    uint64_t most = memory->shares.spare + needs->evictable - needs->spare;
+
+    most = most > shares ? most - shares : 0;
+    most += store->dying_bytes;
+    return bytes <= memory->limit &&
+           memory->used - (most < memory->used ? most : memory->used) <= memory->limit - bytes;
+}
+
+/* Below its own limit, if it has one: only its own objects go. */
+static bool is_possible_within(const struct account *account, uint64_t bytes)
+{
+    return account->limit == 0 ||
+           (account->used <= account->limit && bytes <= account->limit &&
+            account->used - account->evictable - account->dying <= account->limit - bytes);
+}
+
+static void make_own_room(struct store *store, struct tenant *tenant, uint64_t bytes)
+{
+    const struct account *account = &tenant->account;
+
+    while (account->limit > 0 && account->used + bytes > account->limit) {
+        if (tenant->dying)
+            bury(store, tenant, 1);
+        else
+            evict(store, coldest(tenant), true);
+    }
+}
+
+static bool make_room(void *context, struct account *account, uint64_t bytes, uint64_t own)
 {
     struct store *store = context;
     struct memory *memory = &store->memory;
 
-    /* What cannot be done is refused before anything is lost for it: fills, pinned objects and index stay. */
-    if (bytes > memory->limit || memory->used - store->evictable - store->dying_bytes > memory->limit - bytes)
+    if (!is_possible_within(account, own)) {
+        count(store, tenant_of(account), COUNTER_refused_memory);
         return false;
+    }
+    if (!is_possible(store, account, bytes))
+        return false;
+    make_own_room(store, tenant_of(account), own);
     while (memory->used + bytes > memory->limit) {
         if (store->dying) {
-            bury(store, 1);
+            bury(store, store->dying, 1);
             continue;
         }
-        count(store, store->lru->tenant, COUNTER_evictions);
-        doom(store, store->lru);
+        struct object *object = choose(store, account);
+        if (!object)
+            return false;
+        evict(store, object, &object->tenant->account == account);
     }
     return true;
+}
+
+bool store_index_room(struct store *store, struct tenant *tenant, uint64_t bytes)
+{
+    return memory_room(&store->memory, &tenant->account, bytes, 0);
+}
+
+unsigned store_shrink(struct store *store, struct tenant *tenant, unsigned most)
+{
+    unsigned evicted = 0;
+
+    for (; evicted < most && tenant_is_over(tenant) && tenant->account.evictable > 0 && !tenant->dying;
+         evicted++)
+        evict(store, coldest(tenant), true);
+    return evicted;
+}
+
+static struct object *object_that_expires(struct expiry_node *node)
+{
+    return (struct object *)(void *)((char *)node - offsetof(struct object, keep));
 }
 
 unsigned store_expire(struct store *store, int64_t now, unsigned most)
@@ -172,8 +390,7 @@ unsigned store_expire(struct store *store, int64_t now, unsigned most)
     unsigned removed = 0;
 
     while (removed < most && store_next_expiry(store) <= now) {
-        struct expiry_node *node = expiry_first(&store->expiry);
-        struct object *object = (struct object *)(void *)((char *)node - offsetof(struct object, keep));
+        struct object *object = object_that_expires(expiry_first(&store->expiry));
 
         count(store, object->tenant, COUNTER_expired);
         doom(store, object);
@@ -186,8 +403,8 @@ unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most)
 {
     unsigned removed = 0;
 
-    for (; removed < most && tenant->stored; removed++)
-        doom(store, tenant->stored);
+    for (; removed < most && tenant->objects > 0; removed++)
+        doom(store, object_of(tenant->pinned ? tenant->pinned : eviction_any(&tenant->eviction)));
     return removed;
 }
 
@@ -215,26 +432,30 @@ int store_setup(struct store *store, uint64_t memory_limit, uint64_t max_object,
         return -EIO;
     memset(store, 0, sizeof(*store));
     store->memory.limit = memory_limit;
-    store->memory.make_room = evict_until_room;
+    store->memory.make_room = make_room;
     store->memory.context = store;
     store->max_object = max_object;
     store->max_held = at_least_one_object(memory_limit / 4 * 3, max_object);
     store->max_held_tenant = at_least_one_object(memory_limit / 2, max_object);
     store->max_held_process = at_least_one_object(memory_limit / 4, max_object);
+    store->large = memory_limit / EVICTION_LARGE_PART;
+    if (store->large < EVICTION_LARGE_MIN)
+        store->large = EVICTION_LARGE_MIN;
     store->chunks_left = STORE_CHUNKS_AT_ONCE;
     store->counters = counters;
     randombytes_buf(store->hash_key, sizeof(store->hash_key));
     randombytes_buf(store->tag_key, sizeof(store->tag_key));
+    store->walk_shelf = STORE_SHELVES;
     return 0;
 }
 
 void store_teardown(struct store *store)
 {
     INVARIANT(store->pins == 0);
-    while (store->lru)
-        doom(store, store->lru);
+    while (expiry_first(&store->expiry)) /* which has everything that is stored */
+        doom(store, object_that_expires(expiry_first(&store->expiry)));
     while (store->dying)
-        bury(store, UINT32_MAX);
+        bury(store, store->dying, UINT32_MAX);
     expiry_free(&store->expiry, &store->memory, &store->index);
     tags_free(&store->tags, &store->memory, &store->index);
     INVARIANT(store->memory.used == 0);
@@ -261,13 +482,34 @@ bool store_key_equal(const struct store_key *a, uint64_t hash, const uint8_t *by
     return a->hash == hash && a->length == length && memcmp(a->bytes, bytes, length) == 0;
 }
 
+/* As HASH_FIND_BYHASHVALUE(), but the lines of an object are asked for together, not one after the other:
+ * among millions of objects none of them is in the processor's caches. */
+static struct object *find_in(const struct object *shelf, const uint8_t *key, uint32_t length, unsigned hash)
+{
+    unsigned bucket;
+
+    if (!shelf)
+        return NULL;
+    HASH_TO_BKT(hash, shelf->hh.tbl->num_buckets, bucket);
+    UT_hash_handle *handle = shelf->hh.tbl->buckets[bucket].hh_head;
+    for (; handle; handle = handle->hh_next) {
+        struct object *object = ELMT_FROM_HH(shelf->hh.tbl, handle);
+
+        __builtin_prefetch(&object->keep);
+        __builtin_prefetch(object->rest);
+        if (handle->hashv == hash && handle->keylen == length) {
+            __builtin_prefetch(object->order.next);
+            __builtin_prefetch(object->order.prev);
+            if (memcmp(object->rest, key, length) == 0)
+                return object;
+        }
+    }
+    return NULL;
+}
+
 static struct object *find(struct store *store, const struct store_key *key)
 {
-    struct object *object;
-
-    HASH_FIND_BYHASHVALUE(hh, *shelf_of(store, key->hash), key->bytes, key->length, (unsigned)key->hash,
-                          object);
-    return object;
+    return find_in(*shelf_of(store, key->hash), key->bytes, key->length, (unsigned)key->hash);
 }
 
 struct object *store_find(struct store *store, const struct store_key *key, int64_t now)
@@ -283,10 +525,7 @@ struct object *store_find(struct store *store, const struct store_key *key, int6
     }
     if (store_visit(store, object) == PURGES_GONE)
         return NULL;
-    if (object->pins == 0) {
-        DL_DELETE(store->lru, object);
-        DL_APPEND(store->lru, object);
-    }
+    eviction_used(&object->tenant->eviction, &object->order, pins_of(object) == 0, weight_of);
     return object;
 }
 
@@ -302,26 +541,34 @@ bool store_remove(struct store *store, const struct store_key *key)
 
 void store_hold(struct store *store, struct tenant *tenant, uint64_t bytes)
 {
-    tenant->held += bytes;
-    store->held += bytes;
+    shares_hold(&store->memory.shares, &tenant->account, bytes);
 }
 
 void store_let_go(struct store *store, struct tenant *tenant, uint64_t bytes)
 {
-    tenant->held -= bytes;
-    store->held -= bytes;
+    shares_let_go(&store->memory.shares, &tenant->account, bytes);
 }
 
 bool store_may_hold(const struct store *store, const struct tenant *tenant, uint64_t bytes)
 {
-    return tenant->held <= store->max_held_tenant && bytes <= store->max_held_tenant - tenant->held &&
-           store->held <= store->max_held && bytes <= store->max_held - store->held;
+    const struct shares *shares = &store->memory.shares;
+    const struct account *account = &tenant->account;
+
+    if (account->held > store->max_held_tenant || bytes > store->max_held_tenant - account->held ||
+        shares->held > store->max_held || bytes > store->max_held - shares->held)
+        return false;
+    /* What is reserved for others has to be there when they want it. What is within its own reserve takes
+     * nothing from them. */
+    uint64_t over = shares_over_with(shares, account, bytes);
+    return shares->reserves == 0 || over == shares->held_over ||
+           over <= store->memory.limit - shares->reserves;
 }
 
 void store_pin(struct store *store, struct object *object)
 {
-    if (object->pins++ == 0 && object->state == OBJECT_STORED) {
-        leave_lru(store, object);
+    if (object->order.owner_pins++ == 0 && state_of(object) == OBJECT_STORED) {
+        leave_queue(store, object);
+        DL_APPEND(object->tenant->pinned, &object->order);
         store_hold(store, object->tenant, object_charge(object)); /* what is being filled is held already */
     }
     object->tenant->pins++;
@@ -333,55 +580,60 @@ void store_unpin(struct store *store, struct object **pointer)
     struct object *object = *pointer;
 
     *pointer = NULL;
-    INVARIANT(object->pins > 0);
-    object->pins--;
+    INVARIANT(pins_of(object) > 0);
+    object->order.owner_pins--;
     object->tenant->pins--;
     store->pins--;
-    if (object->pins > 0 || object->state == OBJECT_FILLING)
+    if (pins_of(object) > 0 || state_of(object) == OBJECT_FILLING)
         return;
     store_let_go(store, object->tenant, object_charge(object));
-    if (object->state == OBJECT_DOOMED)
+    if (state_of(object) == OBJECT_DOOMED) {
         dispose(store, object);
-    else
-        join_lru(store, object);
+    } else {
+        DL_DELETE(object->tenant->pinned, &object->order);
+        join_queue(store, object);
+    }
 }
 
 /* ---- filling ---- */
 
-static struct object *create_object(struct store *store, const struct store_key *key)
+/* Of the block of such an object. */
+static uint64_t block_size(const struct store_key *key, uint32_t meta_length, uint64_t expected)
 {
-    struct object *object =
-        memory_alloc(&store->memory, &key->tenant->account, sizeof(*object) + key->length);
+    uint64_t size = offsetof(struct object, rest) + key->length;
+
+    size += meta_length > META_ROOM_MIN ? meta_length : META_ROOM_MIN;
+    return expected <= STORE_MAX_INLINE ? size + expected : size;
+}
+
+static struct object *create_object(struct store *store, const struct store_key *key, const uint8_t *meta,
+                                    uint32_t meta_length, uint64_t expected)
+{
+    uint64_t size = block_size(key, meta_length, expected);
+    struct object *object = memory_alloc(&store->memory, &key->tenant->account, size);
 
     if (!object)
         return NULL;
     memset(object, 0, sizeof(*object));
-    memcpy(object->key, key->bytes, key->length);
-    object->key_length = key->length;
-    object->hash = key->hash;
+    memcpy(object->rest, key->bytes, key->length);
+    object->hh.keylen = key->length;
+    object->hh.hashv = (unsigned)key->hash;
+    object->order.owner_shelf = (uint8_t)(key->hash >> 56);
     object->tenant = key->tenant;
-    object->state = OBJECT_FILLING;
+    object->announced = expected;
     object->keep.index = EXPIRY_NOT_IN;
+    object->meta_length = (uint16_t)meta_length;
+    if (meta_length > 0)
+        memcpy(meta_room(object), meta, meta_length);
+    if (expected <= STORE_MAX_INLINE)
+        body_lend(&object->body, (uint8_t *)object + size - expected);
     return object;
 }
 
-static bool copy_meta(struct store *store, struct tenant *tenant, const uint8_t *meta, uint32_t length,
-                      uint8_t **out)
+/* Its own objects would be evicted in vain. */
+static bool is_above_limit(const struct tenant *tenant, uint64_t expected)
 {
-    *out = NULL;
-    if (length == 0)
-        return true;
-    *out = memory_alloc(&store->memory, &tenant->account, length);
-    if (!*out)
-        return false;
-    memcpy(*out, meta, length);
-    return true;
-}
-
-static void count_overhead(struct object *object)
-{
-    object->overhead =
-        (uint32_t)(memory_charge(object) + memory_charge(object->meta) + memory_charge(object->tags));
+    return tenant->account.limit > 0 && expected >= tenant->account.limit;
 }
 
 enum store_result store_fill_begin(struct store *store, struct object **out, const struct store_key *key,
@@ -390,23 +642,17 @@ enum store_result store_fill_begin(struct store *store, struct object **out, con
 {
     INVARIANT(meta_length <= UINT16_MAX);
     *out = NULL;
-    if (expected != BODY_SIZE_UNKNOWN && expected > store->max_object)
+    if (expected != BODY_SIZE_UNKNOWN &&
+        (expected > store->max_object || is_above_limit(key->tenant, expected)))
         return STORE_TOO_LARGE;
-    if (!store_may_hold(store, key->tenant, sizeof(struct object) + key->length + meta_length))
+    if (!store_may_hold(store, key->tenant, block_size(key, meta_length, expected)))
         return STORE_NO_MEMORY;
-    struct object *object = create_object(store, key);
+    struct object *object = create_object(store, key, meta, meta_length, expected);
     if (!object)
         return STORE_NO_MEMORY;
-    if (!copy_meta(store, key->tenant, meta, meta_length, &object->meta)) {
-        free_object(store, object);
-        return STORE_NO_MEMORY;
-    }
-    object->meta_length = (uint16_t)meta_length;
-    object->expected = expected;
     object->stamp = key->tenant->purges.clock;
     object->fresh_until = fresh_until;
     object->keep.at = keep_until;
-    count_overhead(object);
     store_hold(store, object->tenant, object_charge(object));
     *out = object;
     return STORE_OK;
@@ -415,17 +661,17 @@ enum store_result store_fill_begin(struct store *store, struct object **out, con
 enum store_result store_fill_append(struct store *store, struct object *object, const uint8_t *bytes,
                                     uint64_t length)
 {
-    INVARIANT(object->state == OBJECT_FILLING);
-    if (object->expected != BODY_SIZE_UNKNOWN && length > object->expected - object->body.size)
+    INVARIANT(state_of(object) == OBJECT_FILLING);
+    if (object->announced != BODY_SIZE_UNKNOWN && length > object->announced - object->body.size)
         return STORE_MISMATCH;
     if (length > store->max_object - object->body.size)
         return STORE_TOO_LARGE;
-    if (!store_may_hold(store, object->tenant, length))
+    if (!object->body.lent && !store_may_hold(store, object->tenant, length))
         return STORE_NO_MEMORY;
 
     uint64_t before = object->body.charge;
-    bool all =
-        body_append(&object->body, &store->memory, &object->tenant->account, object->expected, bytes, length);
+    bool all = body_append(&object->body, &store->memory, &object->tenant->account, object->announced, bytes,
+                           length);
     store_hold(store, object->tenant, object->body.charge - before);
     return all ? STORE_OK : STORE_NO_MEMORY;
 }
@@ -435,10 +681,10 @@ void store_fill_discard(struct store *store, struct object **pointer)
     struct object *object = *pointer;
 
     *pointer = NULL;
-    INVARIANT(object->state == OBJECT_FILLING);
-    object->state = OBJECT_DOOMED;
+    INVARIANT(state_of(object) == OBJECT_FILLING);
+    set_state(object, OBJECT_DOOMED);
     unlink_tags(store, object);
-    if (object->pins > 0)
+    if (pins_of(object) > 0)
         return;
     store_let_go(store, object->tenant, object_charge(object));
     dispose(store, object);
@@ -447,43 +693,72 @@ void store_fill_discard(struct store *store, struct object **pointer)
 /* False: less has arrived than was announced. */
 static bool finish(struct store *store, struct object *object)
 {
-    if (object->expected != BODY_SIZE_UNKNOWN && object->body.size != object->expected)
+    if (object->announced != BODY_SIZE_UNKNOWN && object->body.size != object->announced)
         return false;
     store_let_go(store, object->tenant, object->body.charge);
     body_finish(&object->body, &store->memory, &object->tenant->account);
     store_hold(store, object->tenant, object->body.charge);
-    object->expected = object->body.size;
+    object->announced = 0;
+    object->order.owner_state |= WHOLE;
     return true;
+}
+
+/* The most that linking can make the index grow by: uthash doubles a table at a time. */
+static uint64_t index_growth(struct store *store, const struct object *object)
+{
+    const struct object *first = *own_shelf(store, object);
+    uint64_t bytes = expiry_growth(&store->expiry);
+
+    if (!first)
+        return bytes + sizeof(UT_hash_table) + HASH_INITIAL_NUM_BUCKETS * sizeof(UT_hash_bucket) + 64;
+    return bytes + 2 * (uint64_t)first->hh.tbl->num_buckets * sizeof(UT_hash_bucket) + 64;
+}
+
+/* Before anything is changed, because it may evict. */
+static bool prepare_link(struct store *store, struct object *object)
+{
+    struct tenant *tenant = object->tenant;
+
+    tenant->eviction.large = store->large;
+    eviction_prepare(&tenant->eviction, &store->memory, &tenant->account, object_charge(object));
+    return memory_room(&store->memory, &tenant->account, index_growth(store, object), STORE_INDEX_SHARE);
 }
 
 /* FILLING to STORED. False: no memory for the index. */
 static bool link_object(struct store *store, struct object *object)
 {
-    struct object **shelf = shelf_of(store, object->hash);
+    struct object **shelf = own_shelf(store, object);
+    struct tenant *tenant = object->tenant;
+    unsigned hash = object->hh.hashv, length = object->hh.keylen;
 
     if (!expiry_add(&store->expiry, &store->memory, &store->index, &object->keep))
         return false;
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, *shelf, object->key, object->key_length, (unsigned)object->hash, object);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, *shelf, object->rest, length, hash, object);
     if (!object->hh.tbl) {
         expiry_remove(&store->expiry, &object->keep);
         return false;
     }
-    object->state = OBJECT_STORED;
-    object->stamp = object->tenant->purges.clock; /* who commits has seen to it that no purge hits it */
-    if (object->pins == 0)
-        join_lru(store, object);
-    DL_APPEND2(object->tenant->stored, object, prev_of_tenant, next_of_tenant);
-    object->tenant->objects++;
+    if (pins_of(object) == 0)
+        store_let_go(store, tenant, object_charge(object));
+    else
+        store_hold(store, tenant, STORE_INDEX_SHARE);
+    tenant->account.used += STORE_INDEX_SHARE;
+    shares_moved(&store->memory.shares, &tenant->account);
+    set_state(object, OBJECT_STORED);
+    object->stamp = tenant->purges.clock; /* who commits has seen to it that no purge hits it */
+    tenant->objects++;
     store->objects++;
+    if (pins_of(object) == 0)
+        join_queue(store, object);
+    else
+        DL_APPEND(tenant->pinned, &object->order);
     return true;
 }
 
 static void doom_older(struct store *store, const struct object *newer)
 {
-    struct object *older;
+    struct object *older = find_in(*own_shelf(store, newer), newer->rest, newer->hh.keylen, newer->hh.hashv);
 
-    HASH_FIND_BYHASHVALUE(hh, *shelf_of(store, newer->hash), newer->key, newer->key_length,
-                          (unsigned)newer->hash, older);
     if (older)
         doom(store, older);
 }
@@ -496,15 +771,13 @@ enum store_result store_fill_commit(struct store *store, struct object **pointer
         store_fill_discard(store, pointer);
         return STORE_MISMATCH;
     }
+    bool room = prepare_link(store, object);
     doom_older(store, object);
-    if (!link_object(store, object)) {
+    if (!room || !link_object(store, object)) {
         store_fill_discard(store, pointer);
         return STORE_NO_MEMORY;
     }
-    if (object->pins == 0)
-        store_let_go(store, object->tenant, object_charge(object));
     *pointer = NULL;
-    memory_settle(&store->memory);
     return STORE_OK;
 }
 
@@ -521,23 +794,50 @@ static uint64_t more_than(uint64_t bytes, uint64_t before)
     return bytes > before ? bytes - before : 0;
 }
 
+/* NULL: no memory. */
+static uint8_t *copy_meta(struct store *store, struct tenant *tenant, const uint8_t *meta, uint32_t length)
+{
+    uint8_t *copy = memory_alloc(&store->memory, &tenant->account, length);
+
+    if (copy)
+        memcpy(copy, meta, length);
+    return copy;
+}
+
+/* In its place if it has the same length there, otherwise in a block of its own. */
+static bool replace_meta(struct store *store, struct object *object, const uint8_t *meta, uint32_t length)
+{
+    uint8_t *apart = NULL;
+
+    if (length > META_ROOM_MIN && (has_flag(object, META_APART) || length != object->meta_length)) {
+        apart = copy_meta(store, object->tenant, meta, length);
+        if (!apart)
+            return false;
+    }
+    memory_free(&store->memory, &object->tenant->account, meta_apart(object));
+    object->order.owner_state &= (uint8_t)~META_APART;
+    object->meta_length = (uint16_t)length;
+    if (apart)
+        set_meta_apart(object, apart);
+    else if (length > 0)
+        memcpy(meta_room(object), meta, length);
+    return true;
+}
+
 enum store_result store_update(struct store *store, struct object *object, const uint8_t *meta,
                                uint32_t meta_length, int64_t fresh_until, int64_t keep_until)
 {
-    uint8_t *copy;
-
-    INVARIANT(object->pins > 0 && meta_length <= UINT16_MAX);
-    if (object->state != OBJECT_STORED)
+    INVARIANT(pins_of(object) > 0 && meta_length <= UINT16_MAX);
+    if (state_of(object) != OBJECT_STORED)
         return STORE_MISMATCH;
-    if (!store_may_hold(store, object->tenant, more_than(meta_length, object->meta_length)) ||
-        !copy_meta(store, object->tenant, meta, meta_length, &copy))
+    if (!store_may_hold(store, object->tenant, more_than(meta_length, object->meta_length)))
         return STORE_NO_MEMORY;
-    store_let_go(store, object->tenant, object_charge(object));
-    memory_free(&store->memory, &object->tenant->account, object->meta);
-    object->meta = copy;
-    count_overhead(object);
+    uint64_t before = object_charge(object);
+    bool replaced = replace_meta(store, object, meta, meta_length);
+    store_let_go(store, object->tenant, before);
     store_hold(store, object->tenant, object_charge(object));
-    object->meta_length = (uint16_t)meta_length;
+    if (!replaced)
+        return STORE_NO_MEMORY;
     object->fresh_until = fresh_until;
     object->keep.at = keep_until;
     expiry_moved(&store->expiry, &object->keep);
@@ -573,48 +873,51 @@ bool store_key_part(const struct store *store, const struct store_key *key, uint
     return true;
 }
 
-/* Its charge must not be counted anywhere meanwhile. */
-static enum store_result set_tags(struct store *store, struct object *object, const struct tag_list *list)
+/* False: no memory, and the tags are those that it had. */
+static bool replace_tags(struct store *store, struct object *object, const struct tag_list *list)
 {
     struct account *account = &object->tenant->account;
     struct tag_set *set = NULL;
 
-    if (list->count > 0)
+    if (list->count > 0) {
         set = memory_alloc(&store->memory, account, tag_set_bytes(list->count));
-    if (list->count > 0 && !set)
-        return STORE_NO_MEMORY;
+        if (!set)
+            return false;
+        if (!store_index_room(store, object->tenant, tags_growth(&store->tags, list))) {
+            memory_free(&store->memory, account, set);
+            return false;
+        }
+    }
     unlink_tags(store, object);
     memory_free(&store->memory, account, object->tags);
-    object->tags = NULL;
-    if (set && !tags_link(&store->tags, &store->memory, &store->index, set, list, object)) {
-        memory_free(&store->memory, account, set);
-        set = NULL;
-    }
     object->tags = set;
-    memory_settle(&store->memory); /* it is held: it stays */
-    return list->count > 0 && !set ? STORE_NO_MEMORY : STORE_OK;
+    if (!set || tags_link(&store->tags, &store->memory, &store->index, set, list, object))
+        return true;
+    memory_free(&store->memory, account, set);
+    object->tags = NULL;
+    return false;
 }
 
 enum store_result store_set_tags(struct store *store, struct object *object, const struct tag_list *list)
 {
-    INVARIANT(object_is_held(object) && object->state != OBJECT_DOOMED);
+    INVARIANT(object_is_held(object) && state_of(object) != OBJECT_DOOMED);
     if (!store_may_hold(store, object->tenant, tag_set_bytes(list->count)))
         return STORE_NO_MEMORY;
-    store_let_go(store, object->tenant, object_charge(object));
-    enum store_result result = set_tags(store, object, list);
-    count_overhead(object);
+    uint64_t before = object_charge(object);
+    bool replaced = replace_tags(store, object, list);
+    store_let_go(store, object->tenant, before);
     store_hold(store, object->tenant, object_charge(object));
-    return result;
+    return replaced ? STORE_OK : STORE_NO_MEMORY;
 }
 
 void store_set_lasting(struct object *object)
 {
-    object->lasting = true;
+    object->order.owner_state |= LASTING;
 }
 
 void store_validated(struct object *object)
 {
-    object->lapsed = false;
+    object->order.owner_state &= (uint8_t)~LAPSED;
 }
 
 void store_doom(struct store *store, struct object *object)
@@ -625,10 +928,10 @@ void store_doom(struct store *store, struct object *object)
 
 bool store_lapse(struct store *store, struct object *object, int64_t at)
 {
-    INVARIANT(object->state == OBJECT_STORED);
-    if (object->lasting)
+    INVARIANT(state_of(object) == OBJECT_STORED);
+    if (has_flag(object, LASTING))
         return false;
-    object->lapsed = true;
+    object->order.owner_state |= LAPSED;
     if (object->fresh_until > at)
         object->fresh_until = at;
     count(store, object->tenant, COUNTER_purged);
@@ -642,7 +945,7 @@ enum purges_verdict store_judge(const struct object *object, int64_t *at)
 
     if (purges->count == 0)
         return PURGES_SPARED;
-    return purges_judge(purges, object->key + id, object->key_length - id, object->tags, object->stamp, at);
+    return purges_judge(purges, object->rest + id, object->hh.keylen - id, object->tags, object->stamp, at);
 }
 
 enum purges_verdict store_visit(struct store *store, struct object *object)
@@ -650,7 +953,7 @@ enum purges_verdict store_visit(struct store *store, struct object *object)
     int64_t at = 0;
     enum purges_verdict verdict = store_judge(object, &at);
 
-    INVARIANT(object->state == OBJECT_STORED);
+    INVARIANT(state_of(object) == OBJECT_STORED);
     object->stamp = object->tenant->purges.clock;
     if (verdict == PURGES_GONE)
         store_doom(store, object);
@@ -664,12 +967,36 @@ struct object *store_peek(struct store *store, const struct store_key *key)
     return find(store, key);
 }
 
+/* ---- walking ---- */
+
+void store_walk_begin(struct store *store)
+{
+    store->walk_shelf = 0;
+    store->walk_next = NULL;
+}
+
+/* uthash keeps what is in a table in the order in which it came. */
+struct object *store_walk(struct store *store)
+{
+    while (!store->walk_next && store->walk_shelf < STORE_SHELVES)
+        store->walk_next = store->shelves[store->walk_shelf++];
+    struct object *object = store->walk_next;
+    if (object)
+        store->walk_next = object->hh.next;
+    return object;
+}
+
+bool store_walk_is_over(const struct store *store)
+{
+    return !store->walk_next && store->walk_shelf == STORE_SHELVES;
+}
+
 /* ---- accessors ---- */
 
 const uint8_t *object_meta(const struct object *object, uint32_t *length)
 {
     *length = object->meta_length;
-    return object->meta;
+    return has_flag(object, META_APART) ? meta_apart(object) : meta_room(object);
 }
 
 uint64_t object_size(const struct object *object)
@@ -679,40 +1006,47 @@ uint64_t object_size(const struct object *object)
 
 uint64_t object_expected(const struct object *object)
 {
-    return object->expected;
+    return has_flag(object, WHOLE) ? object->body.size : object->announced;
 }
 
 uint64_t object_charge(const struct object *object)
 {
-    return object->overhead + object->body.charge;
+    return memory_charge((void *)(uintptr_t)object) + memory_charge(meta_apart(object)) +
+           memory_charge(object->tags) + object->body.charge +
+           (state_of(object) == OBJECT_STORED ? STORE_INDEX_SHARE : 0);
 }
 
 bool object_is_held(const struct object *object)
 {
-    return object->pins > 0 || object->state == OBJECT_FILLING;
+    return pins_of(object) > 0 || state_of(object) == OBJECT_FILLING;
 }
 
 bool object_has_key(const struct object *object, uint64_t hash, const uint8_t *bytes, uint32_t length)
 {
-    return object->hash == hash && object->key_length == length && memcmp(object->key, bytes, length) == 0;
+    return object->order.owner_shelf == hash >> 56 && object->hh.hashv == (unsigned)hash &&
+           object->hh.keylen == length && memcmp(object->rest, bytes, length) == 0;
 }
 
 bool object_is_stored(const struct object *object)
 {
-    return object->state == OBJECT_STORED;
+    return state_of(object) == OBJECT_STORED;
 }
 
 bool object_is_lapsed(const struct object *object)
 {
-    return object->lapsed;
+    return has_flag(object, LAPSED);
 }
 
-void object_key(const struct object *object, struct store_key *key)
+void object_key(const struct store *store, const struct object *object, struct store_key *key)
 {
-    key->hash = object->hash;
-    key->tenant = object->tenant;
-    key->length = object->key_length;
-    memcpy(key->bytes, object->key, object->key_length);
+    uint32_t id = sizeof(object->tenant->id);
+
+    store_key_set(store, key, object->tenant, object->rest + id, object->hh.keylen - id);
+}
+
+struct tenant *object_tenant(const struct object *object)
+{
+    return object->tenant;
 }
 
 const struct tag_set *object_tags(const struct object *object)
@@ -720,9 +1054,9 @@ const struct tag_set *object_tags(const struct object *object)
     return object->tags;
 }
 
-struct object *object_next_of_tenant(const struct object *object)
+const struct eviction_node *object_order(const struct object *object)
 {
-    return object->next_of_tenant;
+    return &object->order;
 }
 
 int64_t object_keep_until(const struct object *object)
@@ -732,7 +1066,7 @@ int64_t object_keep_until(const struct object *object)
 
 uint32_t object_pins(const struct object *object)
 {
-    return object->pins;
+    return pins_of(object);
 }
 
 int64_t object_fresh_until(const struct object *object)

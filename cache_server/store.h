@@ -4,7 +4,8 @@
  *
  *     store_fill_begin      FILLING   not found by anybody; grows by store_fill_append(); may be pinned and
  *                                     read as far as it has come
- *     store_fill_commit     STORED    found, in LRU order, expires; replaces an older object of its key
+ *     store_fill_commit     STORED    found, in a queue of its tenant (eviction.h), expires; replaces an
+ *                                     older object of its key
  *     store_fill_discard    DOOMED
  *     eviction, expiry, replacement, store_remove()
  *                           DOOMED    not found any more; readers that pinned it may finish
@@ -12,11 +13,12 @@
  *
  * Ownership: the store owns every object. A pointer from store_find() is good until the next call of the
  * store; a pin makes it good until the unpin. Taking an object away nulls the caller's pointer. Bound:
- * memory_limit, with every byte charged (memory.h); what room needs is evicted from the cold end, O(1) an
- *            object. Pinned and filling objects count too, and those that are dying.
- * Hashing:   SipHash with a random key (libsodium), so that nobody can choose keys that collide; keys are
- * compared whole. The index is split into SHELVES tables, so that growing one moves only a small part. Knows
- * no queue, no ring, no clock: times are arguments, in milliseconds since the epoch. */
+ * memory_limit, with every byte charged (memory.h), and what each tenant may have (shares.h). What room needs
+ * is evicted from the tenant furthest over its share, by its own policy; from the tenant that needs it when
+ * that is at its limit, or when nobody else may lose anything. Pinned and filling objects count too, and
+ * those that are dying. Hashing:   SipHash with a random key (libsodium), so that nobody can choose keys that
+ * collide; keys are compared whole. The index is split into SHELVES tables, so that growing one moves only a
+ * small part. Knows no queue, no ring, no clock: times are arguments, in milliseconds since the epoch. */
 #ifndef LARDER_STORE_H
 #define LARDER_STORE_H
 
@@ -32,30 +34,38 @@
 #define STORE_SHELVES        256u
 /* Chunks that are freed at once, until store_tidy(): much more at a time would make others wait. */
 #define STORE_CHUNKS_AT_ONCE 256u
+/* What a tenant is charged for the index, by the object: a bucket and a half, and a place in the heap. The
+ * rest, which the tables take in their growth, is nobody's. */
+#define STORE_INDEX_SHARE    24u
+/* Bodies that are announced not to be larger stand in one block with entry, key and metadata. */
+#define STORE_MAX_INLINE     4096u
 
 struct object; /* opaque but for the accessors below */
 
 struct store {
     struct memory memory;
-    struct account index; /* hash tables and expiry heap */
+    struct account
+        index; /* hash tables and expiry heap, whoever's they are; tenants are charged by the object */
     uint64_t max_object;
     uint64_t objects;
     uint64_t pins;
-    /* Memory that evicting cannot free: objects that are pinned or being filled, with all that they are
-     * charged with, and leases. Each tenant's in tenant.h. The bounds are shares of the memory, and at least
-     * one object of the largest size. */
-    uint64_t held;
+    /* Memory that evicting cannot free is held (shares.h): objects that are pinned or being filled, with all
+     * that they are charged with, and leases. The bounds are shares of the memory, and at least one object of
+     * the largest size. */
     uint64_t max_held;         /* by all: three quarters */
     uint64_t max_held_tenant;  /* by one tenant: half */
     uint64_t max_held_process; /* by one process: a quarter; process.h keeps its account */
     uint64_t evictable;        /* bytes that evicting everything would free at once: stored and not pinned */
     uint64_t dying_bytes;      /* charge of those that are dying */
+    uint64_t large;            /* see eviction.h */
     uint32_t chunks_left;      /* to be freed at once */
     struct object *shelves[STORE_SHELVES];
-    struct object *dying; /* oldest first; what needs room takes theirs before it evicts */
-    struct object *lru;   /* not pinned; head: next to be evicted, head->prev: most recent */
+    struct tenant
+        *dying; /* utlist: those with objects that are; what needs room takes theirs before it evicts */
     struct expiry expiry;
     struct tags tags;
+    uint32_t walk_shelf;       /* the next one, */
+    struct object *walk_next;  /* behind this one, and what is behind it */
     struct counters *counters; /* the cache's, borrowed */
     uint8_t hash_key[16];
     uint8_t tag_key[16];
@@ -80,7 +90,7 @@ bool store_key_equal(const struct store_key *a, uint64_t hash, const uint8_t *by
 
 enum store_result {
     STORE_OK,
-    STORE_TOO_LARGE, /* than max_object */
+    STORE_TOO_LARGE, /* than max_object, or than the tenant may have in all */
     STORE_NO_MEMORY,
     STORE_MISMATCH,  /* more or fewer bytes than announced */
     STORE_CANCELLED, /* the key was removed meanwhile, so nothing is stored */
@@ -92,6 +102,8 @@ struct object *store_find(struct store *store, const struct store_key *key, int6
 /* May this tenant hold so many bytes more (pins, fills and leases)? What it is charged with in the end may be
  * more, by a block of a body. */
 bool store_may_hold(const struct store *store, const struct tenant *tenant, uint64_t bytes);
+/* Room for tables to grow by so many bytes, on behalf of a tenant; see memory_alloc_index(). */
+bool store_index_room(struct store *store, struct tenant *tenant, uint64_t bytes);
 /* For what others keep beside objects; store_let_go() with the same number ends it. */
 void store_hold(struct store *store, struct tenant *tenant, uint64_t bytes);
 void store_let_go(struct store *store, struct tenant *tenant, uint64_t bytes);
@@ -118,7 +130,9 @@ enum store_result store_update(struct store *store, struct object *object, const
 /* Now and then: gives back some of the memory of what is dying. */
 void store_tidy(struct store *store);
 bool store_is_tidy(const struct store *store);
-/* Removes at most `most` objects of a tenant, the oldest first; returns how many. */
+/* Evicts at most `most` objects of a tenant that has more than its limit; returns how many. */
+unsigned store_shrink(struct store *store, struct tenant *tenant, unsigned most);
+/* Removes at most `most` objects of a tenant, pinned ones first, then the coldest; returns how many. */
 unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most);
 /* True if there was something. */
 bool store_remove(struct store *store, const struct store_key *key);
@@ -141,6 +155,11 @@ bool store_lapse(struct store *store, struct object *object, int64_t at);
 enum purges_verdict store_judge(const struct object *object, int64_t *at);
 /* Does to a stored object what they say. PURGES_GONE: it is doomed. */
 enum purges_verdict store_visit(struct store *store, struct object *object);
+/* One after the other of all that is stored when it begins; what comes meanwhile may be among them. NULL:
+ * that was all. There is one walk at a time; objects may go while it is under way. */
+void store_walk_begin(struct store *store);
+struct object *store_walk(struct store *store);
+bool store_walk_is_over(const struct store *store);
 /* As store_find(), but it is not asked for: nothing happens to it. */
 struct object *store_peek(struct store *store, const struct store_key *key);
 
@@ -153,19 +172,23 @@ const uint8_t *object_meta(const struct object *object, uint32_t *length);
 uint64_t object_size(const struct object *object);
 /* What was announced, or BODY_SIZE_UNKNOWN; once it is whole, its size. */
 uint64_t object_expected(const struct object *object);
-/* All that it takes from its tenant's account: entry, key, metadata, body. */
+/* All that it takes from its tenant's account: entry, key, metadata, body; its share of the index once it is
+ * stored.
+ */
 uint64_t object_charge(const struct object *object);
 /* Is it among what its tenant holds: pinned or being filled? */
 bool object_is_held(const struct object *object);
 bool object_has_key(const struct object *object, uint64_t hash, const uint8_t *bytes, uint32_t length);
-void object_key(const struct object *object, struct store_key *key);
+void object_key(const struct store *store, const struct object *object, struct store_key *key);
+struct tenant *object_tenant(const struct object *object);
 bool object_is_stored(const struct object *object);
 bool object_is_lapsed(const struct object *object); /* by a soft purge */
-const struct tag_set *object_tags(const struct object *object);
-struct object *object_next_of_tenant(const struct object *object);
 int64_t object_fresh_until(const struct object *object);
 int64_t object_keep_until(const struct object *object);
 uint32_t object_pins(const struct object *object);
+const struct tag_set *object_tags(const struct object *object); /* NULL: none */
+/* Its place in its tenant's eviction; meant while it is stored. */
+const struct eviction_node *object_order(const struct object *object);
 /* Copies [offset, offset + length), which must lie within the object's size. */
 void object_read(const struct object *object, uint64_t offset, uint8_t *out, uint64_t length);
 

@@ -88,6 +88,20 @@ static bool grow(struct tags_shelf *shelf, struct memory *memory, struct account
     return true;
 }
 
+/* A table with room does not grow, one without doubles, and each tag can be the first of one. */
+uint64_t tags_growth(const struct tags *tags, const struct tag_list *list)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct tags_shelf *shelf = &tags->shelves[list->tags[i] >> 56];
+
+        if (shelf->used + list->count > shelf->size)
+            bytes += 2 * (uint64_t)(shelf->size ? shelf->size : FIRST_SIZE) * sizeof(struct tag_node *);
+    }
+    return bytes;
+}
+
 static bool have_buckets(struct tags *tags, struct memory *memory, struct account *index,
                          const struct tag_list *list)
 {

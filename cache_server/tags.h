@@ -10,9 +10,8 @@
  * object costs: there is nothing else to a tag but its share of the buckets.
  *
  * Ownership: sets are allocated and freed by the owner of the objects; here they are only linked.
- * Cost:      to link and unlink a node O(1), to find a tag's objects O(1) and one step each, however many
- *            other tags and objects there are. Buckets are in 256 tables, so that one that grows moves
- * little. */
+ * Cost:      to link or unlink a node O(1), to find the objects of a tag a step each, among however many
+ *            others. Buckets are in 256 tables, so that one that grows moves little. */
 #ifndef LARDER_TAGS_H
 #define LARDER_TAGS_H
 
@@ -58,6 +57,8 @@ void tag_list_add(struct tag_list *list, uint64_t tag);
 bool tag_list_has(const struct tag_list *list, uint64_t tag);
 bool tag_set_has(const struct tag_set *set, uint64_t tag); /* NULL: has none */
 
+/* The most that linking them can make the buckets grow by, in bytes. */
+uint64_t tags_growth(const struct tags *tags, const struct tag_list *list);
 /* Makes an allocated block the set of this object, found by all its tags. False: no memory for the buckets,
  * and nothing has happened. */
 bool tags_link(struct tags *tags, struct memory *memory, struct account *index, struct tag_set *set,

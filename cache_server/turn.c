@@ -47,8 +47,14 @@ static bool serve_one(struct cache *cache, struct session *session)
     return false;
 }
 
-/* A batch of each of its active sessions, while its credit lasts; the next turn begins with the one that
- * comes then. */
+/* Only while several tenants are busy do they wait for each other. */
+static bool has_turn(const struct cache *cache, const struct session *session)
+{
+    return !session->tenant || session->tenant->credit_ns > 0 || !cache->busy_tenants->next_busy;
+}
+
+/* A batch of each of its active sessions, while its credit and that of their tenants last; the next turn
+ * begins with the one that comes then. */
 static bool serve_process(struct cache *cache, struct process *process, int64_t *clock)
 {
     bool served = false;
@@ -56,30 +62,67 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
     process_hold(process); /* its last session may go */
     for (uint32_t i = process->active_count; i > 0 && process->active && process->credit_ns > 0; i--) {
         struct session *session = process->active;
+        struct tenant *tenant = session->tenant;
         int64_t before = *clock;
 
         DL_DELETE(process->active, session);
         DL_APPEND(process->active, session);
+        if (!has_turn(cache, session)) {
+            served = true;
+            continue;
+        }
         served |= serve_one(cache, session);
         *clock = clock_mono_ns();
         process_spend(process, *clock - before);
+        if (tenant) /* which outlives its sessions, if not this turn's housekeeping */
+            tenant->credit_ns -= *clock - before;
     }
     process_leave(&cache->processes, &process);
     return served;
 }
 
-/* One round over the active rings. True: there is more to do. */
+/* A turn's credit for each tenant with something to do; see process.h, whose rule this is, by weight. */
+static void pay_tenants(struct cache *cache)
+{
+    struct tenant *tenant;
+
+    DL_FOREACH2(cache->busy_tenants, tenant, next_busy)
+    {
+        int64_t quantum = PROCESS_QUANTUM_NS * (int64_t)tenant->settings.weight;
+
+        if (!cache->busy_tenants->next_busy) /* alone */
+            tenant->credit_ns = 0;
+        tenant->credit_ns += quantum;
+        if (tenant->credit_ns > quantum)
+            tenant->credit_ns = quantum;
+    }
+}
+
+static uint32_t weight_of(const struct process *process)
+{
+    const struct tenant *tenant = process->active->tenant;
+
+    return tenant ? tenant->settings.weight : 1;
+}
+
+/* One round over the active rings. True: there is more to do. The round begins with another process each
+ * time, so that what a tenant has for all its processes comes to each of them. */
 static bool serve_active(struct cache *cache)
 {
     int64_t clock = cache->processes.busy ? clock_mono_ns() : 0;
-    struct process *process, *next;
+    struct process *process, *next, *first = cache->processes.busy;
     bool busy = false;
 
+    pay_tenants(cache);
+    if (first && first->next) {
+        DL_DELETE(cache->processes.busy, first);
+        DL_APPEND(cache->processes.busy, first);
+    }
     DL_FOREACH_SAFE(cache->processes.busy, process, next)
     {
         if (!process->next && process == cache->processes.busy)
             process->credit_ns = 0; /* alone: it owes nobody */
-        busy |= !process_earn(process) || serve_process(cache, process, &clock);
+        busy |= !process_earn(process, weight_of(process)) || serve_process(cache, process, &clock);
     }
     return busy;
 }
@@ -128,7 +171,18 @@ static bool arm_active(struct cache *cache)
 static bool has_to_purge(const struct cache *cache)
 {
     for (uint32_t i = 0; i < cache->tenants.doomed_count; i++) {
-        if (cache->tenants.doomed[i]->stored)
+        if (cache->tenants.doomed[i]->objects > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Has a tenant more than its limit, that can be taken from it? */
+static bool has_to_shrink(const struct cache *cache)
+{
+    for (uint32_t i = 0; i < cache->tenants.count; i++) {
+        const struct tenant *tenant = cache->tenants.list[i];
+        if (tenant_is_over(tenant) && tenant->account.evictable > 0)
             return true;
     }
     return false;
@@ -146,7 +200,7 @@ static int sleep_time(const struct cache *cache)
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
      */
     if (expiry <= cache->now || wait <= 0 || has_to_purge(cache) || !purge_is_over(cache) ||
-        !store_is_tidy(&cache->store))
+        has_to_shrink(cache) || !store_is_tidy(&cache->store))
         return 0;
     if (expiry < cache->now + wait)
         wait = expiry - cache->now;
@@ -268,6 +322,17 @@ static void purge_doomed(struct cache *cache)
     tenants_free_doomed(&cache->tenants);
 }
 
+/* Down to limits that were lowered. */
+static void shrink_tenants(struct cache *cache)
+{
+    unsigned left = PURGE_STEP;
+
+    for (uint32_t i = 0; i < cache->tenants.count && left > 0; i++) {
+        if (tenant_is_over(cache->tenants.list[i]))
+            left -= store_shrink(&cache->store, cache->tenants.list[i], left);
+    }
+}
+
 static void keep_house(struct cache *cache)
 {
     int64_t mono = clock_mono_ms();
@@ -280,6 +345,7 @@ static void keep_house(struct cache *cache)
     if (cache->tenants.doomed_count > 0)
         purge_doomed(cache);
     purge_step(cache);
+    shrink_tenants(cache);
     if (mono >= cache->next_beat_ms) {
         cache->next_beat_ms = mono + cache->conf.stall_ms / CACHE_BEATS;
         check_heartbeats(cache);

@@ -232,8 +232,12 @@ struct wire_shown {
     uint64_t charge; /* all that it takes of the tenant's memory */
     int64_t fresh_until;
     int64_t keep_until;
+    char policy[12]; /* of eviction, and where the object is by it; zero-terminated */
+    char queue[12];
+    uint32_t uses; /* that the policy remembers */
     uint32_t pins;
     uint32_t tags;
+    uint32_t reserved;
     uint32_t holder; /* pid; this and the next ones are 0 unless it is LEASED */
     uint32_t followers;
     uint64_t filled;  /* body bytes */
@@ -269,7 +273,7 @@ struct wire_cache_drain {
     X(SECRET, "the secret in the message is not the one in the pool")                                        \
     X(USER, "this user may not use this cache")                                                              \
     X(TENANT, "the tenant's name is not valid, or there are too many tenants")                               \
-    X(FULL, "the cache has as many registrations as it allows, in all or from one process")                  \
+    X(FULL, "the cache has as many registrations as it allows, in all, from one process or for this tenant") \
     X(DUPLICATE, "this reply queue is registered already")                                                   \
     X(STALE, "the registration is unknown; register again")                                                  \
     X(ROLE, "this registration may not ask for that")                                                        \
@@ -442,7 +446,7 @@ enum wire_row_state {
 #define WIRE_TIMES_BUCKETS  24u
 #define WIRE_TIMES_FIRST_NS 250u
 
-#define WIRE_ROW_VALUES     56
+#define WIRE_ROW_VALUES     72
 struct wire_row {
     uint32_t kind;
     uint32_t state; /* proxies; enum wire_op in rows of times */
@@ -476,7 +480,7 @@ _Static_assert(offsetof(struct wire_hello, tenant) == 56, "hello layout");
 _Static_assert(offsetof(struct wire_purge, tenant) == 56, "purge layout");
 _Static_assert(offsetof(struct wire_top, tenant) == 56, "top layout");
 _Static_assert(offsetof(struct wire_show, tenant) == 48, "show layout");
-_Static_assert(sizeof(struct wire_shown) == 112, "shown layout");
+_Static_assert(sizeof(struct wire_shown) == 144, "shown layout");
 _Static_assert(sizeof(struct wire_top_row) == 256, "top row layout");
 _Static_assert(WIRE_TIMES_BUCKETS < WIRE_ROW_VALUES, "a row has room for a histogram");
 _Static_assert(WIRE_TAGS_BYTES <= UINT16_MAX, "their length fits");
@@ -488,6 +492,6 @@ _Static_assert(sizeof(struct wire_completion) == 64, "one cache line");
 _Static_assert(offsetof(struct wire_completion, handle) == 24 &&
                    offsetof(struct wire_completion, length) == 56,
                "completion layout");
-_Static_assert(sizeof(struct wire_row) == 544, "row layout");
+_Static_assert(sizeof(struct wire_row) == 672, "row layout");
 
 #endif

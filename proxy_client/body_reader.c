@@ -12,7 +12,10 @@ void body_reader_setup(struct body_reader *reader, struct cache_link *link, stru
         .link = link, .stalls = stalls, .calls = calls, .owner = owner, .wait = {.retry = retry}};
 }
 
-/* One client takes at most an eighth of a small pool. */
+/* One client takes at most an eighth of a small pool. The default pool is the smallest with a whole window.
+ */
+_Static_assert(LARDER_DEFAULT_SEGMENTS == 8 * BODY_READER_WINDOW, "see docs/design.md, Choices");
+
 static unsigned window_of(const struct cache_link *link)
 {
     unsigned share = link->segments / 8;

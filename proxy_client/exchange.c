@@ -49,9 +49,20 @@ struct http_request exchange_http_request(struct exchange *exchange)
     return (struct http_request){exchange->request.method, exchange->request.target, fields};
 }
 
+struct http_place exchange_place(const struct exchange *exchange)
+{
+    const struct exchange_request *request = &exchange->request;
+
+    return (struct http_place){origin_base(exchange->home->origin), request->target, request->scheme,
+                               request->host};
+}
+
 struct http_rules exchange_rules(const struct exchange *exchange)
 {
-    return (struct http_rules){.targets = &exchange->home->targets, .unknown_statuses = true};
+    struct exchange_home *home = exchange->home;
+
+    home->place = exchange_place(exchange);
+    return (struct http_rules){.targets = &home->targets, .place = &home->place, .unknown_statuses = true};
 }
 
 static void exchange_free(struct loop_task *task);
@@ -96,12 +107,26 @@ static void exchange_free(struct loop_task *task)
     home->free_exchanges = exchange;
 }
 
+/* It stays whose it is. */
+static void refuse_client(struct exchange *heir)
+{
+    struct exchange *of = heir->heir_of;
+
+    heir->heir_of = of->heir = NULL;
+    of->stays = true;
+    origin_resume(of->fetch);
+}
+
 void exchange_end(struct exchange *exchange)
 {
     struct cache_link *link = exchange->home->link;
 
     if (exchange->state == EXCHANGE_ENDED)
         return;
+    follow_disinherit(exchange);
+    if (exchange->heir_of)
+        refuse_client(exchange);
+    follow_forget_loan(exchange);
     if (exchange->state == EXCHANGE_RESUME) /* who could not go on leaves it to nobody */
         cache_link_discard(link, &exchange->lease);
     exchange->state = EXCHANGE_ENDED;
@@ -134,6 +159,7 @@ static void detach(struct exchange *exchange)
     exchange->sink = NULL;
     exchange->hold = EXCHANGE_HOLD_NOTHING;
     deadline_clear(&exchange->deadline);
+    follow_disinherit(exchange);
     if (!fill_writer_active(&exchange->fill) || failed_while_held)
         exchange_end(exchange);
     else if (exchange->fetch)
@@ -237,11 +263,12 @@ void exchange_go_without_cache(struct exchange *exchange, const char *detail)
     cache_link_unwait(exchange->home->link, &exchange->wait);
     cache_ops_sever(&exchange->ops);
     deadline_clear(&exchange->deadline);
-    if (exchange->head_given) {
+    if (exchange->heir_of)
+        exchange_end(exchange);
+    else if (exchange->head_given)
         follow_lost(exchange);
-        return;
-    }
-    exchange_go_forward(exchange, HTTP_FWD_BYPASS, detail);
+    else
+        exchange_go_forward(exchange, HTTP_FWD_BYPASS, detail);
 }
 
 static enum http_cache_fwd miss_of(const struct exchange *exchange)
@@ -375,15 +402,21 @@ enum http_cache_fwd exchange_why_not_served(const struct exchange *exchange)
     return http_meta_age(head, exchange_now_s(exchange)) < head->lifetime ? HTTP_FWD_REQUEST : HTTP_FWD_STALE;
 }
 
-/* The origin could not be asked a moment ago: that answers this request as well. An error that it has
- * answered with is for those alone who waited for that answer, and only where what is stored may take its
- * place. */
+/* The origin could not be asked a moment ago: that answers this request as well. What the failed request may
+ * have caused itself is for those alone who waited for the answer; an error that the origin has answered with
+ * only where what is stored may take its place, too. */
 static bool take_failure_as_answer(struct exchange *exchange, const struct larder_event *event)
 {
     enum http_trouble trouble;
 
-    if (!stored_failed_lately(exchange, &trouble) ||
-        (trouble == HTTP_TROUBLE_STATUS && !exchange->is_follower))
+    if (!stored_failed_lately(exchange, &trouble))
+        return false;
+    if (exchange->background) {
+        exchange_end(exchange);
+        return true;
+    }
+    if (!exchange->is_follower &&
+        exchange->meta.head.flags & (HTTP_META_FAILED_STATUS | HTTP_META_FAILED_REQUEST))
         return false;
     if (stored_may_be_served_in_trouble(exchange, trouble)) {
         cache_link_give_up(exchange->home->link, &exchange->lease);
@@ -462,6 +495,22 @@ static void found_response(struct exchange *exchange, struct larder_event *event
     stored_serve(exchange, event);
 }
 
+/* A failure that may be due to another's request answers those who waited for it alone. All others try again,
+ * one for all. */
+static void found_mark(struct exchange *exchange, struct larder_event *event)
+{
+    if (!marks_is_failure_of_another(exchange)) {
+        marks_found(exchange);
+    } else if (exchange->is_get && may_ask_again(exchange, event)) {
+        look_up_to_validate(exchange);
+    } else if (event->follow && !exchange->lease) {
+        exchange->cache_status = (struct http_cache_status){.fwd = miss_of(exchange)};
+        follow_wait(exchange, event);
+    } else {
+        marks_found(exchange);
+    }
+}
+
 static void found(struct exchange *exchange, struct larder_event *event)
 {
     if (!stored_decode(exchange, event)) {
@@ -470,7 +519,7 @@ static void found(struct exchange *exchange, struct larder_event *event)
         found_index(exchange, event);
     } else if (exchange->meta.head.flags & HTTP_META_MARK) {
         forget_stored(exchange);
-        marks_found(exchange);
+        found_mark(exchange, event);
     } else {
         found_response(exchange, event);
     }

@@ -90,7 +90,7 @@ void exchange_home_destroy(struct exchange_home **home); /* ends what still goes
 unsigned exchange_count(const struct exchange_home *home);
 
 /* *out is set before anything of the sink is called; finished() and broken() are the owner's cue to forget
- * it. */
+ * it. It stays where it is until then: it is set anew when another exchange takes the client over. */
 void exchange_begin(struct exchange_home *home, struct exchange **out, const struct exchange_request *request,
                     const struct exchange_sink *sink, void *owner);
 void exchange_room(struct exchange *exchange);

@@ -128,7 +128,9 @@ void background_resume(struct exchange *from, uint64_t lease)
         return;
     }
     stored_keep_meta(exchange);
-    if (exchange->position == exchange->object_size)
+    if (exchange->object_size == LARDER_SIZE_UNKNOWN)
+        exchange_end(exchange); /* nobody can say what the rest is */
+    else if (exchange->position == exchange->object_size)
         finish_fill(exchange);
     else
         fetch_start(exchange, EXCHANGE_RESUME);

@@ -4,6 +4,7 @@
  *                      ├─ to CONTINUE ─────> body ──> end
  *                      ├─ to RESUME ───────> body ──> end ──> commit
  *                      └─> (hold, until what an unsafe method invalidates is gone from the cache)
+ *                          (hold, until there is a lease for the response to POST that is to be stored)
  *                          pass on, perhaps begin to fill
  *                          (hold, until there is a lease for its variant)
  *                          (hold, until there is a lease after all, where a mark was)
@@ -53,8 +54,8 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
     case EXCHANGE_CONTINUE:
     case EXCHANGE_RESUME:
         return FIELDS_CONTINUE;
-    default:
-        return exchange->lease ? FIELDS_WHOLE : FIELDS_PASS;
+    default: /* where there was a mark, it may come to a fill after all */
+        return exchange->lease || exchange->mark ? FIELDS_WHOLE : FIELDS_PASS;
     }
 }
 
@@ -76,11 +77,15 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
                                      .has_body = exchange->request.has_body,
                                      .expects_continue = exchange->request.expects_continue,
                                      .body_length = exchange->request.body_length};
+    enum fields_purpose purpose;
 
     exchange->state = state;
+    purpose = purpose_of(exchange);
     exchange->fetch_ended = exchange->validated = false;
     exchange->request_time = exchange_now_s(exchange);
-    if (!fields_to_origin(exchange, purpose_of(exchange))) {
+    exchange->holds_conditions = purpose != FIELDS_PASS;
+    /* What a POST was answered is not continued: the request must not be made twice. */
+    if ((state == EXCHANGE_CONTINUE && !exchange->is_get) || !fields_to_origin(exchange, purpose)) {
         cannot_start(exchange);
         return;
     }
@@ -128,17 +133,24 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
 static void leave_word(struct exchange *exchange, int status, const struct http_storing *storing)
 {
     if (exchange->handle && http_status_is_trouble(status))
-        stored_note_failure(exchange, HTTP_TROUBLE_STATUS);
+        stored_note_failure(exchange, HTTP_META_FAILED_STATUS);
     else if (exchange->handle && !storing->forbidden)
         stored_leave_as_it_is(exchange);
     else
         marks_leave_uncacheable(exchange);
 }
 
+static bool fits_in_segment(const struct exchange *exchange, const struct cache_key *key,
+                            uint32_t meta_length)
+{
+    return (uint64_t)key->prefix.length + key->rest.length + meta_length <
+           exchange->home->link->segment_bytes;
+}
+
 static void begin_fill(struct exchange *exchange, const struct origin_head *head)
 {
     struct fill_object object = {.key = exchange_key(exchange), .size = LARDER_SIZE_UNKNOWN};
-    struct http_storing storing;
+    struct http_storing storing = {.reason = ""};
     int length;
 
     if (!exchange->lease)
@@ -149,12 +161,16 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
     }
     length = stored_encode(exchange, head->status, &head->fields, &storing);
     stored_times(exchange, &storing, &object.fresh_until, &object.keep_until);
-    if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms)
+    if (length < 0 || object.keep_until <= exchange->home->loop->wall_ms ||
+        !fits_in_segment(exchange, &object.key, (uint32_t)length)) {
+        leave_word(exchange, head->status, &storing);
         return;
+    }
     object.meta = (struct http_span){exchange->home->meta, (uint32_t)length};
     if (head->length_known)
         object.size = head->length;
-    exchange->fill_id = ((const struct http_meta_head *)(const void *)exchange->home->meta)->id;
+    memcpy(&exchange->fill_id, exchange->home->meta + offsetof(struct http_meta_head, id),
+           sizeof exchange->fill_id);
     fill_writer_start(&exchange->fill, &exchange->lease, &object);
 }
 
@@ -205,13 +221,19 @@ static void give_not_modified(struct exchange *exchange)
     exchange_finish(exchange);
 }
 
+/* RFC 9111 section 4.3.2: against what is, or was, stored; never a second time after the origin has. */
+static bool evaluates_conditions(const struct exchange *exchange)
+{
+    return exchange->holds_conditions && (fill_writer_active(&exchange->fill) || exchange->is_head);
+}
+
 static void pass_head(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
     bool filling = fill_writer_active(&exchange->fill);
 
     exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
-    if ((filling || exchange->is_head) && client_has_it(exchange, head))
+    if (evaluates_conditions(exchange) && client_has_it(exchange, head))
         give_not_modified(exchange);
     else if (!filling || !head->length_known || head->length > 0)
         give_fetched_head(exchange);
@@ -292,6 +314,15 @@ static void pass_on(struct exchange *exchange)
  * and for others that it names. Their removal is not waited for: it was asked for before that of the target,
  * so it is over when the latter is, unless segments are scarce. */
 
+static void pass_on_or_store_post(struct exchange *exchange)
+{
+    if (!post_ask_for_lease(exchange)) {
+        pass_on(exchange);
+        return;
+    }
+    hold(exchange, EXCHANGE_HOLD_POST);
+}
+
 static void release_hold(struct exchange *exchange)
 {
     enum exchange_hold hold = exchange->hold;
@@ -300,6 +331,8 @@ static void release_hold(struct exchange *exchange)
     deadline_clear(&exchange->deadline);
     cache_link_unwait(exchange->home->link, &exchange->wait);
     if (hold == EXCHANGE_HOLD_INVALIDATION)
+        pass_on_or_store_post(exchange);
+    else if (hold == EXCHANGE_HOLD_POST)
         pass_on(exchange);
     else if (hold == EXCHANGE_HOLD_LEASE)
         find_place(exchange);
@@ -348,12 +381,19 @@ void fetch_placed(struct exchange *exchange)
     release_hold(exchange);
 }
 
+void fetch_lease_decided(struct exchange *exchange)
+{
+    release_hold(exchange);
+}
+
 static bool retry_invalidation(struct exchange *exchange)
 {
     int error = invalidate(exchange);
 
-    if (error && error != -EAGAIN)
+    if (error && error != -EAGAIN) {
+        exchange->hold = EXCHANGE_HOLD_POST; /* there is no cache to store anything in */
         release_hold(exchange);
+    }
     return error != -EAGAIN;
 }
 
@@ -366,6 +406,8 @@ bool fetch_retry(struct exchange *exchange)
     }
     if (exchange->hold == EXCHANGE_HOLD_LEASE)
         return marks_retry(exchange);
+    if (exchange->hold == EXCHANGE_HOLD_POST)
+        return post_retry(exchange);
     return exchange->hold == EXCHANGE_HOLD_PLACE ? variants_retry(exchange) : retry_invalidation(exchange);
 }
 
@@ -384,8 +426,7 @@ void fetch_leave_invalidation(struct exchange *exchange)
 static bool must_invalidate(struct exchange *exchange, const struct origin_head *head)
 {
     struct exchange_home *home = exchange->home;
-    const struct exchange_request *request = &exchange->request;
-    struct http_place place = {origin_base(home->origin), request->target, request->scheme, request->host};
+    struct http_place place = exchange_place(exchange);
     struct http_response response = {head->status, &head->fields};
     struct http_invalidation found =
         http_invalidation(exchange->verdict, &place, &response, home->lines, sizeof home->lines);
@@ -405,9 +446,9 @@ static bool may_take_stored_instead(const struct exchange *exchange, int status)
            (exchange->background || stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_STATUS));
 }
 
-static void serve_stored_instead(struct exchange *exchange, enum http_trouble trouble, const char *detail)
+static void serve_stored_instead(struct exchange *exchange, uint16_t failure, const char *detail)
 {
-    stored_note_failure(exchange, trouble);
+    stored_note_failure(exchange, failure);
     origin_close(&exchange->fetch);
     exchange->cache_status.detail = detail;
     if (exchange->sink)
@@ -446,7 +487,7 @@ static void on_head(void *owner)
         exchange->validated = true;
     } else if (may_take_stored_instead(exchange, head->status)) {
         exchange->cache_status.fwd_status = head->status;
-        serve_stored_instead(exchange, HTTP_TROUBLE_STATUS, "stale-if-error");
+        serve_stored_instead(exchange, HTTP_META_FAILED_STATUS, "stale-if-error");
     } else if (!must_invalidate(exchange, head) || !hold_for_invalidation(exchange)) {
         pass_on(exchange);
     }
@@ -522,27 +563,45 @@ void fetch_patience_ended(struct deadline *deadline)
     origin_resume(exchange->fetch);
 }
 
+/* It keeps up, or has caught up. */
+static void keep_client(struct exchange *exchange)
+{
+    exchange->hand_over = false;
+    deadline_clear(&exchange->deadline);
+    follow_disinherit(exchange);
+}
+
 static bool takes_no_more(struct exchange *exchange)
 {
     if (exchange->hold || fill_writer_busy(&exchange->fill))
         return true;
-    if (!exchange->sink || exchange->sink->room(exchange->owner) > 0)
+    if (!exchange->sink)
         return false;
-    if (exchange->hand_over)
-        return !follow_hand_over(exchange);
-    be_patient(exchange);
+    if (exchange->sink->room(exchange->owner) > 0) {
+        keep_client(exchange);
+        return false;
+    }
+    if (!exchange->hand_over)
+        be_patient(exchange);
+    else if (fill_writer_active(&exchange->fill) && !exchange->heir && !exchange->stays)
+        follow_hand_over(exchange);
     return true;
+}
+
+/* Of what has no length that shows only when it comes. */
+static bool is_more_than_the_cache_takes(const struct exchange *exchange, size_t size)
+{
+    return exchange->lent_to && !origin_response(exchange->fetch)->length_known &&
+           exchange->received + size > larder_client_max_object(exchange->home->link->client);
 }
 
 static bool on_body(void *owner, const char *data, size_t size)
 {
     struct exchange *exchange = owner;
 
-    if (takes_no_more(exchange))
+    if (takes_no_more(exchange) ||
+        (is_more_than_the_cache_takes(exchange, size) && !follow_take_back(exchange)))
         return false;
-    exchange->hand_over = false;
-    if (exchange->sink)
-        deadline_clear(&exchange->deadline);
     if (!skip_some(exchange, &data, &size))
         return true;
     if (exchange->state == EXCHANGE_CONTINUE) {
@@ -615,7 +674,8 @@ void fetch_fill_changed(void *owner)
 void fetch_deadline_passed(struct exchange *exchange)
 {
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
-    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE;
+    bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE ||
+                   exchange->hold == EXCHANGE_HOLD_POST;
     unsigned asked = invalidating || placing ? exchange->ops.count : exchange->fill.ops.count;
 
     if (asked > 0)
@@ -629,17 +689,26 @@ void fetch_deadline_passed(struct exchange *exchange)
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
+        exchange->hold = EXCHANGE_HOLD_POST; /* the removal that is still to come would hit what is stored */
     }
     release_hold(exchange);
+}
+
+/* An origin that hangs up on, or dawdles over, one request may do so because of what that one asked. */
+static uint16_t failure_of(enum origin_result result)
+{
+    return result == ORIGIN_UNREACHABLE ? 0 : HTTP_META_FAILED_REQUEST;
 }
 
 /* Those who wait for the lease get the same answer. */
 static void tell_others(struct exchange *exchange, int status, const char *detail, const char *text)
 {
+    uint16_t flags = failure_of(exchange->result);
+
     if (exchange->handle)
-        stored_note_failure(exchange, HTTP_TROUBLE_DISCONNECTED);
+        stored_note_failure(exchange, flags);
     else if (exchange->lease)
-        marks_leave_failure(exchange, status, detail, text);
+        marks_leave_failure(exchange, flags, status, detail, text);
 }
 
 static void fail_for_origin(struct exchange *exchange, int status, const char *detail)
@@ -681,7 +750,7 @@ static void failed(struct exchange *exchange, enum origin_result result)
     fill_writer_abort(&exchange->fill);
     if (exchange->background) {
         if (exchange->state == EXCHANGE_VALIDATE)
-            stored_note_failure(exchange, HTTP_TROUBLE_DISCONNECTED);
+            stored_note_failure(exchange, failure_of(result));
         exchange_end(exchange);
     } else if (!exchange->sink) {
         exchange_end(exchange);
@@ -689,7 +758,7 @@ static void failed(struct exchange *exchange, enum origin_result result)
         exchange_break(exchange); /* the client must see that it is not whole */
     } else if (result != ORIGIN_REFUSED &&
                stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_DISCONNECTED)) {
-        serve_stored_instead(exchange, HTTP_TROUBLE_DISCONNECTED, "origin-unreachable");
+        serve_stored_instead(exchange, failure_of(result), "origin-unreachable");
     } else {
         fail_before_head(exchange, result);
     }

@@ -182,14 +182,21 @@ static void add_end_to_end(const struct exchange *exchange, struct http_text *te
     }
 }
 
+/* RFC 9110 section 6.6.1 */
+static void add_missing_date(const struct exchange *exchange, struct http_text *text,
+                             const struct http_fields *fields)
+{
+    if (!http_field_find(fields, "date", NULL))
+        http_date_add_field(text, exchange_now_s(exchange));
+}
+
 bool fields_to_client(struct exchange *exchange, const struct http_fields *fields, struct http_span *lines)
 {
     struct exchange_home *home = exchange->home;
     struct http_text text = http_text_into(home->lines, sizeof home->lines);
 
     add_end_to_end(exchange, &text, fields);
-    if (!http_field_find(fields, "date", NULL))
-        http_date_add_field(&text, exchange_now_s(exchange));
+    add_missing_date(exchange, &text, fields);
     return text_done(&text, lines);
 }
 
@@ -202,15 +209,6 @@ bool fields_of_interim(struct exchange *exchange, const struct http_fields *fiel
     return text_done(&text, lines);
 }
 
-/* Content-Location is the one that tells of the response, not of its content. */
-bool fields_describes_content(const struct http_field *field)
-{
-    struct http_span start = {field->name.at, 8};
-
-    return field->name.length > 8 && http_span_equal_nocase(start, HTTP_SPAN("content-")) &&
-           !http_name_is(field, "content-location");
-}
-
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
                             struct http_span *lines)
 {
@@ -220,10 +218,11 @@ bool fields_of_not_modified(struct exchange *exchange, const struct http_fields 
     for (uint32_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->items[i];
 
-        if (!fields_describes_content(field) && !http_field_is_hop_by_hop(fields, field) &&
+        if (http_guides_update(fields, field) && !http_field_is_hop_by_hop(fields, field) &&
             !http_is_tag_field(&home->tag_fields, field->name))
             http_text_add_field(&text, field);
     }
+    add_missing_date(exchange, &text, fields);
     return text_done(&text, lines);
 }
 

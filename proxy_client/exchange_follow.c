@@ -6,11 +6,13 @@
  *                                           └─ nothing came of it ──> look up again
  *     STORED, of what grows ─┬─ whole, all given ──> ENDED
  *                            └─ it grows no more ──> CONTINUE
- *     FETCH, and the client is slower than the origin ──> hand over: the client to a new exchange, which
- *                                 follows (FOLLOW, then STORED from where the client is); the fill goes on
- * The new exchange must follow this very fill. Its look-up goes through the same ring as the fill, so the
- * lease is out to us when it is answered; should it have been taken away in between, the id in the metadata
- * tells. */
+ *     FETCH, and the client is slower than the origin ──> hand over:
+ *             an heir looks up and follows ──> it has what is being filled: the client is its (STORED, from
+ *                                              where the client is), and the fill goes on without one
+ *             what has no length may turn out to be more than the cache takes: then the fetch waits until the
+ *                                              client has all that was filled, and has it back
+ * Until then nothing has changed. The heir must follow this very fill: the key may have been invalidated
+ * since it began, and its lease granted anew. The id in the metadata tells. */
 #include "exchange_internal.h"
 
 #include <errno.h>
@@ -23,21 +25,21 @@ uint64_t follow_handle(const struct exchange *exchange)
     return exchange->seat.following ? following_handle(exchange->seat.following) : exchange->handle;
 }
 
-static void sit_down(struct exchange *exchange, struct larder_event *event)
+static void sit_down(struct exchange *exchange, struct larder_event *event, const struct cache_key *key)
 {
-    struct cache_key key = exchange_key(exchange);
-
     exchange->state = EXCHANGE_FOLLOW;
     exchange->seat.news = news_of_it;
-    following_join(&exchange->home->followings, &exchange->seat, &event->follow, &key);
+    following_join(&exchange->home->followings, &exchange->seat, &event->follow, key);
 }
 
 void follow_wait(struct exchange *exchange, struct larder_event *event)
 {
+    struct cache_key key = exchange_key(exchange);
+
     exchange->is_follower = true;
     exchange->cache_status.collapsed = true;
     exchange->followed++;
-    sit_down(exchange, event);
+    sit_down(exchange, event, &key);
 }
 
 void follow_leave(struct exchange *exchange)
@@ -76,6 +78,8 @@ static void look_again(struct exchange *exchange)
 {
     follow_leave(exchange);
     exchange->meta = (struct http_meta){0};
+    if (exchange->verdict != HTTP_REQUEST_REVALIDATE) /* what has come is no older than the request */
+        exchange->lookup_flags &= ~LARDER_LOOKUP_REVALIDATE;
     exchange_look_up(exchange);
 }
 
@@ -95,15 +99,35 @@ static void fetch_alone(struct exchange *exchange)
     exchange_go_forward(exchange, fwd, NULL);
 }
 
-/* The head has been given, by whoever handed the client over. */
+static void move_client(struct exchange *to, struct exchange *from)
+{
+    to->sink = from->sink;
+    to->owner = from->owner;
+    to->place = from->place;
+    *to->place = to;
+    to->position = from->position;
+    to->directives = from->directives;
+    to->verdict = from->verdict;
+    from->sink = NULL;
+    from->owner = NULL;
+    from->place = NULL;
+}
+
+/* The head has been given, by whom we inherit the client from. */
 static void take_up_body(struct exchange *exchange)
 {
-    struct http_meta meta;
+    struct exchange *from = exchange->heir_of;
 
-    if (!decode(exchange, &meta) || meta.head.id != exchange->fill_id) {
-        follow_lost(exchange);
+    if (!decode(exchange, &exchange->meta) || exchange->meta.head.id != from->fill_id ||
+        !fill_writer_active(&from->fill)) {
+        exchange_end(exchange);
         return;
     }
+    exchange->heir_of = from->heir = NULL;
+    exchange->lent_from = from;
+    from->lent_to = exchange;
+    move_client(exchange, from);
+    origin_resume(from->fetch);
     exchange->state = EXCHANGE_STORED;
     exchange->object_size = exchange->end = following_size(exchange->seat.following);
     stored_read_on(exchange);
@@ -117,7 +141,7 @@ static void serve(struct exchange *exchange)
 
 static void begin(struct exchange *exchange, bool complete)
 {
-    if (exchange->head_given)
+    if (exchange->heir_of)
         take_up_body(exchange);
     else if (!decode(exchange, &exchange->meta) || !is_response(&exchange->meta))
         look_again(exchange); /* found like anything else that is stored */
@@ -161,25 +185,26 @@ static void news_of_it(struct following_seat *seat, enum following_news news)
         background_resume(exchange, following_take_lease(seat->following));
         break;
     case FOLLOWING_CHANGED:
-        if (exchange->head_given)
+        if (exchange->heir_of)
+            exchange_end(exchange);
+        else if (exchange->head_given)
             exchange_break(exchange);
         else
             look_again(exchange);
         break;
-    case FOLLOWING_BROKEN: /* those who come next would fare no better */
-        if (exchange->head_given)
-            follow_lost(exchange);
-        else
-            fetch_alone(exchange);
-        break;
     case FOLLOWING_LEASE:
     case FOLLOWING_AGAIN:
-        if (exchange->head_given)
+    case FOLLOWING_BROKEN:
+        if (exchange->heir_of)
+            exchange_end(exchange);
+        else if (exchange->head_given)
             follow_lost(exchange);
         else if (news == FOLLOWING_LEASE)
             left_to_us(exchange);
-        else
+        else if (news == FOLLOWING_AGAIN)
             look_again(exchange);
+        else
+            fetch_alone(exchange); /* nobody would fare better than who failed to fill it */
         break;
     case FOLLOWING_ALONE:
         follow_leave(exchange);
@@ -190,65 +215,92 @@ static void news_of_it(struct following_seat *seat, enum following_news news)
 
 /* ---- clients that are slow ---- */
 
-static void handed_over(void *owner, struct cache_op *op, struct larder_event *event)
+static void heir_answered(void *owner, struct cache_op *op, struct larder_event *event)
 {
-    struct exchange *exchange = owner;
+    struct exchange *heir = owner;
+    struct cache_key key = exchange_key(heir->heir_of);
 
     (void)op;
-    deadline_clear(&exchange->deadline);
+    deadline_clear(&heir->deadline);
     if (event->follow)
-        sit_down(exchange, event);
+        sit_down(heir, event, &key);
     else
-        follow_lost(exchange);
+        exchange_end(heir);
 }
 
-/* What it takes to continue from the origin, should the fill come to nothing. */
-static void copy_metadata(struct exchange *to, struct exchange *from)
+static struct exchange *make_heir(struct exchange *of)
 {
-    const struct origin_head *head = origin_response(from->fetch);
-    struct http_storing storing = {.reason = ""};
-    int length = stored_encode(from, head->status, &head->fields, &storing);
+    struct exchange *heir = exchange_take(of->home);
 
-    if (length > 0)
-        stored_adopt_meta(to, length);
-    to->object_size = to->end = head->length_known ? head->length : LARDER_SIZE_UNKNOWN;
-}
-
-static void move_client(struct exchange *to, struct exchange *from)
-{
-    to->sink = from->sink;
-    to->owner = from->owner;
-    to->place = from->place;
-    *to->place = to;
-    to->request = from->request;
-    to->is_get = from->is_get;
-    to->directives = from->directives;
-    to->verdict = from->verdict;
-    to->head_given = true;
-    to->position = from->position;
-    to->fill_id = from->fill_id;
-    to->state = EXCHANGE_FOLLOW;
-    from->sink = NULL;
-    from->owner = NULL;
-    from->place = NULL;
+    heir->heir_of = of;
+    of->heir = heir;
+    heir->state = EXCHANGE_FOLLOW;
+    heir->is_get = of->is_get;
+    heir->request = of->request;
+    heir->head_given = true;
+    return heir;
 }
 
 bool follow_hand_over(struct exchange *exchange)
 {
     struct exchange_home *home = exchange->home;
     struct cache_key key = exchange_key(exchange);
-    struct exchange *other = exchange_take(home);
-    int error = cache_link_lookup(home->link, &other->ops, &key, LARDER_LOOKUP_FOLLOW | LARDER_LOOKUP_NO_BODY,
-                                  handed_over, other);
+    struct exchange *heir = make_heir(exchange);
+    int error = cache_link_lookup(home->link, &heir->ops, &key, LARDER_LOOKUP_FOLLOW | LARDER_LOOKUP_NO_BODY,
+                                  heir_answered, heir);
 
-    if (error) {
-        exchange_end(other);
-        if (error == -EAGAIN)
-            cache_link_wait(home->link, &exchange->wait);
-        return false;
+    if (!error) {
+        exchange_await_answer(heir);
+        return true;
     }
-    copy_metadata(other, exchange);
-    move_client(other, exchange);
-    exchange_await_answer(other);
+    follow_disinherit(exchange);
+    if (error == -EAGAIN)
+        cache_link_wait(home->link, &exchange->wait);
+    return false;
+}
+
+void follow_disinherit(struct exchange *exchange)
+{
+    struct exchange *heir = exchange->heir;
+
+    cache_link_unwait(exchange->home->link, &exchange->wait);
+    if (!heir)
+        return;
+    heir->heir_of = exchange->heir = NULL;
+    exchange_end(heir);
+}
+
+void follow_forget_loan(struct exchange *exchange)
+{
+    struct exchange *from = exchange->lent_from;
+
+    if (exchange->lent_to)
+        exchange->lent_to->lent_from = NULL;
+    exchange->lent_to = exchange->lent_from = NULL;
+    if (!from)
+        return;
+    from->lent_to = NULL;
+    if (from->fetch)
+        origin_resume(from->fetch); /* it may have waited for this */
+}
+
+void follow_gave(struct exchange *exchange)
+{
+    struct exchange *from = exchange->lent_from;
+
+    if (from && from->fetch && exchange->position == from->received)
+        origin_resume(from->fetch);
+}
+
+bool follow_take_back(struct exchange *exchange)
+{
+    struct exchange *heir = exchange->lent_to;
+
+    if (heir->position < exchange->received)
+        return false;
+    follow_forget_loan(exchange);
+    move_client(exchange, heir);
+    exchange_end(heir);
+    fill_writer_abort(&exchange->fill);
     return true;
 }

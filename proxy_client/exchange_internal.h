@@ -3,8 +3,8 @@
  * exchange_follow.c (responses that another exchange fetches), exchange_background.c (exchanges without a
  * client), exchange_marks.c (what is known of failed and of useless attempts),
  * exchange_purge.c (requests that purge), exchange_ranges.c (parts of them), exchange_variants.c (resources
- * that vary), exchange_fields.c (the fields that go to the origin and to the client). Nobody else includes
- * this. */
+ * that vary), exchange_post.c (responses to POST that are stored), exchange_fields.c (the fields that go to
+ * the origin and to the client). Nobody else includes this. */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -33,6 +33,7 @@ enum exchange_state {
 enum exchange_hold {
     EXCHANGE_HOLD_NOTHING,
     EXCHANGE_HOLD_INVALIDATION, /* until what an unsafe method invalidates is gone from the cache */
+    EXCHANGE_HOLD_POST,         /* until there is a lease for the response to a POST */
     EXCHANGE_HOLD_PLACE,        /* until there is a lease for the key under which it is to be stored */
     EXCHANGE_HOLD_LEASE,        /* the same, where a mark kept it from asking for one before */
     EXCHANGE_HOLD_ACCEPTANCE,   /* until the cache says whether it takes a large object */
@@ -44,8 +45,10 @@ struct exchange {
     struct loop_task free_later;
     const struct exchange_sink *sink; /* NULL: there is no client (any more) */
     void *owner;
-    struct exchange **place;         /* where the client's side keeps its pointer to us */
-    struct exchange_request request; /* its spans are gone with the client */
+    struct exchange **place;              /* where the client's side keeps its pointer to us */
+    struct exchange_request request;      /* its spans are gone with the client */
+    struct exchange *heir, *heir_of;      /* who is to have the client, and whose it still is; NULL */
+    struct exchange *lent_to, *lent_from; /* who has it, and who may have to take it back; NULL */
     enum exchange_state state;
     enum http_request_verdict verdict;
     struct http_cache_control directives;
@@ -80,8 +83,10 @@ struct exchange {
     enum origin_result result;
     int refusal; /* status of the answer when the request's body was no good */
     bool fetch_ended, validated;
+    bool holds_conditions; /* the client's stay here: they are evaluated when the origin has answered */
     enum exchange_hold hold;
     bool hand_over;  /* the client is too slow for the fill */
+    bool stays;      /* the client cannot be handed over */
     bool committing; /* the end of the response waits for the cache to confirm the fill */
     int64_t request_time;
     struct fill_writer fill;
@@ -101,6 +106,7 @@ struct exchange_home {
     struct http_span key_prefix; /* "GET http://host:port/base" */
     struct http_targets targets;
     struct http_tag_fields tag_fields;
+    struct http_place place; /* of one request, as exchange_rules() left it */
     struct deadline_list answers, fill_stalls, read_stalls, patience;
     struct following_home followings;
     struct exchange *first;
@@ -132,6 +138,7 @@ int64_t exchange_now_s(const struct exchange *exchange);
 /* The request as the policy sees it: for the whole of what it names. */
 struct http_request exchange_http_request(struct exchange *exchange);
 struct http_rules exchange_rules(const struct exchange *exchange);
+struct http_place exchange_place(const struct exchange *exchange);
 
 /* exchange_stored.c */
 /* Reads the metadata; false: it is no good. */
@@ -166,15 +173,23 @@ extern const struct body_reader_calls stored_reader_calls;
  * lease are told, and nobody asks again for a second. */
 /* The same, where the answer was none for what is stored, but no trouble either. */
 void stored_leave_as_it_is(struct exchange *exchange);
-void stored_note_failure(struct exchange *exchange, enum http_trouble trouble);
+/* `failure`: HTTP_META_FAILED_... */
+void stored_note_failure(struct exchange *exchange, uint16_t failure);
 bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *trouble);
 
 /* exchange_follow.c */
 /* Takes the event's follow handle. */
 void follow_wait(struct exchange *exchange, struct larder_event *event);
 /* The client is slower than the origin, and a fill is under way: it shall read what is filled at its own
- * pace, while this exchange goes on without it. False: not now. */
+ * pace, while this exchange goes on without it. True: there will be an heir, unless nothing comes of it. */
 bool follow_hand_over(struct exchange *exchange);
+/* The client keeps up again, or is gone. */
+void follow_disinherit(struct exchange *exchange);
+/* The cache will take no more. True: the client is back, for it has been given all that was filled. False:
+ * not yet; the fetch will be resumed. */
+bool follow_take_back(struct exchange *exchange);
+void follow_gave(struct exchange *exchange); /* more of the body to its client */
+void follow_forget_loan(struct exchange *exchange);
 /* The body comes from elsewhere from now on: continues from the origin if that can be. */
 void follow_lost(struct exchange *exchange);
 void follow_leave(struct exchange *exchange);
@@ -196,7 +211,11 @@ int marks_write_object(struct exchange *exchange, const struct cache_key *key, u
                        int64_t until_ms, bool lasting);
 /* What the lease was for cannot be stored, or not be had: those who wait are told so. Takes the lease. */
 void marks_leave_uncacheable(struct exchange *exchange);
-void marks_leave_failure(struct exchange *exchange, int status, const char *detail, const char *text);
+/* `failure`: 0, or HTTP_META_FAILED_REQUEST. */
+void marks_leave_failure(struct exchange *exchange, uint16_t failure, int status, const char *detail,
+                         const char *text);
+/* What was found is a mark: of a failure that says nothing about this request? */
+bool marks_is_failure_of_another(const struct exchange *exchange);
 void marks_found(struct exchange *exchange);
 /* There was a mark, and the response may be stored after all. True: fetch_placed() will be called. */
 bool marks_ask_lease(struct exchange *exchange);
@@ -239,7 +258,14 @@ bool variants_find_place(struct exchange *exchange, const struct http_fields *re
 void variants_give_up_place(struct exchange *exchange);
 bool variants_retry(struct exchange *exchange); /* as cache_wait.retry */
 
+/* exchange_post.c */
+/* True: the response is one to POST that may be stored; there will be a lease for it or not, and then
+ * fetch_lease_decided() is called. */
+bool post_ask_for_lease(struct exchange *exchange);
+bool post_retry(struct exchange *exchange); /* as cache_wait.retry */
+
 /* exchange_fetch.c */
+void fetch_lease_decided(struct exchange *exchange);
 void fetch_placed(struct exchange *exchange); /* as far as it could be: there may be no lease */
 void fetch_start(struct exchange *exchange, enum exchange_state state);
 void fetch_deadline_passed(struct exchange *exchange);
@@ -269,7 +295,6 @@ bool fields_of_interim(struct exchange *exchange, const struct http_fields *fiel
 bool fields_of_not_modified(struct exchange *exchange, const struct http_fields *fields,
                             struct http_span *lines);
 bool fields_have_conditions(const struct http_fields *request);
-bool fields_describes_content(const struct http_field *field); /* Content-..., but Content-Location */
 /* Does this response to a request with Range and If-Range continue what is stored? Sets how many of its first
  * bytes to skip. */
 bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);

@@ -3,7 +3,9 @@
  *
  *     the response cannot be stored ──> a mark for two minutes: whoever comes fetches at once, waiting for
  *                                       nobody. If the response may be stored after all, it takes the place
- *     the origin could not be asked ──> a mark for a second: it is the answer to all who come
+ *     the origin could not be asked ──> a mark for a second: it is the answer to all who come; but where the
+ *                                       request may have been what the origin choked on, only to those who
+ *                                       waited for it
  * Whether a response may be stored can depend on the request (Authorization), so a mark does not keep one
  * from being stored, it only says that waiting is of no use. */
 #include "exchange_internal.h"
@@ -68,12 +70,13 @@ int marks_write_object(struct exchange *exchange, const struct cache_key *key, u
 
 /* ---- leaving them ---- */
 
-static void leave(struct exchange *exchange, int status, int64_t for_ms, const struct http_fields *fields)
+static void leave(struct exchange *exchange, uint16_t failure, int status, int64_t for_ms,
+                  const struct http_fields *fields)
 {
     struct exchange_home *home = exchange->home;
     struct cache_key key = exchange_key(exchange);
     struct http_meta_head head = {.status = (uint16_t)status,
-                                  .flags = HTTP_META_MARK,
+                                  .flags = (uint16_t)(HTTP_META_MARK | failure),
                                   .response_time = exchange_now_s(exchange),
                                   .lifetime = HTTP_SECONDS_MAX,
                                   .stale_while_revalidate = -1,
@@ -92,10 +95,11 @@ void marks_leave_uncacheable(struct exchange *exchange)
     struct http_fields *fields = &exchange->home->more_fields;
 
     fields->count = 0;
-    leave(exchange, 200, UNCACHEABLE_MS, fields);
+    leave(exchange, 0, 200, UNCACHEABLE_MS, fields);
 }
 
-void marks_leave_failure(struct exchange *exchange, int status, const char *detail, const char *text)
+void marks_leave_failure(struct exchange *exchange, uint16_t failure, int status, const char *detail,
+                         const char *text)
 {
     struct http_fields *fields = &exchange->home->more_fields;
 
@@ -103,7 +107,7 @@ void marks_leave_failure(struct exchange *exchange, int status, const char *deta
     if (!http_field_add(fields, HTTP_SPAN("Detail"), (struct http_span){detail, (uint32_t)strlen(detail)}) ||
         !http_field_add(fields, HTTP_SPAN("Text"), (struct http_span){text, (uint32_t)strlen(text)}))
         return;
-    leave(exchange, status, FAILURE_MS, fields);
+    leave(exchange, failure, status, FAILURE_MS, fields);
 }
 
 /* ---- finding them ---- */
@@ -132,18 +136,30 @@ static void answer_with_failure(struct exchange *exchange)
         snprintf(text, sizeof text, "%.*s", (int)field->value.length, field->value.at);
     if (!exchange->is_follower)
         exchange->cache_status = (struct http_cache_status){.hit = true};
-    exchange_fail(exchange, exchange->meta.head.status, detail_of(fields), text);
+    exchange_fail(exchange, exchange->meta.head.status == 504 ? 504 : 502, detail_of(fields), text);
+}
+
+bool marks_is_failure_of_another(const struct exchange *exchange)
+{
+    const struct http_meta_head *mark = &exchange->meta.head;
+
+    return mark->status != 200 && (mark->flags & HTTP_META_FAILED_REQUEST) && !exchange->is_follower;
+}
+
+static bool is_answer(const struct exchange *exchange)
+{
+    return !exchange->lease && exchange->meta.head.status != 200 && !marks_is_failure_of_another(exchange);
 }
 
 void marks_found(struct exchange *exchange)
 {
     enum http_cache_fwd fwd = exchange->variants ? HTTP_FWD_VARY_MISS : HTTP_FWD_URI_MISS;
 
-    if (!exchange->lease && exchange->meta.head.status != 200) {
+    if (is_answer(exchange)) {
         answer_with_failure(exchange);
         return;
     }
-    if (exchange->is_get)
+    if (exchange->is_get && !exchange->has_range) /* else the answer is not for all */
         exchange->mark = exchange->meta.head.id;
     exchange_go_forward(exchange, fwd, NULL);
 }

@@ -112,11 +112,12 @@ static void add_line_start(struct http_text *text, const char *name)
 }
 
 /* With If-Range the client has the other fields of the representation already (RFC 9110 section 15.3.7). */
-static bool belongs_to_206(const struct exchange *exchange, const struct http_field *field)
+static bool belongs_to_206(const struct exchange *exchange, const struct http_fields *stored,
+                           const struct http_field *field)
 {
     if (http_name_is(field, "content-range") || (exchange->parts && http_name_is(field, "content-type")))
         return false;
-    return !http_field_find(exchange->request.fields, "if-range", NULL) || !fields_describes_content(field);
+    return !http_field_find(exchange->request.fields, "if-range", NULL) || http_guides_update(stored, field);
 }
 
 static bool lines_of_206(struct exchange *exchange, const struct http_fields *stored,
@@ -125,7 +126,7 @@ static bool lines_of_206(struct exchange *exchange, const struct http_fields *st
     struct http_text text = http_text_into(exchange->home->lines, sizeof exchange->home->lines);
 
     for (uint32_t i = 0; i < stored->count; i++) {
-        if (belongs_to_206(exchange, &stored->items[i]))
+        if (belongs_to_206(exchange, stored, &stored->items[i]))
             http_text_add_field(&text, &stored->items[i]);
     }
     if (exchange->parts) {

@@ -158,6 +158,7 @@ static void give_segment(struct exchange *exchange, struct larder_segment **segm
     else
         exchange->sink->body_segment(exchange->owner, segment, offset, size);
     cache_link_return(exchange->home->link, segment);
+    follow_gave(exchange);
 }
 
 void stored_read_on(struct exchange *exchange)
@@ -272,14 +273,13 @@ int stored_encode(struct exchange *exchange, int status, const struct http_field
                                   .keep = storing->keep,
                                   .stale_while_revalidate = storing->stale_while_revalidate,
                                   .stale_if_error = storing->stale_if_error};
+    struct http_response response = {status, fields};
 
     randombytes_buf(&head.id, sizeof head.id);
-    if (storing->withheld.count > 0 || http_has_tags(&exchange->home->tag_fields, fields)) {
-        http_storing_fields(&exchange->home->more_fields, fields, storing);
-        http_leave_out_tags(&exchange->home->tag_fields, &exchange->home->more_fields);
-        fields = &exchange->home->more_fields;
-    }
-    return http_meta_encode(&head, fields, exchange->home->meta, sizeof exchange->home->meta);
+    http_storing_fields(&exchange->home->more_fields, &response, storing);
+    http_leave_out_tags(&exchange->home->tag_fields, &exchange->home->more_fields);
+    return http_meta_encode(&head, &exchange->home->more_fields, exchange->home->meta,
+                            sizeof exchange->home->meta);
 }
 
 void stored_times(const struct exchange *exchange, const struct http_storing *storing, int64_t *fresh_until,
@@ -360,6 +360,16 @@ enum http_head_effect stored_head_effect(struct exchange *exchange)
                             &response);
 }
 
+/* Section 4.3.4: a 304 without validators is no update of what has some, but it confirms it. */
+static bool is_only_confirmed(struct exchange *exchange)
+{
+    struct exchange_home *home = exchange->home;
+    const struct origin_head *head = origin_response(exchange->fetch);
+
+    return head->status == 304 && http_fields_parse(&home->fields, exchange->meta.fields) &&
+           http_update_match(&home->fields, &head->fields) == HTTP_UPDATE_CONFIRMED;
+}
+
 bool stored_update(struct exchange *exchange)
 {
     struct exchange_home *home = exchange->home;
@@ -372,6 +382,10 @@ bool stored_update(struct exchange *exchange)
     int64_t fresh_until, keep_until;
     int length, tags;
 
+    if (is_only_confirmed(exchange)) {
+        stored_leave_as_it_is(exchange);
+        return true;
+    }
     tags = http_tags_collect(&home->tag_fields, &origin_response(exchange->fetch)->fields, home->tags);
     home->more_fields = origin_response(exchange->fetch)->fields;
     add_missing_date(&home->more_fields, exchange_now_s(exchange), date);
@@ -427,12 +441,11 @@ void stored_leave_as_it_is(struct exchange *exchange)
     renew(exchange, &exchange->meta.head);
 }
 
-void stored_note_failure(struct exchange *exchange, enum http_trouble trouble)
+void stored_note_failure(struct exchange *exchange, uint16_t failure)
 {
     struct http_meta_head head = exchange->meta.head;
 
     head.failed_at = (uint32_t)exchange_now_s(exchange);
-    head.flags = (uint16_t)((head.flags & ~HTTP_META_FAILED_STATUS) |
-                            (trouble == HTTP_TROUBLE_STATUS ? HTTP_META_FAILED_STATUS : 0));
+    head.flags = (uint16_t)((head.flags & ~(HTTP_META_FAILED_STATUS | HTTP_META_FAILED_REQUEST)) | failure);
     renew(exchange, &head);
 }

@@ -5,7 +5,8 @@
  *                                       ├─ ours, something is there ──> (metadata) ──> (a follow handle for
  *                                       │                       our own lease) ──> RESUME ──> ask ...
  *                                       └─ anything else: an outcome for all
- * Answers only note what is so; step() acts on it. */
+ * Answers only note what is so; step() acts on it. Without a seat it ends, but not while its question is
+ * under way: another look-up may bring the same handle meanwhile, and may not ask with it a second time. */
 #include "following.h"
 
 #include "invariant.h"
@@ -40,8 +41,11 @@ struct following {
     int64_t asked_ms;
     enum outcome outcome;
     uint64_t follow, handle, lease; /* 0: none */
+    uint64_t second;                /* a pin of what should be the same, and has not been compared; 0: none */
     uint64_t filled, size;
     bool asking, reading; /* under way */
+    bool waited;          /* in line, when it was last looked at */
+    bool given_back;      /* the follow handle has been, while the answer is awaited */
     bool complete;
     uint64_t told; /* bytes */
     bool told_any, told_complete;
@@ -123,6 +127,15 @@ static struct following *create(struct following_home *home, uint64_t follow, co
     return following;
 }
 
+static void give_handle_back(struct following *following)
+{
+    uint64_t follow = following->follow;
+
+    if (!following->given_back)
+        cache_link_unfollow(following->home->link, &follow);
+    following->given_back = true;
+}
+
 static void destroy(struct following *following)
 {
     struct cache_link *link = following->home->link;
@@ -132,9 +145,10 @@ static void destroy(struct following *following)
     cache_ops_sever(&following->ops);
     cache_link_unwait(link, &following->wait);
     deadline_clear(&following->deadline);
-    cache_link_unfollow(link, &following->follow);
+    give_handle_back(following);
     cache_link_give_up(link, &following->lease);
     cache_link_release(link, &following->handle);
+    cache_link_release(link, &following->second);
     free(following->meta);
     free(following);
 }
@@ -159,10 +173,12 @@ void following_join(struct following_home *home, struct following_seat *seat, ui
     struct following *following = find(home, *follow);
 
     INVARIANT(*follow);
-    if (following)
-        cache_link_unfollow(home->link, follow); /* it is given back as often as it was given */
-    else
+    if (!following)
         following = create(home, *follow, key);
+    else if (following->given_back)
+        following->given_back = false; /* this one serves in its place */
+    else
+        cache_link_unfollow(home->link, follow); /* it is given back as often as it was given */
     *follow = 0;
     sit(following, seat);
 }
@@ -211,13 +227,22 @@ static bool retry(struct cache_wait *wait)
 
 static void note_growth(struct following *following, struct larder_event *event)
 {
-    if (event->handle && following->handle)
-        cache_link_release(following->home->link, &event->handle); /* the one there is serves as well */
-    if (event->handle)
+    if (event->handle && following->handle) {
+        cache_link_release(following->home->link, &following->second);
+        following->second = event->handle; /* the one there is serves as well, if it is of the same */
+    } else if (event->handle) {
         following->handle = event->handle;
+    }
     event->handle = 0;
     following->filled = event->filled;
     following->size = event->object_size;
+}
+
+/* Is there all that the news speaks of? Without it nobody would ever be told anything. */
+static bool is_sound(const struct following *following)
+{
+    return following->handle &&
+           (following->complete || following->follow || following->outcome == OUTCOME_RESUME);
 }
 
 static enum outcome miss_outcome(struct following *following, struct larder_event *event)
@@ -258,6 +283,8 @@ static void news_arrived(void *owner, struct cache_op *op, struct larder_event *
     default:
         following->outcome = OUTCOME_ALONE;
     }
+    if ((event->status == LARDER_OK || event->status == LARDER_HIT) && !is_sound(following))
+        following->outcome = OUTCOME_ALONE;
     go_on(following);
 }
 
@@ -271,17 +298,23 @@ static void ask(struct following *following)
     asked(following, error);
 }
 
-static void meta_arrived(void *owner, struct cache_op *op, struct larder_event *event)
+static bool is_same(const struct following *following, const void *meta, uint32_t length)
 {
-    struct following *following = owner;
+    return length == following->meta_length && memcmp(meta, following->meta, length) == 0;
+}
 
-    (void)op;
-    following->reading = false;
-    if (event->status != LARDER_OK || !event->segment || event->meta_length == 0 ||
-        event->meta_length > event->segment->size) {
-        set_outcome(following, OUTCOME_ALONE);
-        return;
-    }
+/* Each body has metadata of its own, so where these are the same the pins are of one object. */
+static void compare(struct following *following, const struct larder_event *event)
+{
+    cache_link_release(following->home->link, &following->second);
+    if (is_same(following, event->segment->data, event->meta_length))
+        go_on(following);
+    else
+        set_outcome(following, OUTCOME_BROKEN);
+}
+
+static void keep_meta(struct following *following, const struct larder_event *event)
+{
     following->meta = malloc(event->meta_length);
     INVARIANT(following->meta);
     memcpy(following->meta, event->segment->data, event->meta_length);
@@ -289,10 +322,26 @@ static void meta_arrived(void *owner, struct cache_op *op, struct larder_event *
     go_on(following);
 }
 
+static void meta_arrived(void *owner, struct cache_op *op, struct larder_event *event)
+{
+    struct following *following = owner;
+
+    (void)op;
+    following->reading = false;
+    if (event->status != LARDER_OK || !event->segment || event->meta_length == 0 ||
+        event->meta_length > event->segment->size)
+        set_outcome(following, OUTCOME_ALONE);
+    else if (following->meta)
+        compare(following, event);
+    else
+        keep_meta(following, event);
+}
+
 static void read_meta(struct following *following)
 {
-    int error = cache_link_read_meta(following->home->link, &following->ops, following->handle, 0,
-                                     meta_arrived, following);
+    uint64_t handle = following->meta ? following->second : following->handle;
+    int error =
+        cache_link_read_meta(following->home->link, &following->ops, handle, 0, meta_arrived, following);
 
     following->reading = !error;
     asked(following, error);
@@ -337,14 +386,17 @@ static void other_news(struct following_seat *seat, enum following_news news)
     };
     struct following *following =
         (struct following *)(void *)((char *)seat - offsetof(struct following, other));
+    const struct following *from = seat->following;
+    bool goes_on = news == FOLLOWING_GREW || news == FOLLOWING_COMPLETE || news == FOLLOWING_RESUME;
+    bool same = !goes_on || is_same(following, from->meta, from->meta_length);
 
-    following->filled = seat->following->filled;
-    following->size = seat->following->size;
-    following->complete = seat->following->complete;
+    following->filled = from->filled;
+    following->size = from->size;
+    following->complete = from->complete;
     if (news == FOLLOWING_RESUME)
         following->lease = following_take_lease(seat->following);
-    following->outcome = outcomes[news];
-    if (news != FOLLOWING_GREW && news != FOLLOWING_COMPLETE && news != FOLLOWING_RESUME)
+    following->outcome = same ? outcomes[news] : OUTCOME_BROKEN;
+    if (!goes_on || !same)
         following_leave(seat);
     go_on(following);
 }
@@ -410,11 +462,16 @@ static bool is_open(const struct following *following)
     return following->outcome == OUTCOME_OPEN;
 }
 
+static bool is_over(const struct following *following)
+{
+    return !is_open(following) && following->outcome != OUTCOME_RESUME;
+}
+
 static void tell(struct following *following)
 {
-    if (!is_open(following) && following->outcome != OUTCOME_RESUME)
+    if (is_over(following))
         tell_outcome(following);
-    else if (following->handle && !following->meta)
+    else if ((following->handle && !following->meta) || following->second)
         read_meta(following);
     else if (following->outcome == OUTCOME_RESUME && follow_ourselves(following))
         resume(following);
@@ -429,7 +486,7 @@ static bool is_kept(const struct following *following)
 
 static void act(struct following *following)
 {
-    if (!is_kept(following) && following->seats)
+    if (following->seats && (is_over(following) || !is_kept(following)))
         tell(following);
     if (!is_kept(following) && following->seats && is_open(following) && following->follow &&
         !following->asking)
@@ -442,7 +499,11 @@ static void step(struct loop_task *task)
         (struct following *)(void *)((char *)task - offsetof(struct following, step));
 
     act(following);
-    if (!following->seats && !following->step.queued)
+    if (following->seats || following->step.queued)
+        return;
+    if (following->asking)
+        give_handle_back(following);
+    else
         destroy(following);
 }
 
@@ -457,18 +518,42 @@ static void alive(void *owner, struct cache_op *op, struct larder_event *event)
     loop_arm(following->home->link->loop, &following->home->probes, &following->deadline);
 }
 
+static void probe_got_nothing(struct following *following, int64_t asked_ms)
+{
+    struct following_home *home = following->home;
+
+    cache_link_timed_out(home->link, asked_ms);
+    if (home->link->silent)
+        set_outcome(following, OUTCOME_ALONE);
+    else
+        loop_arm(home->link->loop, &home->probes, &following->deadline);
+}
+
+/* In line for a segment, as it was a second ago: whoever can do without the cache shall. */
+static bool has_waited(struct following *following)
+{
+    bool waits = cache_wait_waits(&following->wait);
+    bool waited = waits && following->waited;
+
+    following->waited = waits;
+    return waited;
+}
+
 static void probe_is_due(struct deadline *deadline)
 {
     struct following *following =
         (struct following *)(void *)((char *)deadline - offsetof(struct following, deadline));
     struct following_home *home = following->home;
+    bool waits = following->seats && !following->told_complete;
+    int error = waits ? look_up(following, 0, alive) : 0;
 
-    if (!following->follow || look_up(following, 0, alive) != 0) {
-        loop_arm(home->link->loop, &home->probes, &following->deadline);
-        return;
-    }
     following->asked_ms = home->link->loop->now_ms;
-    loop_arm(home->link->loop, &home->answers, &following->deadline);
+    if (has_waited(following))
+        set_outcome(following, OUTCOME_ALONE);
+    else if (error && home->link->outstanding > 0) /* others have asked, and have all that it takes to ask */
+        probe_got_nothing(following, following->asked_ms - PROBE_MS);
+    else
+        loop_arm(home->link->loop, waits && !error ? &home->answers : &home->probes, &following->deadline);
 }
 
 static void probe_failed(struct deadline *deadline)
@@ -476,11 +561,7 @@ static void probe_failed(struct deadline *deadline)
     struct following *following =
         (struct following *)(void *)((char *)deadline - offsetof(struct following, deadline));
 
-    cache_link_timed_out(following->home->link, following->asked_ms);
-    if (following->home->link->silent)
-        set_outcome(following, OUTCOME_ALONE);
-    else
-        loop_arm(following->home->link->loop, &following->home->probes, &following->deadline);
+    probe_got_nothing(following, following->asked_ms);
 }
 
 void following_home_setup(struct following_home *home, struct proxy_loop *loop, struct cache_link *link,
@@ -494,5 +575,11 @@ void following_home_setup(struct following_home *home, struct proxy_loop *loop, 
 
 void following_home_teardown(struct following_home *home)
 {
-    INVARIANT(!home->first);
+    struct following *following, *next;
+
+    DL_FOREACH_SAFE(home->first, following, next)
+    {
+        INVARIANT(!following->seats);
+        destroy(following); /* its answer is still under way */
+    }
 }

@@ -11,9 +11,10 @@
  * A proxy has one following for each follow handle, one question under way for it, one pin and one copy of
  * the metadata, however many of its clients wait. Each of them reads the body for itself.
  *
- * After AGAIN, BROKEN, CHANGED, ALONE and LEASE whoever was told leaves before it returns. News come out of a task of
- * the loop, never from within join(). A cache that has fallen silent is noticed within seconds: each second
- * it is asked for something that it must answer at once.
+ * After AGAIN, BROKEN, CHANGED, ALONE and LEASE whoever was told leaves before it returns. News come out of a
+ * task of the loop, never from within join(). A cache that has fallen silent is noticed within seconds: each
+ * second it is asked for something that it must answer at once. Who gets no segment for that long goes on
+ * alone.
  *
  * Ownership: a seat is embedded in what waits; the following belongs to the home and ends with its last seat.
  * Threads: one. */

@@ -133,10 +133,12 @@ struct http_validators http_validators(const struct http_fields *stored)
     const struct http_field *etag = http_field_find(stored, "etag", NULL);
     const struct http_field *modified = http_field_find(stored, "last-modified", NULL);
     struct http_validators validators = {.none_match = {"", 0}, .modified_since = {"", 0}};
+    int64_t when;
 
     if (etag)
         validators.none_match = etag->value;
-    if (modified)
+    /* The very words: some origins compare them as text. What is no date they would have to ignore. */
+    if (date_of(modified, 0, &when))
         validators.modified_since = modified->value;
     return validators;
 }
@@ -146,6 +148,13 @@ struct http_validators http_validators(const struct http_fields *stored)
 static bool same_value(const struct http_field *a, const struct http_field *b)
 {
     return a && b && http_span_equal(a->value, b->value);
+}
+
+static bool names_itself(const struct http_fields *stored)
+{
+    struct entity_tag tag;
+
+    return entity_tag_of(stored, &tag) || http_field_find(stored, "last-modified", NULL);
 }
 
 enum http_update_match http_update_match(const struct http_fields *stored, const struct http_fields *update)
@@ -162,7 +171,7 @@ enum http_update_match http_update_match(const struct http_fields *stored, const
         return old_tag.weak ? HTTP_UPDATE_NO : HTTP_UPDATE_STRONG;
     }
     if (!modified)
-        return HTTP_UPDATE_UNNAMED;
+        return names_itself(stored) ? HTTP_UPDATE_CONFIRMED : HTTP_UPDATE_UNNAMED;
     return same_value(modified, http_field_find(stored, "last-modified", NULL)) ? HTTP_UPDATE_WEAK
                                                                                 : HTTP_UPDATE_NO;
 }
@@ -178,6 +187,19 @@ static bool is_depended_on(struct http_span name)
 {
     return http_span_equal_nocase(name, HTTP_SPAN("content-encoding")) ||
            http_span_equal_nocase(name, HTTP_SPAN("content-range"));
+}
+
+static const char *const content_fields[] = {"content-type",   "content-encoding",   "content-language",
+                                             "content-length", "content-range",      "content-md5",
+                                             "content-digest", "content-disposition"};
+
+bool http_guides_update(const struct http_fields *fields, const struct http_field *field)
+{
+    for (size_t i = 0; i < sizeof content_fields / sizeof *content_fields; i++) {
+        if (http_name_is(field, content_fields[i]))
+            return false;
+    }
+    return !http_name_is(field, "last-modified") || !http_field_find(fields, "etag", NULL);
 }
 
 /* Leaves in *out what of the update counts. */

@@ -11,7 +11,7 @@
 /* An ETag that is not empty, or a Last-Modified that is a date. */
 bool http_has_validator(const struct http_fields *fields, int64_t now);
 /* What is sent to the origin to validate a stored response (RFC 9111 section 4.3.1): If-None-Match has the
- * ETag, If-Modified-Since the Last-Modified; empty: there is none. */
+ * ETag, If-Modified-Since the Last-Modified if it is a date; empty: there is none. */
 struct http_validators {
     struct http_span none_match, modified_since;
 };
@@ -37,9 +37,10 @@ bool http_not_modified(const struct http_fields *request, const struct http_fiel
  * else the most recent that is WEAK; else the only one, if there is no other and it is UNNAMED. */
 enum http_update_match {
     HTTP_UPDATE_NO,
-    HTTP_UPDATE_STRONG,  /* the same strong ETag */
-    HTTP_UPDATE_WEAK,    /* the same ETag by weak comparison, or without one the same Last-Modified */
-    HTTP_UPDATE_UNNAMED, /* the 304 has no validator: it speaks of those that were sent */
+    HTTP_UPDATE_STRONG,    /* the same strong ETag */
+    HTTP_UPDATE_WEAK,      /* the same ETag by weak comparison, or without one the same Last-Modified */
+    HTTP_UPDATE_UNNAMED,   /* neither has any validator */
+    HTTP_UPDATE_CONFIRMED, /* the 304 has none: it speaks of those that were sent, but updates nothing */
 };
 enum http_update_match http_update_match(const struct http_fields *stored, const struct http_fields *update);
 /* The same where validators of this one response only were sent. False: fetch anew, without conditions. */
@@ -53,6 +54,12 @@ bool http_update_matches(const struct http_fields *stored, const struct http_fie
  * fit to be written (see http_text_add_field()). */
 int http_update_fields(const struct http_fields *stored, const struct http_fields *update, char *out,
                        size_t out_size);
+
+/* Of the fields of a 200, those that go along with a 304 (RFC 9110 section 15.4.5), and with a 206 whose
+ * client has the rest (section 15.3.7): all but the metadata of the representation that update nothing, which
+ * are the fields of the content and, where there is an ETag, Last-Modified. Hop-by-hop fields are the
+ * caller's. */
+bool http_guides_update(const struct http_fields *fields, const struct http_field *field);
 
 /* What a response to HEAD says about the stored response to GET (section 4.3.5). Every validator that it has,
  * and its Content-Length, must be those of what is stored; `stored_length` is the body's. */

@@ -124,7 +124,7 @@ static bool take_time(struct http_span *text, struct civil *c)
 
 static bool take_zone(struct http_span *text)
 {
-    return take(text, " GMT", 4) || take(text, " UTC", 4);
+    return take(text, " GMT", 4); /* RFC 9111 section 4.2: no other, UTC neither */
 }
 
 /* "06 Nov 1994 08:49:37 GMT" */

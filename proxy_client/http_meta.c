@@ -9,7 +9,8 @@
 #define TIME_MAX    ((int64_t)253402300799) /* 9999-12-31 23:59:59, the last that a Date can say */
 #define KNOWN_FLAGS                                                                                          \
     (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT | HTTP_META_HEURISTIC | HTTP_META_NO_TRANSFORM |             \
-     HTTP_META_IMMUTABLE | HTTP_META_INDEX | HTTP_META_MARK | HTTP_META_FAILED_STATUS)
+     HTTP_META_IMMUTABLE | HTTP_META_INDEX | HTTP_META_MARK | HTTP_META_FAILED_STATUS |                      \
+     HTTP_META_FAILED_REQUEST)
 #define HEAD_BYTES sizeof(struct http_meta_head)
 #define FIELDS_MAX (HTTP_META_MAX - HEAD_BYTES)
 

@@ -21,7 +21,8 @@ enum {
     HTTP_META_IMMUTABLE = 16,
     HTTP_META_INDEX = 32, /* no response: the fields are those of an index (http_vary.h) */
     HTTP_META_MARK = 128, /* no response: what is known of the last attempt to get one (exchange_marks.c) */
-    HTTP_META_FAILED_STATUS = 256 /* the validation at failed_at was answered by an error, not by nobody */
+    HTTP_META_FAILED_STATUS = 256, /* the validation at failed_at was answered by an error, not by nobody */
+    HTTP_META_FAILED_REQUEST = 512 /* by nobody, which the request itself may have caused. With MARK alike */
 };
 
 struct http_meta_head {

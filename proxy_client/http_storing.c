@@ -83,7 +83,7 @@ static bool is_one_part(const struct http_fields *fields)
 }
 
 /* RFC 9110 section 9.3.3: a response to POST represents its target where Content-Location says so; a later
- * GET or HEAD may then use it. */
+ * GET or HEAD may then use it. With a fragment it is no Content-Location (section 8.7). */
 static bool post_is_storable(const struct storing_case *it)
 {
     const struct http_field *location = http_field_find(it->response->fields, "content-location", NULL);
@@ -91,7 +91,7 @@ static bool post_is_storable(const struct storing_case *it)
 
     http_request_control_parse(&asked, it->request->fields);
     return it->rules->place && it->response->status == 200 && !asked.no_store && location &&
-           location->value.length > 0 &&
+           location->value.length > 0 && !memchr(location->value.at, '#', location->value.length) &&
            !http_field_find(it->response->fields, "content-location", location) &&
            http_uri_is_target(it->rules->place, location->value);
 }
@@ -277,12 +277,16 @@ bool http_may_store_incomplete(const struct http_storing *storing, const struct 
            http_strong_validator(response->fields, response_time, &validator);
 }
 
-void http_storing_fields(struct http_fields *out, const struct http_fields *fields,
+void http_storing_fields(struct http_fields *out, const struct http_response *response,
                          const struct http_storing *storing)
 {
+    const struct http_fields *fields = response->fields;
+
     out->count = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         if (!http_withheld_has(&storing->withheld, fields->items[i].name))
             out->items[out->count++] = fields->items[i];
     }
+    if (response->status == 200 && !http_field_find(fields, "accept-ranges", NULL))
+        http_field_add(out, HTTP_SPAN("Accept-Ranges"), HTTP_SPAN("bytes")); /* or there is no room for it */
 }

@@ -60,8 +60,9 @@ struct http_storing http_storing_updated(const struct http_rules *rules, const s
 bool http_may_store_incomplete(const struct http_storing *storing, const struct http_request *request,
                                const struct http_response *response, int64_t response_time);
 
-/* The fields that may be stored: all but those of `withheld`. */
-void http_storing_fields(struct http_fields *out, const struct http_fields *fields,
+/* The fields to be stored: all that `response` has but those of `withheld`. A 200 gets Accept-Ranges where
+ * the origin sent none, because parts of it are served out of the cache (RFC 9110 section 14.3). */
+void http_storing_fields(struct http_fields *out, const struct http_response *response,
                          const struct http_storing *storing);
 
 #endif

@@ -134,7 +134,7 @@ struct larder_options {
     uint32_t segment_bytes; /* 0: LARDER_DEFAULT_SEGMENT_BYTES; a multiple of 64 */
 };
 
-#define LARDER_DEFAULT_SEGMENTS      128u
+#define LARDER_DEFAULT_SEGMENTS      32u
 #define LARDER_MIN_SEGMENTS          4u
 #define LARDER_MAX_SEGMENTS          16384u
 #define LARDER_DEFAULT_SEGMENT_BYTES (64u * 1024)
@@ -251,11 +251,14 @@ int larder_remove(struct larder_client *client, struct larder_segment **segment,
 
 /* Purges what our tenant has stored; the event comes when nobody finds it any more, through any proxy. Fills
  * and validations that have begun before are not stored, and what was pinned may be read to its end. The
- * segment's first `length` bytes are LARDER_PURGE_KEY     a key. With it go its parts: the objects whose key
- * is this one, a LARDER_KEY_PART and more LARDER_PURGE_PREFIX  what the keys begin with; 0 bytes: everything
- *     LARDER_PURGE_TAGS    tags: at most LARDER_MAX_TAGS texts of 1 to LARDER_MAX_TAG bytes, each ended by a
- * zero byte Soft: what is found is stale from now on; larder_update() with a lease that was granted later
- * makes it fresh. BUSY: too many purges are under way, and nothing has happened. */
+ * segment's first `length` bytes are
+ *
+ *     LARDER_PURGE_KEY     a key; with it go its parts, whose keys are this one, LARDER_KEY_PART and more
+ *     LARDER_PURGE_PREFIX  what the keys begin with; 0 bytes: everything
+ *     LARDER_PURGE_TAGS    tags, each with a zero byte behind it: LARDER_MAX_TAGS of LARDER_MAX_TAG bytes
+ *
+ * Soft: what is found is stale from now on; larder_update() with a lease that was granted later makes it
+ * fresh. BUSY: too many purges are under way, and nothing has happened. */
 #define LARDER_PURGE_KEY    0u
 #define LARDER_PURGE_PREFIX 1u
 #define LARDER_PURGE_TAGS   2u

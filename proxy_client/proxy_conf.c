@@ -32,7 +32,7 @@ static const struct option_row rows[] = {
     {"getfile", "ADDR:PORT", "serve GETFILE here", OPTION_ADDRESS, FIELD(getfile), 0, 0},
     {"origin", "URL", "http:// or https:// server to fetch from", OPTION_TEXT, FIELD(origin), 0, 0},
     {"tenant", "NAME", "whose objects to share (default)", OPTION_TEXT, FIELD(tenant), 0, 0},
-    {"segments", "N", "segments in the pool (128)", OPTION_COUNT, FIELD(segments), LARDER_MIN_SEGMENTS,
+    {"segments", "N", "segments in the pool (32)", OPTION_COUNT, FIELD(segments), LARDER_MIN_SEGMENTS,
      LARDER_MAX_SEGMENTS},
     {"segment-size", "SIZE", "bytes of a segment (64K), a multiple of 64", OPTION_SIZE, FIELD(segment_bytes),
      LARDER_MIN_SEGMENT_BYTES, LARDER_MAX_SEGMENT_BYTES},

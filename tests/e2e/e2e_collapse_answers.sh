@@ -50,19 +50,16 @@ expect_gateway_errors() {
     expect_result '.statuses | keys - ["502", "504"] | length' 0
 }
 
-# A failure is remembered for a short while. On a busy machine a round may begin when that is over, and renews it.
+# An answer that breaks off may be due to one client's request, so it answers those alone who have waited for it:
+# those who come later ask again, one for all of them.
 origin_fails() {
-    local round
-    open_stage --clients "$CLIENTS" --rounds 11 --fail --delay 200
+    open_stage --clients "$CLIENTS" --rounds 3 --fail --delay 200
     play_round
     expect_gateway_errors
     expect_result ".origin.requests >= 1 and .origin.requests <= ${#PROXIES[@]}" true
-    for ((round = 2; round <= 10; round++)); do
-        play_round
-        expect_gateway_errors
-        [[ $(result .origin.requests) -ne 0 ]] || break
-    done
-    expect_result .origin.requests 0
+    play_round
+    expect_gateway_errors
+    expect_result ".origin.requests >= 1 and .origin.requests <= ${#PROXIES[@]}" true
     send crowd TERM
     close_stage
     expect_eq "exit status" "$EXIT_STATUS" 1

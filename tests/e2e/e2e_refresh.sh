@@ -225,6 +225,16 @@ cmp "$DIR/http" <(generated 200000:12) >&2 || fail "bytes differ"
 cmp "$DIR/file" <(generated 200000:12) >&2 || fail "bytes by GETFILE differ"
 expect_requests 1 /both
 
+# ---- an origin that is not there is not asked again for a second, by anybody ----
+
+stop origin
+remembered() {
+    get_status 502 "$DIR/body" "$ONE/gone?size=10"
+    get_status 502 "$DIR/body" "$TWO/gone?size=10"
+    [[ $(cache_status) =~ 'larder; hit; detail=origin-unreachable' ]]
+}
+wait_until "it is remembered" remembered
+
 stop one
 stop two
 expect_cache .cache.pins 0

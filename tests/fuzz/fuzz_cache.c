@@ -730,7 +730,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     honest_end();
     fuzz_turn();
     check_numbers(cache);
-    REQUIRE(cache->store.pins == 0 && cache->leases.count == 0 && cache->store.held == 0);
+    REQUIRE(cache->store.pins == 0 && cache->leases.count == 0 && cache->store.memory.shares.held == 0);
     REQUIRE(cache->leases.followers == 0);
     REQUIRE(cache->registry.count == 0 && cache->unseen == 0 && cache->stalled == 0);
     tear_down();

@@ -3,7 +3,10 @@
  * may have stored anything under it.
  *
  * A byte of script.cache for each operation: the lower three bits choose among the answers that it may get,
- * two more say how many turns the answer takes, and the upper three are for what is rare: see enum rarity. */
+ * two more say how many turns the answer takes, and the upper three are for what is rare: see enum rarity.
+ *
+ * Who asks for a follow handle follows what we fill ourselves, and is told the truth about it; or another
+ * proxy, of which the byte of each FOLLOW says how it gets on: see enum course. */
 #include "fuzz_clock.h"
 #include "fuzz_proxy.h"
 
@@ -11,6 +14,7 @@
 #include "larder.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -21,6 +25,9 @@
 #define BODY_MAX      (256u * 1024)
 
 enum rarity { NEVER_ANSWERED = 5, NO_ROOM = 6, CACHE_LOST = 7 };
+enum course { GETS_ON, GETS_ON_FAST, COMPLETES, GIVES_UP, BREAKS, LEAVES_IT, IS_BUSY, IS_FENCED };
+
+#define NOBODYS UINT_MAX /* the fill of another proxy */
 
 struct object {
     unsigned users;
@@ -34,6 +41,8 @@ struct answer {
     struct larder_event event;
     unsigned turns;
     bool never;
+    struct follower *of; /* a FOLLOW's; NULL */
+    bool parked;         /* there is no news yet */
 };
 
 struct fill {
@@ -41,6 +50,18 @@ struct fill {
     struct object **place; /* where it is stored */
     uint64_t expected;
     bool held;
+};
+
+struct follower {
+    unsigned fill;         /* ours, or NOBODYS */
+    struct object **place; /* NULL: it is none, or has ended */
+    struct object *object; /* what grows; NULL until it does */
+    uint64_t whole;        /* body bytes of what nobody of us fills */
+    uint64_t known;        /* of the question under way */
+    unsigned uses;
+    unsigned choice; /* of the question */
+    bool asks, pinned;
+    bool over, stored; /* our fill has ended */
 };
 
 struct larder_client {
@@ -54,11 +75,13 @@ struct larder_client {
     struct object *variant; /* and under whatever key of a variant */
     struct object *pins[HANDLES_MAX];
     struct fill fills[HANDLES_MAX];
-    unsigned pins_given, fills_given;
+    struct follower followers[HANDLES_MAX];
+    unsigned pins_given, fills_given, follows_given;
 };
 
 static struct larder_client client;
 static struct fuzz_script script;
+static struct fuzz_text stored_meta;
 static unsigned operations;
 static int wake = -1;
 
@@ -106,12 +129,23 @@ static bool is_index(const struct fuzz_text *meta)
 /* Lines become a blob that is sound as far as its head goes. */
 static struct object *planted(const struct fuzz_text *meta)
 {
-    struct http_meta_head head = {.magic = HTTP_META_MAGIC,
-                                  .status = 200,
-                                  .flags = is_index(meta) ? HTTP_META_INDEX : 0,
-                                  .response_time = FUZZ_WALL_MS / 1000 - 10,
-                                  .lifetime = script.flags & FUZZ_STALE ? 5 : 3600,
-                                  .fields_length = (uint32_t)meta->size};
+    uint8_t kind = script.meta_kind;
+    struct http_meta_head head = {
+        .magic = HTTP_META_MAGIC,
+        .status = kind & FUZZ_META_502 ? 502 : 200,
+        .flags =
+            (uint16_t)((is_index(meta) ? HTTP_META_INDEX : 0) | (kind & FUZZ_META_MARK ? HTTP_META_MARK : 0) |
+                       (kind & FUZZ_META_FAILED_STATUS ? HTTP_META_FAILED_STATUS : 0) |
+                       (kind & FUZZ_META_FAILED_REQUEST ? HTTP_META_FAILED_REQUEST : 0) |
+                       (kind & FUZZ_META_MUST_VALIDATE ? HTTP_META_MUST_VALIDATE : 0)),
+        .response_time = FUZZ_WALL_MS / 1000 - 10,
+        .lifetime = script.flags & FUZZ_STALE ? 5 : 3600,
+        .stale_while_revalidate = kind & FUZZ_META_REFRESH ? 60 : -1,
+        .stale_if_error = -1,
+        .keep = 100,
+        .id = 77,
+        .failed_at = kind & FUZZ_META_FAILED ? (uint32_t)(FUZZ_WALL_MS / 1000) : 0,
+        .fields_length = (uint32_t)meta->size};
     char blob[SEGMENT_BYTES];
     size_t length = meta->size, skip = 0;
     uint64_t size = (uint64_t)script.stored_size * 128;
@@ -124,9 +158,9 @@ static struct object *planted(const struct fuzz_text *meta)
         return NULL;
     if (length > 0)
         memcpy(blob + skip, meta->at, length);
-    struct object *object = object_create(blob, (uint32_t)(skip + length), size);
+    struct object *object = object_create(blob, (uint32_t)(skip + length), BODY_MAX);
     object->size = size;
-    memset(object->body, 'b', size);
+    memset(object->body, 'b', BODY_MAX);
     object->fresh_until = FUZZ_WALL_MS + (script.flags & FUZZ_STALE ? -5000 : 3600000);
     return object;
 }
@@ -134,6 +168,7 @@ static struct object *planted(const struct fuzz_text *meta)
 void fuzz_client_prepare(const struct fuzz_script *from, const struct fuzz_text *meta)
 {
     script = *from;
+    stored_meta = *meta;
     operations = 0;
     memset(&client, 0, sizeof client);
     if (script.flags & FUZZ_STORED)
@@ -168,8 +203,10 @@ static void end_life(void)
         object_let_go(&client.pins[i]);
         object_let_go(&client.fills[i].object);
         client.fills[i].held = false;
+        object_let_go(&client.followers[i].object);
+        client.followers[i] = (struct follower){0};
     }
-    client.pins_given = client.fills_given = 0;
+    client.pins_given = client.fills_given = client.follows_given = 0;
     client.life++;
 }
 
@@ -219,9 +256,23 @@ const char *larder_client_problem(const struct larder_client *self)
     return self->attached ? "" : "the model has none";
 }
 
+static void end_following(struct follower *follower)
+{
+    object_let_go(&follower->object);
+    follower->place = NULL;
+    follower->uses = 0;
+}
+
 static void take_answer(unsigned i, struct larder_event *event)
 {
+    struct follower *follower = client.answers[i].of;
+
     *event = client.answers[i].event;
+    if (follower) {
+        follower->asks = false;
+        if (!event->follow || follower->uses == 0)
+            end_following(follower);
+    }
     client.answer_count--;
     memmove(&client.answers[i], &client.answers[i + 1], sizeof(*client.answers) * (client.answer_count - i));
 }
@@ -239,7 +290,7 @@ bool larder_client_next(struct larder_client *self, struct larder_event *event)
         return true;
     }
     for (unsigned i = 0; i < self->answer_count; i++) {
-        if (self->answers[i].turns > 0 || self->answers[i].never)
+        if (self->answers[i].turns > 0 || self->answers[i].never || self->answers[i].parked)
             continue;
         take_answer(i, event);
         return true;
@@ -256,11 +307,19 @@ static void lose(void)
         *event = (struct larder_event){
             .kind = event->kind, .status = LARDER_LOST, .user = event->user, .segment = event->segment};
         client.answers[i].turns = 0;
-        client.answers[i].never = false;
+        client.answers[i].never = client.answers[i].parked = false;
+        client.answers[i].of = NULL;
     }
     end_life();
     client.attached = false;
     client.tell_detached = client.was_lost = true;
+}
+
+/* Nothing comes of it. */
+static void end_parked(struct answer *answer)
+{
+    answer->parked = false;
+    answer->event.status = LARDER_MISS;
 }
 
 void fuzz_client_answer(bool all)
@@ -272,6 +331,8 @@ void fuzz_client_answer(bool all)
         if (all) {
             answer->turns = 0;
             answer->never = false;
+            if (answer->parked)
+                end_parked(answer);
         }
     }
     if (client.was_lost && !client.tell_detached && client.answer_count == 0) {
@@ -284,7 +345,7 @@ void fuzz_client_expect_nothing_held(void)
 {
     REQUIRE(client.answer_count == 0);
     for (unsigned i = 0; i < HANDLES_MAX; i++)
-        REQUIRE(!client.pins[i] && !client.fills[i].held);
+        REQUIRE(!client.pins[i] && !client.fills[i].held && client.followers[i].uses == 0);
     for (unsigned i = 0; i < SEGMENTS; i++)
         REQUIRE(!client.is_out[i]);
 }
@@ -372,13 +433,16 @@ static int asked(void)
     return 0;
 }
 
-static uint64_t grant(void)
+static uint64_t grant(struct object **place)
 {
     if (client.fills_given == HANDLES_MAX)
         return 0;
     client.fills[client.fills_given].held = true;
+    client.fills[client.fills_given].place = place;
     return name_of(client.fills_given++);
 }
+
+static void tell_followers(unsigned fill, bool stored);
 
 static void end_lease(uint64_t lease)
 {
@@ -386,6 +450,7 @@ static void end_lease(uint64_t lease)
 
     REQUIRE(fill->held);
     fill->held = false;
+    tell_followers(place_of(lease), false);
     object_let_go(&fill->object);
 }
 
@@ -401,6 +466,206 @@ static uint64_t pin(struct object *object)
     client.pins[client.pins_given] = object;
     object->users++;
     return name_of(client.pins_given++);
+}
+
+/* ---- followers ---- */
+
+static bool give_pin(struct follower *follower, struct larder_event *event)
+{
+    event->filled = follower->object->size;
+    event->object_size = event->filled;
+    if (!follower->pinned)
+        event->handle = pin(follower->object);
+    follower->pinned = follower->pinned || event->handle;
+    if (!follower->pinned)
+        event->status = LARDER_BUSY;
+    return follower->pinned;
+}
+
+/* It grows, and this may be known. */
+static void give_growth(struct follower *follower, struct larder_event *event, uint64_t expected)
+{
+    if (!give_pin(follower, event))
+        return;
+    event->status = LARDER_OK;
+    event->object_size = expected;
+    event->follow = name_of((unsigned)(follower - client.followers));
+}
+
+static void give_promotion(struct follower *follower, struct larder_event *event, uint64_t expected)
+{
+    event->lease = grant(follower->place);
+    event->promoted = event->lease;
+    event->status = event->lease ? LARDER_MISS : LARDER_BUSY;
+    if (!event->lease || !follower->object || !give_pin(follower, event))
+        return;
+    event->status = LARDER_OK;
+    event->object_size = expected;
+    struct fill *fill = &client.fills[place_of(event->lease)];
+    fill->object = follower->object;
+    fill->object->users++;
+    fill->expected = expected;
+}
+
+/* What the fill of our own has come to. False: no news. */
+static bool give_our_news(struct follower *follower, struct larder_event *event)
+{
+    struct fill *fill = &client.fills[follower->fill];
+
+    if (!fill->object)
+        return false;
+    if (!follower->object) {
+        follower->object = fill->object;
+        follower->object->users++;
+    }
+    if (follower->known != LARDER_FOLLOW_NOTHING && fill->object->size <= follower->known)
+        return false;
+    give_growth(follower, event, fill->expected);
+    return true;
+}
+
+static void give_our_end(struct follower *follower, struct larder_event *event, bool stored)
+{
+    const struct fill *fill = &client.fills[follower->fill];
+
+    if (!follower->object && fill->object) {
+        follower->object = fill->object;
+        follower->object->users++;
+    }
+    if (stored && follower->object && give_pin(follower, event)) {
+        event->status = LARDER_HIT;
+    } else if (follower->choice == LEAVES_IT && !stored) {
+        give_promotion(follower, event, fill->expected);
+    } else {
+        event->status = LARDER_MISS;
+        event->broken = follower->pinned;
+    }
+}
+
+/* `ended`: what those are told who have asked; the others hear of it when they ask. */
+static void tell_parked(unsigned fill, bool ended, bool stored)
+{
+    for (unsigned i = 0; i < client.answer_count; i++) {
+        struct answer *answer = &client.answers[i];
+
+        if (!answer->parked || answer->of->fill != fill)
+            continue;
+        if (ended)
+            give_our_end(answer->of, &answer->event, stored);
+        answer->parked = !ended && !give_our_news(answer->of, &answer->event);
+    }
+}
+
+/* The fill has ended. */
+static void tell_followers(unsigned fill, bool stored)
+{
+    tell_parked(fill, true, stored);
+    for (unsigned i = 0; i < client.follows_given; i++) {
+        struct follower *follower = &client.followers[i];
+
+        if (!follower->place || follower->fill != fill)
+            continue;
+        follower->over = true; /* who asks now is told so */
+        follower->stored = stored;
+    }
+}
+
+static uint64_t share_of(const struct follower *follower)
+{
+    return follower->choice == GETS_ON_FAST ? follower->whole : follower->whole / 3 + 1;
+}
+
+/* The other proxy gets on. False: it has not begun, for there is nothing to begin with. */
+static bool grow(struct follower *follower)
+{
+    if (!follower->object)
+        follower->object = planted(&stored_meta);
+    else if (follower->object->size < follower->whole)
+        follower->object->size += share_of(follower);
+    if (!follower->object)
+        return false;
+    if (!follower->pinned && follower->object->size >= follower->whole)
+        follower->object->size = 0;
+    if (follower->object->size > follower->whole)
+        follower->object->size = follower->whole;
+    return true;
+}
+
+static enum course course_of(struct follower *follower)
+{
+    bool news = follower->known == LARDER_FOLLOW_NOTHING || !follower->object ||
+                follower->object->size < follower->whole;
+    enum course course = (enum course)follower->choice;
+
+    if ((course == GETS_ON || course == GETS_ON_FAST) && !news)
+        course = COMPLETES;
+    return course <= COMPLETES && !grow(follower) ? GIVES_UP : course;
+}
+
+static void give_whole(struct follower *follower, struct larder_event *event)
+{
+    follower->object->size = follower->whole;
+    if (give_pin(follower, event))
+        event->status = LARDER_HIT;
+}
+
+static void give_their_news(struct follower *follower, struct larder_event *event)
+{
+    uint64_t expected = script.meta_kind & FUZZ_META_UNKNOWN_SIZE ? LARDER_SIZE_UNKNOWN : follower->whole;
+
+    switch (course_of(follower)) {
+    case GETS_ON:
+    case GETS_ON_FAST:
+        give_growth(follower, event, expected);
+        break;
+    case COMPLETES:
+        give_whole(follower, event);
+        break;
+    case GIVES_UP:
+        event->status = LARDER_MISS;
+        break;
+    case BREAKS:
+        event->status = LARDER_MISS;
+        event->broken = true;
+        break;
+    case LEAVES_IT:
+        give_promotion(follower, event, expected);
+        break;
+    case IS_BUSY:
+        event->status = LARDER_BUSY;
+        break;
+    case IS_FENCED:
+        event->status = LARDER_FENCED;
+    }
+}
+
+static unsigned fill_under_way(struct object **place)
+{
+    for (unsigned i = 0; i < client.fills_given; i++) {
+        if (client.fills[i].held && client.fills[i].place == place)
+            return i;
+    }
+    return NOBODYS;
+}
+
+/* The same handle for all who follow the same. 0: as many as may be are out. */
+static uint64_t follow(struct object **place)
+{
+    unsigned fill = fill_under_way(place);
+
+    for (unsigned i = 0; i < client.follows_given; i++) {
+        struct follower *follower = &client.followers[i];
+
+        if (follower->place == place && follower->fill == fill && follower->uses > 0) {
+            follower->uses++;
+            return name_of(i);
+        }
+    }
+    if (client.follows_given == HANDLES_MAX)
+        return 0;
+    client.followers[client.follows_given] = (struct follower){
+        .fill = fill, .place = place, .whole = (uint64_t)script.stored_size * 128, .uses = 1};
+    return name_of(client.follows_given++);
 }
 
 static void give_object(struct larder_event *event, const struct object *object, bool with_body)
@@ -430,8 +695,15 @@ static void find(struct larder_event *event, struct object *object, uint32_t fla
         }
     }
     give_object(event, object, with_body);
-    if (stale && flags & LARDER_LOOKUP_LEASE)
-        event->lease = grant();
+}
+
+/* With the lease out, be it to us or, as the input has it, to another. */
+static void give_lease(struct larder_event *event, struct object **place, uint32_t flags, bool is_out)
+{
+    if (flags & LARDER_LOOKUP_LEASE && !is_out)
+        event->lease = grant(place);
+    else if (flags & LARDER_LOOKUP_FOLLOW)
+        event->follow = follow(place);
 }
 
 int larder_lookup(struct larder_client *self, struct larder_segment **segment, uint32_t key_length,
@@ -446,15 +718,16 @@ int larder_lookup(struct larder_client *self, struct larder_segment **segment, u
     int error = begin(LARDER_EVENT_LOOKUP, segment, user, &choice, &event);
     if (error)
         return error;
-    struct object *object = *place_for(event->segment, key_length);
+    struct object **place = place_for(event->segment, key_length);
+    struct object *object = *place;
     if (choice >= 5)
         event->status = refusals[choice - 5];
     else if (object && choice < 3)
         find(event, object, flags, choice == 2);
     else
         event->status = LARDER_MISS;
-    if (event->status == LARDER_MISS && flags & LARDER_LOOKUP_LEASE && choice != 4)
-        event->lease = grant();
+    if (event->status == LARDER_MISS || event->status == LARDER_STALE)
+        give_lease(event, place, flags, choice == 4 || choice == 1);
     return asked();
 }
 
@@ -500,6 +773,7 @@ static void store(uint64_t lease)
 {
     struct fill *fill = &client.fills[place_of(lease)];
 
+    tell_followers(place_of(lease), true);
     object_let_go(fill->place);
     *fill->place = fill->object;
     fill->object = NULL;
@@ -533,6 +807,7 @@ int larder_fill_begin(struct larder_client *self, const struct larder_fill *begu
     memcpy(fill->object->body, bytes + begun->meta_length, begun->body_length);
     fill->expected = begun->object_size;
     REQUIRE(begun->body_length <= begun->object_size);
+    tell_parked(place_of(begun->lease), false, false);
     if (begun->body_length == begun->object_size)
         store(begun->lease);
     return asked();
@@ -563,6 +838,7 @@ int larder_fill_data(struct larder_client *self, uint64_t lease, uint64_t offset
     } else {
         memcpy(object->body + offset, event->segment->data, length);
         object->size += length;
+        tell_parked(place_of(lease), false, false);
     }
     return asked();
 }
@@ -604,28 +880,73 @@ void larder_fill_discard(struct larder_client *self, uint64_t lease)
     larder_fill_abort(self, lease);
 }
 
-/* This cache gives no follow handles. */
-int larder_follow(struct larder_client *self, uint64_t follow, uint64_t known, void *user)
+int larder_follow(struct larder_client *self, uint64_t handle, uint64_t known, void *user)
 {
-    (void)known;
-    (void)user;
-    REQUIRE(!self->attached && follow == 0);
-    return -ENOTCONN;
+    struct larder_event *event;
+    unsigned choice;
+
+    if (self->attached && !is_of_this_life(handle))
+        return -ESTALE;
+    int error = begin(LARDER_EVENT_FOLLOW, NULL, user, &choice, &event);
+    if (error)
+        return error;
+    struct follower *follower = &client.followers[place_of(handle)];
+    struct answer *answer = &client.answers[client.answer_count - 1];
+    if (!follower->place) { /* it has ended, which its last answer said */
+        REQUIRE(follower->uses > 0);
+        event->status = LARDER_FENCED;
+        return asked();
+    }
+    REQUIRE(follower->uses > 0 && !follower->asks);
+    follower->asks = true;
+    follower->known = known;
+    follower->choice = choice;
+    answer->of = follower;
+    if (follower->over)
+        give_our_end(follower, event, follower->stored);
+    else if (follower->fill == NOBODYS)
+        give_their_news(follower, event);
+    else
+        answer->parked = !give_our_news(follower, event);
+    return asked();
 }
 
-void larder_unfollow(struct larder_client *self, uint64_t follow)
+void larder_unfollow(struct larder_client *self, uint64_t handle)
 {
-    REQUIRE(!self->attached && follow == 0);
+    if (!self->attached || !is_of_this_life(handle))
+        return;
+    struct follower *follower = &self->followers[place_of(handle)];
+    if (!follower->place) /* an answer that ended it was on its way */
+        return;
+    REQUIRE(follower->uses > 0);
+    if (--follower->uses > 0)
+        return;
+    if (!follower->asks)
+        end_following(follower);
+    for (unsigned i = 0; i < self->answer_count; i++) {
+        if (self->answers[i].of == follower && self->answers[i].parked)
+            end_parked(&self->answers[i]);
+    }
 }
 
 int larder_read_meta(struct larder_client *self, uint64_t handle, struct larder_segment **segment,
                      uint32_t length, void *user)
 {
-    (void)segment;
-    (void)length;
-    (void)user;
-    REQUIRE(!self->attached && handle == 0);
-    return -ENOTCONN;
+    struct larder_event *event;
+    unsigned choice;
+
+    if (self->attached && !is_of_this_life(handle))
+        return -ESTALE;
+    int error = begin(LARDER_EVENT_READ, segment, user, &choice, &event);
+    if (error)
+        return error;
+    const struct object *object = client.pins[place_of(handle)];
+    REQUIRE(object && event->segment && length <= SEGMENT_BYTES);
+    if (choice == 7)
+        event->status = LARDER_FENCED;
+    else
+        give_object(event, object, length > 0);
+    return asked();
 }
 
 int larder_update_tagged(struct larder_client *self, uint64_t handle, uint64_t lease,

@@ -21,11 +21,11 @@ static struct sums over_tenants(const struct cache *cache)
         sums.leases += tenant->leases;
         sums.objects += tenant->objects;
         sums.used += tenant->account.used;
-        sums.held += tenant->held;
+        sums.held += tenant->account.held;
         sums.proxies += tenant->proxies;
         sums.stalled += tenant->stalled;
         sums.followers += tenant->followers;
-        REQUIRE(tenant->held <= cache->store.max_held_tenant + 2 * BODY_CHUNK);
+        REQUIRE(tenant->account.held <= cache->store.max_held_tenant + 2 * BODY_CHUNK);
     }
     return sums;
 }
@@ -97,7 +97,7 @@ void check_numbers(const struct cache *cache)
     REQUIRE(processes.leases <= sessions.leases);
     REQUIRE(sessions.pins == store->pins && tenants.pins == store->pins);
     REQUIRE(tenants.objects == store->objects);
-    REQUIRE(tenants.held == store->held);
-    REQUIRE(tenants.used + store->index.used == store->memory.used);
+    REQUIRE(tenants.held == store->memory.shares.held);
+    REQUIRE(tenants.used + store->index.used == store->memory.used + store->objects * STORE_INDEX_SHARE);
     REQUIRE(store->memory.used <= store->memory.limit);
 }

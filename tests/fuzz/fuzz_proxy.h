@@ -29,14 +29,25 @@ enum {
     FUZZ_SLOW_CLIENT = 128,
 };
 
+enum {
+    FUZZ_META_MARK = 1,
+    FUZZ_META_FAILED = 2, /* a moment ago, */
+    FUZZ_META_FAILED_STATUS = 4,
+    FUZZ_META_FAILED_REQUEST = 8,
+    FUZZ_META_REFRESH = 16,
+    FUZZ_META_MUST_VALIDATE = 32,
+    FUZZ_META_UNKNOWN_SIZE = 64, /* while it grows */
+    FUZZ_META_502 = 128,
+};
+
 struct fuzz_script {
     uint64_t cutting; /* how the client's bytes are cut into writes */
     uint8_t flags;
     uint8_t body_limit;  /* of a request, in units of 64 bytes */
     uint8_t stored_size; /* of the stored body, in units of 128 bytes */
-    uint8_t reserved;
-    uint8_t cache[10];  /* how operations go, one after the other; see fuzz_client.c */
-    uint8_t origin[10]; /* how fetches go; see fuzz_origin.c */
+    uint8_t meta_kind;   /* FUZZ_META_...: what is stored, and what another proxy fills */
+    uint8_t cache[10];   /* how operations go, one after the other; see fuzz_client.c */
+    uint8_t origin[10];  /* how fetches go; see fuzz_origin.c */
 };
 
 struct fuzz_text {

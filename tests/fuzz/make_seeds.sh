@@ -113,7 +113,7 @@ printf 'larder.fuzz.0123456789abcdef' | seed wire/name
 # ---- meta: struct http_meta_head, then lines ----
 
 meta_head() { # meta_head FIELDS_LENGTH STATUS FLAGS
-    printf MET2
+    printf MET3
     u16 "$2"
     u16 "$3"
     u64 1800000000
@@ -121,8 +121,10 @@ meta_head() { # meta_head FIELDS_LENGTH STATUS FLAGS
     u64 3600
     u64 30
     u64 600
+    u64 86400
+    u64 77
     u32 "$1"
-    u32 0
+    u32 1800000000
 }
 meta() { # meta NAME STATUS FLAGS LINES
     local lines
@@ -139,6 +141,8 @@ meta forbidden 200 0 'Content-Length: 3\r\n'
 meta folded 200 0 'X: a\r\n b\r\n'
 meta empty 200 15 ''
 meta index 200 32 'Larder-Generation: 0123456789abcdef0123456789abcdef\r\nLarder-Vary: accept-encoding\r\n'
+meta mark 502 $((128 | 512)) 'Detail: origin-unreachable\r\nText: no\r\n'
+meta failed 200 $((1 | 256)) 'ETag: "a"\r\n'
 meta late 200 0 'A:\r\nB: \t \r\nC: a\t\tb \r\n\r\n'
 
 # ---- policy: struct numbers, then lines ----
@@ -223,11 +227,15 @@ request preface 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 # ---- http, getfile: struct fuzz_script, then texts ----
 
 cached=1 stored=2 stale=8 slow_reader=16 hang_up=32 stop=64 slow_client=128
-script() { # script CUTTING FLAGS STORED_SIZE CACHE-BYTE ORIGIN-BYTE
-    local i
+script() { # script CUTTING FLAGS STORED_SIZE CACHE-BYTES ORIGIN-BYTE [META-KIND]: of CACHE-BYTES the last goes on
+    local i byte cache
+    read -ra cache <<<"$4"
     u64 "$1"
-    u8 "$2" 16 "$3" 0
-    for ((i = 0; i < 10; i++)); do u8 "$4"; done
+    u8 "$2" 16 "$3" "${6:-0}"
+    for ((i = 0; i < 10; i++)); do
+        byte=${cache[i]:-$byte}
+        u8 "$byte"
+    done
     for ((i = 0; i < 10; i++)); do u8 "$5"; done
 }
 two_gets='GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'
@@ -257,6 +265,12 @@ http cache-lost "$two_gets====\n$fresh====\nA: b\r\n" 1 $((cached | stored)) 120
 http cache-silent "$two_gets====\n$fresh====\nA: b\r\n" 1 $((cached | stored | slow_client)) 60 0xa0 0
 http post 'POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3\r\nabc\r\n0\r\n\r\n' \
     8 $((cached | stored)) 5 0 0
+post_and_get='POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'
+located="HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Location: /a\r\nVary: X\r\nContent-Length: 700\r\n\r\n$(letters 700)"
+http post-stored "$post_and_get====\n${located/Vary/A}" 8 $cached 0 0 0x30
+http post-stored-lost "$post_and_get====\n${located/Vary/A}" 8 $cached 0 0xe0 0x30
+http post-stored-slow "$post_and_get====\n${located/Vary/A}" 8 $((cached | hang_up)) 0 0x29 0x30
+http post-varies "$post_and_get====\n$located" 8 $((cached | stored)) 5 0 0
 http put-large "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 600\r\n\r\n$(letters 600)" 8 $slow_client 0 0 0
 http head 'HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: h\r\n\r\nDELETE /a HTTP/1.0\r\n\r\n' \
     0 $((cached | stored)) 20 0 0
@@ -286,6 +300,37 @@ http bad-body 'PUT /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nTransfer-En
 http only-cached 'GET /a HTTP/1.1\r\nHost: h\r\nCache-Control: only-if-cached\r\n\r\nGET /a HTTP/1.0\r\n\r\n' \
     0 $cached 0 0 0
 
+# Followers: the first byte is that of the look-up (4: the lease is out), the next ones those of FOLLOW and reads.
+mark=1 failed=2 failed_request=8 refresh=16 must_validate=32 unknown_size=64 bad_gateway=128
+one_get='GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'
+growing='ETag: "e"\r\nCache-Control: max-age=60\r\n'
+rest='HTTP/1.1 206 OK\r\nETag: "e"\r\nContent-Range: bytes 4267-12799/12800\r\nContent-Length: 8533\r\n\r\n'
+for course in 0 1 2 3 4 5 6 7; do
+    http "follow-$course" "$one_get====\n$fresh====\n$growing" 0 $cached 100 "4 0 0 $course" 0
+    http "follow-unknown-$course" "$one_get====\n$fresh====\n$growing" 0 $cached 100 "4 0 0 $course" 0 $unknown_size
+done
+http follow-at-once "$two_gets====\n$fresh====\n$growing" 3 $cached 10 "4 2 0" 0
+http follow-lease "$two_gets====\n$fresh====\n$growing" 3 $cached 10 "4 5 0" 0
+http follow-rest "$one_get====\n$rest$(letters 8533 b)====\n$growing" 0 $cached 100 "4 0 0 0 0 5 0" 0xb0
+http follow-lost "$one_get====\n$rest$(letters 8533 b)====\n$growing" 0 $cached 100 "4 0 0 0xe0 0" 0xb0
+http follow-silent "$one_get====\n$fresh====\n$growing" 0 $((cached | slow_client)) 100 "4 0 0xa0" 0
+http follow-validated "$one_get====\n$fresh====\n$growing" 0 $cached 100 "4 0 0" 0 $must_validate
+http follow-stale "$one_get====\n$fresh====\n$growing" 0 $((cached | stored | stale)) 50 "1 1 2 2 0" 0
+http follow-mark "$one_get====\n$fresh====\n$growing" 0 $cached 0 "4 2 0" 0 $mark
+http mark "$two_gets====\n$fresh====\n$growing" 3 $((cached | stored)) 0 0 0 $mark
+http mark-failure "$two_gets====\n$fresh====\nDetail: origin-timeout\r\nText: no\r\n" 3 $((cached | stored)) 0 0 0 \
+    $((mark | bad_gateway | failed_request))
+http refresh "$two_gets====\n$fresh====\n$growing" 3 $((cached | stored | stale)) 20 0 0 $refresh
+http refresh-confirmed "$two_gets====\nHTTP/1.1 304 OK\r\nETag: \"e\"\r\n\r\n====\n$growing" \
+    3 $((cached | stored | stale)) 20 0 0 $refresh
+http refresh-unreachable "$two_gets====\n$fresh====\n$growing" 3 $((cached | stored | stale)) 20 0 11 $refresh
+http failed-lately "$two_gets====\n$fresh====\n$growing" 3 $((cached | stored | stale)) 20 0 0 $((refresh | failed))
+for length in 'Content-Length: 40000\r\n' ''; do
+    http "hand-over${length:+-known}" \
+        "$two_gets====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: \"e\"\r\n$length\r\n$(letters 40000)" \
+        5 $((cached | slow_reader | slow_client)) 0 0 0xc0
+done
+
 getfile() { # getfile NAME TEXT SCRIPT...
     local name=$1 text=$2
     shift 2
@@ -305,6 +350,8 @@ getfile missing "$get====\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno
 getfile moved "$get====\nHTTP/1.1 301 Moved\r\nLocation: /y\r\n\r\n" 0 0 0 0 0
 getfile unreachable "$get" 0 $hang_up 0 0 11
 getfile broken "$get====\nHTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nshort" 0 0 0 0 0x2d
+getfile follow "$get====\n$fresh====\n$growing" 0 $cached 100 "4 0 0" 0
+getfile follow-unknown "$get====\n$fresh====\n$growing" 0 $cached 100 "4 0 0 0 0 0 0 2" 0 $unknown_size
 getfile no-path 'GETFILE GET x\r\n\r\n' 0 0 0 0 0
 getfile http 'GET / HTTP/1.1\r\nHost: h\r\n\r\n' 0 0 0 0 0
 getfile half 'GETFILE GET /hal' 0 0 0 0 0

@@ -39,7 +39,7 @@ static void usage(FILE *to)
           "\n"
           "Query parameters script the response (size, seed, version, status, header, noheader, chunked,\n"
           "trailer, nolength, length, close, reset, drop, delay, rate, hold, hold_at, interim, interims,\n"
-          "hint, early, garbage, raw, echo, by, gzip).\n"
+          "hint, early, garbage, raw, echo, by, gzip, self).\n"
           "/_control/stats counts, /_control/reset forgets, /_control/release?name=NAME opens a gate,\n"
           "/_control/close?name=NAME closes it again,\n"
           "/_control/version?n=N changes what is generated, /_control/fail?n=STATUS answers everything\n"

@@ -455,6 +455,8 @@ static void write_head(struct plan *plan, struct origin_response *response)
         add_field(plan, head, "Connection", "close");
     else if (plan->request->http10)
         add_field(plan, head, "Connection", "keep-alive");
+    if (plan->script.self)
+        bytes_print(head, "Content-Location: %s?%s\r\n", plan->request->target.data, plan->request->query);
     for (size_t i = 0; i < plan->script.added; i++)
         bytes_print(head, "%s\r\n", plan->script.add[i]);
     bytes_add(head, "\r\n", 2);

@@ -83,6 +83,7 @@ static const struct parameter {
     {"garbage", FLAG, offsetof(struct origin_script, garbage)},
     {"echo", FLAG, offsetof(struct origin_script, echo)},
     {"gzip", FLAG, offsetof(struct origin_script, gzip)},
+    {"self", FLAG, offsetof(struct origin_script, self)},
     {"by", WORD, offsetof(struct origin_script, by)},
     {"early", FLAG, offsetof(struct origin_script, early)},
     {"raw", WORD, offsetof(struct origin_script, raw)},
@@ -134,21 +135,22 @@ static bool set(struct origin_script *script, const struct parameter *parameter,
     return false;
 }
 
-/* headerD counts while the version is D. */
-static bool is_of_this_version(const char *name)
+static const struct parameter *find_named(const char *name, size_t length)
 {
-    return strncmp(name, "header", 6) == 0 && isdigit((unsigned char)name[6]) && !name[7] &&
-           origin_version == (uint64_t)(name[6] - '0');
-}
-
-static const struct parameter *find(const char *name)
-{
-    if (is_of_this_version(name))
-        name = "header";
     for (size_t i = 0; i < sizeof(PARAMETERS) / sizeof(PARAMETERS[0]); i++)
-        if (strcmp(PARAMETERS[i].name, name) == 0)
+        if (strlen(PARAMETERS[i].name) == length && strncmp(PARAMETERS[i].name, name, length) == 0)
             return &PARAMETERS[i];
     return NULL;
+}
+
+/* NAMED counts as NAME while the version is D. */
+static const struct parameter *find(const char *name)
+{
+    size_t length = strlen(name);
+
+    if (length > 0 && isdigit((unsigned char)name[length - 1]))
+        return origin_version == (uint64_t)(name[length - 1] - '0') ? find_named(name, length - 1) : NULL;
+    return find_named(name, length);
 }
 
 int script_parse(struct origin_script *script, const char *query, const char **problem)

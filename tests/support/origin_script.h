@@ -6,7 +6,7 @@
  *     status=N        this status
  *     header=N:%20V   adds a field (repeatable); fields of the same name that the origin would send are left
  *                     out
- *     headerD=N:%20V  the same while the version set by /_control/version is the digit D
+ *     self=1          adds Content-Location with the target as it was requested
  *     noheader=N      leaves a field out (repeatable)
  *     chunked=1       Transfer-Encoding: chunked
  *     trailer=N:%20V  the same with a trailer field (repeatable)
@@ -29,7 +29,8 @@
  *     by=NAME         the body is the request's field of that name: "NAME: value", or "NAME" if it has none
  *     gzip=1          of a file and a FILE.gz beside it the latter, if the request accepts gzip
  *
- * Anything else in the query is ignored, so that it can make URLs distinct. */
+ * With a digit behind its name (header1=..., raw2=...) a parameter counts only while that is the version set
+ * by /_control/version. Anything else in the query is ignored, so that it can make URLs distinct. */
 #ifndef ORIGIN_SCRIPT_H
 #define ORIGIN_SCRIPT_H
 
@@ -54,7 +55,7 @@ struct origin_script {
     int64_t rate; /* 0: unpaced */
     int64_t interim, interims;
     bool chunked, no_length, drop, garbage, echo, early;
-    bool gzip;
+    bool gzip, self;
     char *by;   /* NULL: not by a field */
     char *raw;  /* NULL: none */
     char *hold; /* NULL: no gate */

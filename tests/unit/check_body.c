@@ -12,28 +12,33 @@
 
 struct room {
     unsigned asked;
-    uint64_t wanted;
+    uint64_t wanted, wanted_of_own;
+    const struct account *asks;
     struct memory *memory;
     struct account *account;
     void *spare; /* freed when room is asked for */
 };
 
-static bool make_room(void *context, uint64_t bytes)
+static bool make_room(void *context, struct account *account, uint64_t bytes, uint64_t own)
 {
     struct room *room = context;
 
     room->asked++;
     room->wanted = bytes;
+    room->wanted_of_own = own;
+    room->asks = account;
     if (room->spare)
         memory_free(room->memory, room->account, room->spare);
     room->spare = NULL;
     return room->memory->used + bytes <= room->memory->limit;
 }
 
-static bool no_room(void *context, uint64_t bytes)
+static bool no_room(void *context, struct account *account, uint64_t bytes, uint64_t own)
 {
     (void)context;
+    (void)account;
     (void)bytes;
+    (void)own;
     return false;
 }
 
@@ -83,7 +88,8 @@ START_TEST(limit_is_kept_by_asking_for_room)
 }
 END_TEST
 
-START_TEST(index_may_overshoot_until_settled)
+/* It asks nobody: whoever allocates it has asked for the room. */
+START_TEST(room_for_an_index_is_asked_for_before)
 {
     struct account index = {0}, account = {0};
     struct memory memory = {.limit = 10000, .make_room = make_room};
@@ -91,17 +97,40 @@ START_TEST(index_may_overshoot_until_settled)
 
     memory.context = &room;
     room.spare = memory_alloc(&memory, &account, 6000);
+    ck_assert(memory_room(&memory, &account, 2000, 0)); /* it is there: nobody is asked */
+    ck_assert_uint_eq(room.asked, 0);
+    ck_assert(memory_room(&memory, &account, 8020, 24));
+    ck_assert_uint_eq(room.asked, 1);
+    ck_assert_ptr_eq(room.asks, &account);
+    ck_assert_uint_eq(room.wanted, 8020);
+    ck_assert_uint_eq(room.wanted_of_own, 24);
     void *table = memory_alloc_index(&memory, &index, 8000);
     ck_assert_ptr_nonnull(table);
-    ck_assert_uint_eq(room.asked, 0);
-    ck_assert_uint_gt(memory.used, memory.limit);
-    memory_settle(&memory);
     ck_assert_uint_eq(room.asked, 1);
     ck_assert_uint_le(memory.used, memory.limit);
-    memory_settle(&memory); /* all is well: nobody is asked */
-    ck_assert_uint_eq(room.asked, 1);
+    ck_assert(!memory_room(&memory, &account, 8020, 24));
     memory_free(&memory, &index, table);
     ck_assert_uint_eq(memory.used + index.used + account.used, 0);
+}
+END_TEST
+
+/* Its account has a limit, which is reached before that of the memory. */
+START_TEST(limit_of_an_account_is_kept_by_asking_too)
+{
+    struct account account = {.limit = 10000}, other = {0};
+    struct memory memory = {.limit = 100000, .make_room = make_room};
+    struct room room = {.memory = &memory, .account = &account};
+
+    memory.context = &room;
+    room.spare = memory_alloc(&memory, &account, 6000);
+    void *others = memory_alloc(&memory, &other, 20000);
+    ck_assert_uint_eq(room.asked, 0);
+    void *second = memory_alloc(&memory, &account, 6000);
+    ck_assert_ptr_nonnull(second);
+    ck_assert_uint_eq(room.asked, 1);
+    ck_assert_uint_le(account.used, account.limit);
+    memory_free(&memory, &account, second);
+    memory_free(&memory, &other, others);
 }
 END_TEST
 
@@ -320,7 +349,8 @@ static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, charge_is_what_the_allocator_gave);
     tcase_add_test(tcase, limit_is_kept_by_asking_for_room);
-    tcase_add_test(tcase, index_may_overshoot_until_settled);
+    tcase_add_test(tcase, room_for_an_index_is_asked_for_before);
+    tcase_add_test(tcase, limit_of_an_account_is_kept_by_asking_too);
     tcase_add_test(tcase, shrinking_gives_back_and_keeps_the_bytes);
     ADD_ROWS(tcase, body_of_known_size, sizes);
     ADD_ROWS(tcase, body_of_unknown_size, sizes);

@@ -8,376 +8,10 @@
 #include "http_meta.h"
 
 #include "check_unit.h"
+#include "played.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define SEGMENTS      4
-#define SEGMENT_BYTES 4096u
-#define OPS_MAX       64
-
-/* The client library, as the test plays it. */
-
-struct asked {
-    enum larder_event_kind kind;
-    struct larder_segment *segment;
-    void *user;
-    uint64_t handle, lease, offset, object_size, follow;
-    uint32_t key_length, meta_length, length;
-};
-
-static uint8_t memory[SEGMENTS][SEGMENT_BYTES];
-static struct larder_segment segments[SEGMENTS];
-static bool out[SEGMENTS];
-static bool attached;
-static int refuse_with;             /* what the next operations return */
-static struct asked asked[OPS_MAX]; /* under way, oldest first */
-static unsigned asked_count;
-static struct larder_event answers[OPS_MAX];
-static unsigned answer_count, answer_at;
-static uint64_t released, aborted, discarded, unfollowed;
-
-int larder_client_create(struct larder_client **client, const struct larder_options *options, char *problem,
-                         size_t problem_size)
-{
-    (void)options;
-    (void)problem;
-    (void)problem_size;
-    *client = (struct larder_client *)(void *)memory;
-    return 0;
-}
-
-void larder_client_destroy(struct larder_client **client)
-{
-    *client = NULL;
-}
-
-int larder_client_fd(const struct larder_client *client)
-{
-    (void)client;
-    return STDIN_FILENO;
-}
-
-void larder_client_wake(struct larder_client *client)
-{
-    (void)client;
-}
-
-void larder_client_flush(struct larder_client *client)
-{
-    (void)client;
-}
-
-bool larder_client_may_sleep(struct larder_client *client)
-{
-    (void)client;
-    return true;
-}
-
-const char *larder_client_problem(const struct larder_client *client)
-{
-    (void)client;
-    return "";
-}
-
-bool larder_client_attached(const struct larder_client *client)
-{
-    (void)client;
-    return attached;
-}
-
-bool larder_client_next(struct larder_client *client, struct larder_event *event)
-{
-    (void)client;
-    if (answer_at == answer_count) {
-        answer_at = answer_count = 0;
-        return false;
-    }
-    *event = answers[answer_at++];
-    return true;
-}
-
-int larder_segment_borrow(struct larder_client *client, struct larder_segment **segment)
-{
-    (void)client;
-    for (int i = 0; i < SEGMENTS; i++) {
-        if (out[i])
-            continue;
-        out[i] = true;
-        *segment = &segments[i];
-        return 0;
-    }
-    return -EAGAIN;
-}
-
-void larder_segment_return(struct larder_client *client, struct larder_segment **segment)
-{
-    size_t number = (size_t)(*segment - segments);
-
-    (void)client;
-    ck_assert(out[number]);
-    out[number] = false;
-    *segment = NULL;
-}
-
-static int take(struct asked op, struct larder_segment **segment)
-{
-    if (!attached)
-        return -ENOTCONN;
-    if (refuse_with)
-        return refuse_with;
-    if (segment) {
-        op.segment = *segment;
-        *segment = NULL;
-    }
-    ck_assert_uint_lt(asked_count, OPS_MAX);
-    asked[asked_count++] = op;
-    return 0;
-}
-
-int larder_lookup(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
-                  uint32_t flags, void *user)
-{
-    (void)client;
-    (void)flags;
-    return take((struct asked){.kind = LARDER_EVENT_LOOKUP, .key_length = key_length, .user = user}, segment);
-}
-
-int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
-                struct larder_segment **segment, uint32_t length, void *user)
-{
-    (void)client;
-    return take(
-        (struct asked){
-            .kind = LARDER_EVENT_READ, .handle = handle, .offset = offset, .length = length, .user = user},
-        segment);
-}
-
-void larder_release(struct larder_client *client, uint64_t handle)
-{
-    (void)client;
-    released = handle;
-}
-
-int larder_fill_begin(struct larder_client *client, const struct larder_fill *fill,
-                      struct larder_segment **segment, void *user)
-{
-    (void)client;
-    return take((struct asked){.kind = LARDER_EVENT_FILL_BEGIN,
-                               .lease = fill->lease,
-                               .key_length = fill->key_length,
-                               .meta_length = fill->meta_length,
-                               .length = fill->body_length,
-                               .object_size = fill->object_size,
-                               .user = user},
-                segment);
-}
-
-int larder_fill_data(struct larder_client *client, uint64_t lease, uint64_t offset,
-                     struct larder_segment **segment, uint32_t length, void *user)
-{
-    (void)client;
-    return take(
-        (struct asked){
-            .kind = LARDER_EVENT_FILL_DATA, .lease = lease, .offset = offset, .length = length, .user = user},
-        segment);
-}
-
-int larder_fill_end(struct larder_client *client, uint64_t lease, uint64_t object_size, void *user)
-{
-    (void)client;
-    return take(
-        (struct asked){
-            .kind = LARDER_EVENT_FILL_END, .lease = lease, .object_size = object_size, .user = user},
-        NULL);
-}
-
-void larder_fill_abort(struct larder_client *client, uint64_t lease)
-{
-    (void)client;
-    aborted = lease;
-}
-
-void larder_fill_discard(struct larder_client *client, uint64_t lease)
-{
-    (void)client;
-    discarded = lease;
-}
-
-int larder_read_meta(struct larder_client *client, uint64_t handle, struct larder_segment **segment,
-                     uint32_t length, void *user)
-{
-    (void)client;
-    return take((struct asked){.kind = LARDER_EVENT_READ, .handle = handle, .length = length, .user = user},
-                segment);
-}
-
-int larder_follow(struct larder_client *client, uint64_t follow, uint64_t known, void *user)
-{
-    (void)client;
-    return take((struct asked){.kind = LARDER_EVENT_FOLLOW, .follow = follow, .offset = known, .user = user},
-                NULL);
-}
-
-void larder_unfollow(struct larder_client *client, uint64_t follow)
-{
-    (void)client;
-    unfollowed = follow;
-}
-
-int larder_update_tagged(struct larder_client *client, uint64_t handle, uint64_t lease,
-                         struct larder_segment **segment, uint32_t tags_length, uint32_t meta_length,
-                         int64_t fresh_until, int64_t keep_until, void *user)
-{
-    (void)client;
-    (void)tags_length;
-    (void)fresh_until;
-    (void)keep_until;
-    return take((struct asked){.kind = LARDER_EVENT_UPDATE,
-                               .handle = handle,
-                               .lease = lease,
-                               .meta_length = meta_length,
-                               .user = user},
-                segment);
-}
-
-int larder_remove(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
-                  void *user)
-{
-    (void)client;
-    return take((struct asked){.kind = LARDER_EVENT_REMOVE, .key_length = key_length, .user = user}, segment);
-}
-
-int larder_purge(struct larder_client *client, struct larder_segment **segment, uint32_t length,
-                 uint32_t flags, void *user)
-{
-    (void)client;
-    (void)flags;
-    return take((struct asked){.kind = LARDER_EVENT_PURGE, .key_length = length, .user = user}, segment);
-}
-
-/* The origin, as the test plays it: one fetch at a time. */
-
-struct origin_fetch {
-    const struct origin_calls *calls;
-    void *owner;
-    struct origin_head head;
-};
-
-static struct origin_fetch fetch;
-static bool fetching;
-static char sent_fields[4096]; /* "Name: value" lines of the last request */
-
-int origin_fetch(struct origin *origin, struct origin_fetch **out_fetch, const struct origin_request *request,
-                 const struct origin_calls *calls, void *owner)
-{
-    struct http_text text = http_text_into(sent_fields, sizeof sent_fields - 1);
-
-    (void)origin;
-    ck_assert(!fetching);
-    for (uint32_t i = 0; i < request->field_count; i++)
-        http_text_add_field(&text, &request->fields[i]);
-    sent_fields[text.length] = '\0';
-    fetch = (struct origin_fetch){.calls = calls, .owner = owner};
-    fetching = true;
-    *out_fetch = &fetch;
-    return 0;
-}
-
-const struct origin_head *origin_response(const struct origin_fetch *of)
-{
-    return &of->head;
-}
-
-const char *origin_problem(const struct origin_fetch *of)
-{
-    (void)of;
-    return "";
-}
-
-struct http_span origin_base(const struct origin *origin)
-{
-    (void)origin;
-    return HTTP_SPAN("http://origin:80");
-}
-
-void origin_resume(struct origin_fetch *of)
-{
-    (void)of;
-}
-
-void origin_close(struct origin_fetch **of)
-{
-    if (*of)
-        fetching = false;
-    *of = NULL;
-}
-
-/* The test's side. */
-
-static struct proxy_loop loop;
-static struct cache_link cache;
-static struct deadline_list stalls;
-static struct cache_ops ops;
-
-static void begin(void (*stalled)(struct deadline *))
-{
-    struct larder_options options = {.segments = SEGMENTS, .segment_bytes = SEGMENT_BYTES};
-    int pipe_ends[2];
-
-    for (int i = 0; i < SEGMENTS; i++)
-        segments[i] = (struct larder_segment){memory[i], SEGMENT_BYTES};
-    attached = true;
-    ck_assert_int_eq(pipe(pipe_ends), 0);
-    ck_assert_int_eq(dup2(pipe_ends[0], STDIN_FILENO), STDIN_FILENO);
-    ck_assert_int_eq(proxy_loop_setup(&loop), 0);
-    ck_assert_int_eq(cache_link_setup(&cache, &loop, &options, NULL, 0), 0);
-    loop_add_deadlines(&loop, &stalls, 1000, stalled);
-}
-
-static int segments_out(void)
-{
-    int count = 0;
-
-    for (int i = 0; i < SEGMENTS; i++)
-        count += out[i];
-    return count;
-}
-
-static void end(void)
-{
-    loop_finish_tasks(&loop);
-    ck_assert_int_eq(segments_out(), 0);
-    ck_assert_uint_eq(cache.held, 0);
-    ck_assert_uint_eq(ops.count, 0);
-    cache_link_teardown(&cache);
-    proxy_loop_teardown(&loop);
-}
-
-/* Answers the operation at `number`, which leaves the queue. */
-static struct larder_event *answer(unsigned number, enum larder_status status)
-{
-    struct asked op = asked[number];
-    struct larder_event *event = &answers[answer_count++];
-
-    ck_assert_uint_lt(number, asked_count);
-    memmove(asked + number, asked + number + 1, (--asked_count - number) * sizeof *asked);
-    *event = (struct larder_event){.kind = op.kind,
-                                   .status = status,
-                                   .user = op.user,
-                                   .segment = op.segment,
-                                   .length = op.length,
-                                   .offset = op.offset};
-    if (op.kind == LARDER_EVENT_LOOKUP)
-        event->fresh_until = INT64_MAX;
-    return event;
-}
-
-static void deliver(void)
-{
-    cache.source.drain(&cache.source);
-    loop_finish_tasks(&loop);
-}
 
 static const struct cache_key key = {{"GET ", 4}, {"/x", 2}};
 static int told;
@@ -392,14 +26,14 @@ static void count_answer(void *owner, struct cache_op *op, struct larder_event *
 
 START_TEST(answers_find_their_owner)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), 0);
     ck_assert_uint_eq(asked[0].key_length, 6);
     ck_assert_mem_eq(asked[0].segment->data, "GET /x", 6);
     answer(0, LARDER_MISS);
     deliver();
     ck_assert_int_eq(told, 1);
-    end();
+    play_end();
 }
 END_TEST
 
@@ -408,7 +42,7 @@ START_TEST(late_answers_are_given_back)
 {
     struct larder_event *event;
 
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), 0);
     cache_ops_sever(&ops);
     event = answer(0, LARDER_STALE);
@@ -418,7 +52,7 @@ START_TEST(late_answers_are_given_back)
     ck_assert_int_eq(told, 0);
     ck_assert_uint_eq(released, 7);
     ck_assert_uint_eq(aborted, 8);
-    end();
+    play_end();
 }
 END_TEST
 
@@ -428,7 +62,7 @@ START_TEST(late_answers_about_a_fill_are_given_back)
     struct larder_event *event;
     uint64_t lease = 11;
 
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     if (_i == 0)
         ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, LARDER_LOOKUP_FOLLOW, count_answer, NULL), 0);
     else
@@ -448,14 +82,14 @@ START_TEST(late_answers_about_a_fill_are_given_back)
     cache_link_discard(&cache, &lease);
     ck_assert_uint_eq(discarded, 11);
     ck_assert_uint_eq(lease, 0);
-    end();
+    play_end();
 }
 END_TEST
 
 /* It may last, and the cache is well all the same. */
 START_TEST(follow_owes_no_answer)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert_int_eq(cache_link_follow(&cache, &ops, 9, 5, count_answer, NULL), 0);
     ck_assert_uint_eq(cache.outstanding, 0);
     ck_assert_int_eq(cache_link_read_meta(&cache, &ops, 7, 10, count_answer, NULL), 0);
@@ -472,22 +106,23 @@ START_TEST(follow_owes_no_answer)
     ck_assert_int_eq(cache_link_follow(&cache, &ops, 9, 5, count_answer, NULL), -EAGAIN);
     ck_assert_int_eq(cache_link_read_meta(&cache, &ops, 7, 10, count_answer, NULL), -EAGAIN);
     ck_assert_uint_eq(cache.outstanding, 0);
-    end();
+    play_end();
 }
 END_TEST
 
 START_TEST(failed_operations_leave_nothing)
 {
-    struct cache_key long_key = {{"", 0}, {(const char *)memory, SEGMENT_BYTES + 1}};
+    static const char bytes[SEGMENT_BYTES + 1];
+    struct cache_key long_key = {{"", 0}, {bytes, sizeof bytes}};
 
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert_int_eq(cache_link_lookup(&cache, &ops, &long_key, 0, count_answer, NULL), -EINVAL);
     refuse_with = -EAGAIN;
     ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), -EAGAIN);
     ck_assert_int_eq(cache_link_read(&cache, &ops, 1, 0, 10, count_answer, NULL), -EAGAIN);
     attached = false;
     ck_assert_int_eq(cache_link_remove(&cache, &ops, &key, count_answer, NULL), -ENOTCONN);
-    end();
+    play_end();
 }
 END_TEST
 
@@ -513,7 +148,7 @@ START_TEST(waiters_are_served_in_order)
     struct larder_segment *held[SEGMENTS] = {0};
     struct waiter first = {.wait = {.retry = retry_waiter}}, second = first, third = first;
 
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     for (int i = 0; i < SEGMENTS; i++)
         ck_assert_int_eq(cache_link_borrow(&cache, &held[i]), 0);
     cache_link_wait(&cache, &first.wait);
@@ -532,27 +167,27 @@ START_TEST(waiters_are_served_in_order)
     cache_link_return(&cache, &third.segment);
     cache_link_return(&cache, &held[2]);
     cache_link_return(&cache, &held[3]);
-    end();
+    play_end();
 }
 END_TEST
 
 START_TEST(a_silent_cache_is_left_alone_until_it_answers)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), 0);
     cache_link_timed_out(&cache, loop.now_ms);
     ck_assert(!cache_link_usable(&cache));
     answer(0, LARDER_MISS);
     deliver();
     ck_assert(cache_link_usable(&cache));
-    end();
+    play_end();
 }
 END_TEST
 
 /* Where nothing is owed, no answer could ever show that the cache is well. */
 START_TEST(a_silent_cache_that_owes_nothing_is_asked)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     cache_link_timed_out(&cache, loop.now_ms);
     ck_assert(cache_link_usable(&cache));
     ck_assert_int_eq(cache_link_lookup(&cache, &ops, &key, 0, count_answer, NULL), 0);
@@ -561,24 +196,9 @@ START_TEST(a_silent_cache_that_owes_nothing_is_asked)
     deliver();
     ck_assert(cache_link_usable(&cache));
     ck_assert(!cache.silent);
-    end();
+    play_end();
 }
 END_TEST
-
-static struct larder_segment *held[SEGMENTS];
-
-static void hold_segments(int count)
-{
-    for (int i = 0; i < count; i++)
-        ck_assert_int_eq(cache_link_borrow(&cache, &held[i]), 0);
-}
-
-static void return_segments(void)
-{
-    for (int i = 0; i < SEGMENTS; i++)
-        cache_link_return(&cache, &held[i]);
-    loop_finish_tasks(&loop);
-}
 
 /* Fills. */
 
@@ -645,7 +265,7 @@ START_TEST(what_is_written_is_stored)
     static uint8_t bytes[300000];
     size_t at = 0;
 
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     fill_pattern(bytes, 3, 0, fills[_i].size);
     ck_assert(start_fill(fills[_i].known ? fills[_i].size : LARDER_SIZE_UNKNOWN));
     while (at < fills[_i].size) {
@@ -665,13 +285,13 @@ START_TEST(what_is_written_is_stored)
     ck_assert_uint_eq(stored_size, fills[_i].size);
     ck_assert(is_pattern(stored, 3, 0, stored_size));
     ck_assert_int_gt(changes, 0);
-    end();
+    play_end();
 }
 END_TEST
 
 START_TEST(a_large_object_asks_first)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert(start_fill(10000));
     ck_assert(fill_writer_awaits_acceptance(&writer));
     ck_assert_uint_eq(asked[0].length, 0);
@@ -680,13 +300,13 @@ START_TEST(a_large_object_asks_first)
     ck_assert_int_eq(writer.state, FILL_FAILED);
     ck_assert_int_eq(changes, 1);
     ck_assert_uint_eq(aborted, 0); /* the lease ended with that answer */
-    end();
+    play_end();
 }
 END_TEST
 
 START_TEST(a_fill_can_be_aborted)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert(start_fill(LARDER_SIZE_UNKNOWN));
     fill_writer_write(&writer, (const char *)stored, 20000);
     ck_assert(fill_writer_busy(&writer));
@@ -696,13 +316,13 @@ START_TEST(a_fill_can_be_aborted)
     while (asked_count > 0)
         answer(0, LARDER_FENCED);
     deliver();
-    end();
+    play_end();
 }
 END_TEST
 
 START_TEST(a_fill_of_another_length_fails)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert(start_fill(100));
     fill_writer_write(&writer, (const char *)stored, 99);
     fill_writer_finish(&writer);
@@ -710,13 +330,13 @@ START_TEST(a_fill_of_another_length_fails)
     ck_assert(start_fill(100));
     fill_writer_write(&writer, (const char *)stored, 101);
     ck_assert_int_eq(writer.state, FILL_FAILED);
-    end();
+    play_end();
 }
 END_TEST
 
 START_TEST(a_fill_waits_a_second_for_the_cache)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert(start_fill(10000));
     deadline_expire(&stalls, loop.now_ms + 999);
     ck_assert_int_eq(changes, 0);
@@ -726,27 +346,27 @@ START_TEST(a_fill_waits_a_second_for_the_cache)
     ck_assert_uint_eq(aborted, 9);
     answer(0, LARDER_OK);
     deliver();
-    end();
+    play_end();
 }
 END_TEST
 
 START_TEST(a_lost_cache_ends_a_fill)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert(start_fill(10000));
     attached = false;
     answer(0, LARDER_LOST);
     deliver();
     ck_assert_int_eq(writer.state, FILL_FAILED);
     ck_assert(!start_fill(10000));
-    end();
+    play_end();
 }
 END_TEST
 
 /* An origin that dawdles keeps no segment that others need, and no byte from those who follow. */
 START_TEST(a_fill_keeps_no_segment_over_the_turn)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert(start_fill(_i == 0 ? LARDER_SIZE_UNKNOWN : 200));
     fill_pattern(stored, 3, 0, 200);
     fill_writer_write(&writer, (const char *)stored, 100);
@@ -767,7 +387,7 @@ START_TEST(a_fill_keeps_no_segment_over_the_turn)
     ck_assert_int_eq(writer.state, FILL_STORED);
     ck_assert_uint_eq(stored_size, 200);
     ck_assert(is_pattern(stored, 3, 0, 200));
-    end();
+    play_end();
 }
 END_TEST
 
@@ -775,7 +395,7 @@ END_TEST
  */
 START_TEST(a_fill_may_be_confirmed_before_it_is_finished)
 {
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert(start_fill(SEGMENT_BYTES - 10));
     fill_writer_write(&writer, (const char *)stored, SEGMENT_BYTES - 10);
     store_one();
@@ -783,7 +403,98 @@ START_TEST(a_fill_may_be_confirmed_before_it_is_finished)
     fill_writer_finish(&writer);
     ck_assert_int_eq(writer.state, FILL_STORED);
     ck_assert_uint_eq(aborted, 0);
-    end();
+    play_end();
+}
+END_TEST
+
+static void resume_fill(uint64_t offset, uint64_t size)
+{
+    uint64_t lease = 9;
+
+    fill_writer_setup(&writer, &cache, &stalls, note_change, NULL);
+    fill_writer_resume(&writer, &lease, offset, size);
+    ck_assert_uint_eq(lease, 0);
+    stored_size = offset;
+}
+
+/* What another has begun goes on where it stopped. */
+START_TEST(a_fill_can_be_resumed)
+{
+    static uint8_t bytes[10000];
+    uint64_t size = _i == 0 ? 10000 : LARDER_SIZE_UNKNOWN;
+
+    play_begin(fill_writer_stalled);
+    fill_pattern(bytes, 3, 0, sizeof bytes);
+    memcpy(stored, bytes, 700);
+    resume_fill(700, size);
+    ck_assert(!fill_writer_awaits_acceptance(&writer));
+    fill_writer_write(&writer, (const char *)bytes + 700, 300);
+    loop_finish_tasks(&loop);
+    ck_assert_int_eq(asked[0].kind, LARDER_EVENT_FILL_DATA);
+    store_one();
+    fill_writer_write(&writer, (const char *)bytes + 1000, 9000);
+    fill_writer_finish(&writer);
+    while (asked_count > 0)
+        store_one();
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    ck_assert_uint_eq(stored_size, 10000);
+    ck_assert(is_pattern(stored, 3, 0, stored_size));
+    play_end();
+}
+END_TEST
+
+/* Who got no further gives it back as hopeless, or one after the other would try. */
+START_TEST(a_resumed_fill_that_comes_no_further_is_discarded)
+{
+    play_begin(fill_writer_stalled);
+    resume_fill(700, 1000);
+    if (_i == 1) {
+        fill_writer_write(&writer, (const char *)stored, 100);
+        loop_finish_tasks(&loop);
+        store_one();
+    }
+    fill_writer_abort(&writer);
+    ck_assert_uint_eq(discarded, _i == 0 ? 9 : 0);
+    ck_assert_uint_eq(aborted, _i == 1 ? 9 : 0);
+    play_end();
+}
+END_TEST
+
+START_TEST(only_the_end_of_a_fill_can_be_resumed)
+{
+    play_begin(fill_writer_stalled);
+    resume_fill(700, 700);
+    fill_writer_finish(&writer);
+    ck_assert_uint_eq(asked_count, 1);
+    ck_assert_int_eq(asked[0].kind, LARDER_EVENT_FILL_END);
+    ck_assert_uint_eq(asked[0].object_size, 700);
+    store_one();
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    play_end();
+}
+END_TEST
+
+/* A flush that finds no room is made up for. */
+START_TEST(a_flush_waits_for_room)
+{
+    play_begin(fill_writer_stalled);
+    ck_assert(start_fill(LARDER_SIZE_UNKNOWN));
+    fill_pattern(stored, 3, 0, 100);
+    fill_writer_write(&writer, (const char *)stored, 100);
+    refuse_with = -EAGAIN;
+    loop_finish_tasks(&loop);
+    ck_assert_uint_eq(cache.waiting_count, 1);
+    refuse_with = 0;
+    hold_segments(1);
+    return_segments();
+    ck_assert_uint_eq(asked_count, 1);
+    store_one();
+    fill_writer_finish(&writer);
+    while (asked_count > 0)
+        store_one();
+    ck_assert_int_eq(writer.state, FILL_STORED);
+    ck_assert_uint_eq(stored_size, 100);
+    play_end();
 }
 END_TEST
 
@@ -827,7 +538,7 @@ static void read_one(unsigned number)
 
 static void start_reading(uint64_t offset, uint64_t size)
 {
-    begin(body_reader_stalled);
+    play_begin(body_reader_stalled);
     cache.segments = 64; /* a share of four segments for one reader */
     given = offset;
     body_reader_setup(&reader, &cache, &stalls, &reader_calls, NULL);
@@ -845,7 +556,7 @@ START_TEST(chunks_are_given_in_order)
         read_one((unsigned)random_below(&state, asked_count));
     ck_assert_int_eq(reader.state, BODY_READER_DONE);
     ck_assert_uint_eq(given, 100000);
-    end();
+    play_end();
 }
 END_TEST
 
@@ -865,7 +576,44 @@ START_TEST(no_more_is_read_than_there_is_room_for)
     answer(0, LARDER_OK);
     deliver();
     ck_assert_int_eq(over, 0);
-    end();
+    play_end();
+}
+END_TEST
+
+/* Of what is still being filled no more is asked for than is there; what comes is given at once. */
+START_TEST(what_grows_is_read_as_it_comes)
+{
+    uint64_t end = _i == 0 ? 10000 : LARDER_SIZE_UNKNOWN;
+
+    room = SIZE_MAX;
+    start_reading(100, end);
+    body_reader_grow(&reader, 100, end);
+    ck_assert_uint_eq(asked_count, 0);
+    for (uint64_t there = 3000; there <= 10000; there += 3500) {
+        body_reader_grow(&reader, there, end);
+        while (asked_count > 0)
+            read_one(0);
+        ck_assert_uint_eq(given, there);
+        deadline_expire(&stalls, loop.now_ms + 100000); /* nothing is owed to it */
+    }
+    ck_assert_int_eq(over, _i == 0);
+    body_reader_grow(&reader, 10000, 10000);
+    ck_assert_int_eq(over, 1);
+    ck_assert_int_eq(reader.state, BODY_READER_DONE);
+    play_end();
+}
+END_TEST
+
+START_TEST(what_ends_empty_is_read)
+{
+    room = SIZE_MAX;
+    start_reading(0, LARDER_SIZE_UNKNOWN);
+    body_reader_grow(&reader, 0, LARDER_SIZE_UNKNOWN);
+    ck_assert_int_eq(over, 0);
+    body_reader_grow(&reader, 0, 0);
+    ck_assert_int_eq(over, 1);
+    ck_assert_int_eq(reader.state, BODY_READER_DONE);
+    play_end();
 }
 END_TEST
 
@@ -884,7 +632,7 @@ START_TEST(a_lost_cache_ends_a_read)
         answer(0, LARDER_LOST);
     deliver();
     ck_assert_int_eq(over, 1);
-    end();
+    play_end();
 }
 END_TEST
 
@@ -904,7 +652,7 @@ START_TEST(a_lie_ends_a_read)
     while (asked_count > 0)
         answer(0, LARDER_LOST);
     deliver();
-    end();
+    play_end();
 }
 END_TEST
 
@@ -986,7 +734,7 @@ static void begin_exchange(const char *method)
                                        .scheme = HTTP_SPAN("http"),
                                        .via = HTTP_SPAN("1.1")};
 
-    begin(fill_writer_stalled);
+    play_begin(fill_writer_stalled);
     ck_assert_int_eq(exchange_home_create(&home, &loop, &cache, NULL, EXCHANGE_CACHE_TIMEOUT_MS), 0);
     exchange_begin(home, &exchange, &request, &sink, NULL);
 }
@@ -996,33 +744,25 @@ static void end_exchange(void)
     ck_assert_ptr_null(exchange);
     loop_finish_tasks(&loop);
     ck_assert_uint_eq(exchange_count(home), 0);
-    ck_assert(!fetching);
+    ck_assert_uint_eq(fetches_open(), 0);
     exchange_home_destroy(&home);
-    end();
-}
-
-static void pass_time(int64_t ms)
-{
-    loop.now_ms += ms;
-    for (unsigned i = 0; i < loop.list_count; i++)
-        deadline_expire(loop.lists[i], loop.now_ms);
-    loop_finish_tasks(&loop);
+    play_end();
 }
 
 static void miss(void)
 {
     answer(0, LARDER_MISS)->lease = 9;
     deliver();
-    ck_assert(fetching);
+    ck_assert_uint_eq(fetches_open(), 1);
 }
 
 static void origin_sends_head(int status, uint64_t length)
 {
-    fetch.head.status = status;
-    fetch.head.length_known = true;
-    fetch.head.length = length;
-    http_field_add(&fetch.head.fields, HTTP_SPAN("Cache-Control"), HTTP_SPAN("max-age=100"));
-    fetch.calls->head(fetch.owner);
+    fetch->head.status = status;
+    fetch->head.length_known = true;
+    fetch->head.length = length;
+    http_field_add(&fetch->head.fields, HTTP_SPAN("Cache-Control"), HTTP_SPAN("max-age=100"));
+    fetch->calls->head(fetch->owner);
 }
 
 /* The exchange and its fill wait in line for a segment, which is nothing that the cache could answer. */
@@ -1033,8 +773,8 @@ START_TEST(waiting_in_line_does_not_make_the_cache_silent)
     hold_segments(SEGMENTS);
     origin_sends_head(200, _i == 0 ? 10 : 10000);
     if (_i == 0) { /* it waits to commit, else for the cache to accept so much */
-        ck_assert(fetch.calls->body(fetch.owner, "0123456789", 10));
-        fetch.calls->ended(fetch.owner, ORIGIN_OK);
+        ck_assert(fetch->calls->body(fetch->owner, "0123456789", 10));
+        fetch->calls->ended(fetch->owner, ORIGIN_OK);
         ck_assert_int_eq(finished, 0);
     }
     ck_assert_uint_eq(asked_count, 0);
@@ -1051,7 +791,7 @@ START_TEST(waiting_in_line_does_not_make_the_cache_silent)
     }
     pass_time(1000);
     exchange_home_destroy(&home);
-    end();
+    play_end();
 }
 END_TEST
 
@@ -1061,8 +801,8 @@ START_TEST(an_unanswered_fill_makes_the_cache_silent)
     begin_exchange("GET");
     miss();
     origin_sends_head(200, 10);
-    ck_assert(fetch.calls->body(fetch.owner, "0123456789", 10));
-    fetch.calls->ended(fetch.owner, ORIGIN_OK);
+    ck_assert(fetch->calls->body(fetch->owner, "0123456789", 10));
+    fetch->calls->ended(fetch->owner, ORIGIN_OK);
     ck_assert_uint_eq(asked_count, 1);
     pass_time(100);
     ck_assert_int_eq(finished, 1);
@@ -1084,7 +824,7 @@ START_TEST(an_invalidation_outlives_its_request)
     if (_i == 0) {
         pass_time(100);
         ck_assert_int_eq(heads, 1);
-        fetch.calls->ended(fetch.owner, ORIGIN_OK);
+        fetch->calls->ended(fetch->owner, ORIGIN_OK);
         ck_assert_int_eq(finished, 1);
     } else {
         exchange_abandon(&exchange);
@@ -1109,8 +849,7 @@ START_TEST(an_invalidation_in_line_ends_with_the_link)
     origin_sends_head(200, 0);
     exchange_abandon(&exchange);
     ck_assert_uint_eq(cache.waiting_count, 1);
-    for (int i = 0; i < SEGMENTS; i++)
-        cache_link_return(&cache, &held[i]);
+    put_segments_back();
     exchange_home_destroy(&home);
     cache_link_teardown(&cache);
     proxy_loop_teardown(&loop);
@@ -1151,15 +890,15 @@ START_TEST(a_continuation_is_no_longer_than_promised)
     ck_assert_uint_eq(asked_count, 1);
     answer(0, LARDER_LOST);
     deliver();
-    ck_assert(fetching);
-    ck_assert_ptr_nonnull(strstr(sent_fields, "Range: bytes=0-"));
-    http_field_add(&fetch.head.fields, HTTP_SPAN("ETag"), HTTP_SPAN("\"a\""));
-    http_field_add(&fetch.head.fields, HTTP_SPAN("Content-Range"), HTTP_SPAN("bytes 0-999/1000"));
+    ck_assert_uint_eq(fetches_open(), 1);
+    ck_assert_ptr_nonnull(strstr(fetch->fields, "Range: bytes=0-"));
+    http_field_add(&fetch->head.fields, HTTP_SPAN("ETag"), HTTP_SPAN("\"a\""));
+    http_field_add(&fetch->head.fields, HTTP_SPAN("Content-Range"), HTTP_SPAN("bytes 0-999/1000"));
     origin_sends_head(continuations[_i].status, 1000);
-    fetch.calls->body(fetch.owner, bytes, 500);
-    fetch.calls->body(fetch.owner, bytes, size - 500);
-    if (fetching)
-        fetch.calls->ended(fetch.owner, ORIGIN_OK);
+    fetch->calls->body(fetch->owner, bytes, 500);
+    fetch->calls->body(fetch->owner, bytes, size - 500);
+    if (fetches_open())
+        fetch->calls->ended(fetch->owner, ORIGIN_OK);
     ck_assert_uint_le(body_bytes, 1000);
     ck_assert_int_eq(broken, continuations[_i].more > 0);
     ck_assert_int_eq(finished, continuations[_i].more == 0);
@@ -1183,11 +922,11 @@ START_TEST(what_is_stored_does_not_depend_on_the_clients_address)
     http_field_add(&request_fields, name, value);
     begin_exchange("GET");
     miss();
-    ck_assert_ptr_null(strstr(sent_fields, "named.by.client"));
-    ck_assert_ptr_null(strstr(sent_fields, "evil"));
-    ck_assert_int_eq(strstr(sent_fields, "X-Kept: kept") != NULL, strcmp(addresses[_i].value, "kept") == 0);
-    ck_assert_ptr_nonnull(strstr(sent_fields, "X-Forwarded-For: 127.0.0.1\r\n"));
-    ck_assert_ptr_nonnull(strstr(sent_fields, "X-Forwarded-Proto: http\r\n"));
+    ck_assert_ptr_null(strstr(fetch->fields, "named.by.client"));
+    ck_assert_ptr_null(strstr(fetch->fields, "evil"));
+    ck_assert_int_eq(strstr(fetch->fields, "X-Kept: kept") != NULL, strcmp(addresses[_i].value, "kept") == 0);
+    ck_assert_ptr_nonnull(strstr(fetch->fields, "X-Forwarded-For: 127.0.0.1\r\n"));
+    ck_assert_ptr_nonnull(strstr(fetch->fields, "X-Forwarded-Proto: http\r\n"));
     exchange_abandon(&exchange);
     end_exchange();
 }
@@ -1198,10 +937,10 @@ START_TEST(what_is_passed_through_carries_the_clients_address)
     http_field_add(&request_fields, HTTP_SPAN("Forwarded"), HTTP_SPAN("for=1"));
     http_field_add(&request_fields, HTTP_SPAN("X-Forwarded-For"), HTTP_SPAN("192.0.2.1"));
     begin_exchange("POST");
-    ck_assert(fetching);
-    ck_assert_ptr_nonnull(strstr(sent_fields, "X-Forwarded-Host: named.by.client\r\n"));
-    ck_assert_ptr_nonnull(strstr(sent_fields, "X-Forwarded-For: 192.0.2.1, 127.0.0.1\r\n"));
-    ck_assert_ptr_nonnull(strstr(sent_fields, "Forwarded: for=1\r\n"));
+    ck_assert_uint_eq(fetches_open(), 1);
+    ck_assert_ptr_nonnull(strstr(fetch->fields, "X-Forwarded-Host: named.by.client\r\n"));
+    ck_assert_ptr_nonnull(strstr(fetch->fields, "X-Forwarded-For: 192.0.2.1, 127.0.0.1\r\n"));
+    ck_assert_ptr_nonnull(strstr(fetch->fields, "Forwarded: for=1\r\n"));
     exchange_abandon(&exchange);
     end_exchange();
 }
@@ -1225,7 +964,13 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, a_lost_cache_ends_a_fill);
     tcase_add_loop_test(tcase, a_fill_keeps_no_segment_over_the_turn, 0, 2);
     tcase_add_test(tcase, a_fill_may_be_confirmed_before_it_is_finished);
+    tcase_add_loop_test(tcase, a_fill_can_be_resumed, 0, 2);
+    tcase_add_loop_test(tcase, a_resumed_fill_that_comes_no_further_is_discarded, 0, 2);
+    tcase_add_test(tcase, only_the_end_of_a_fill_can_be_resumed);
+    tcase_add_test(tcase, a_flush_waits_for_room);
     tcase_add_loop_test(tcase, chunks_are_given_in_order, 0, 20);
+    tcase_add_loop_test(tcase, what_grows_is_read_as_it_comes, 0, 2);
+    tcase_add_test(tcase, what_ends_empty_is_read);
     tcase_add_test(tcase, no_more_is_read_than_there_is_room_for);
     tcase_add_test(tcase, a_lost_cache_ends_a_read);
     tcase_add_loop_test(tcase, a_lie_ends_a_read, 0, 3);

@@ -5,10 +5,12 @@
 
 #define NODES 1000
 
-static bool no_room(void *context, uint64_t bytes)
+static bool no_room(void *context, struct account *account, uint64_t bytes, uint64_t own)
 {
     (void)context;
+    (void)account;
     (void)bytes;
+    (void)own;
     return false;
 }
 

@@ -18,6 +18,11 @@ static const struct {
     {"max-age", CC "max-age=60\n", {60, -1, -1, -1, -1, -1}, ""},
     /* section 5.2: directives have no case, nor have field names */
     {"case", "CACHE-CONTROL: MAX-AGE=60\n", {60, -1, -1, -1, -1, -1}, ""},
+    {"case-of-flags", CC "nO-StOrE, No-CaChE, PRIVATE\n", NONE, "no_store no_cache private "},
+    {"quoted-words-of-others",
+     CC "a=\"max-age=60\", max-age=\"1\", b=\"no-store\"\n",
+     {1, -1, -1, -1, -1, -1},
+     ""},
     {"several-lines", CC "max-age=60, s-maxage=70\n" CC "public\n", {60, 70, -1, -1, -1, -1}, "public "},
     {"request-durations", CC "min-fresh=1, max-stale=2\n", {-1, -1, 1, 2, -1, -1}, ""},
     /* section 5.2.1.2 */

@@ -45,6 +45,8 @@ static const struct {
     {"inm-tail", INM "\"a\"x\n", TAG, false},
     {"inm-unquoted", INM "a\n", TAG, false},
     {"inm-unquoted-stored", INM "a\n", "ETag: a\n", true},
+    {"inm-unquoted-against-quoted", INM "\"a\"\n", "ETag: a\n", false},
+    {"inm-obs-text", INM "\"\xc3\xbc\"\n", "ETag: \"\xc3\xbc\"\n", true},
     {"inm-unquoted-list", INM "\"b\", a\n", "ETag: a\n", true},
     /* section 13.1.3, all three formats (5.6.7) */
     {"ims-same", IMS BEFORE "\n", "Last-Modified: " BEFORE "\n", true},
@@ -143,7 +145,11 @@ static const struct {
     {"validator-date-same", DATE "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\n", true, NULL, "",
      "Sun, 06 Nov 1994 08:49:37 GMT"},
     {"validator-date-no-date", CHANGED, true, NULL, "", "Sun, 06 Nov 1994 08:32:57 GMT"},
-    {"validator-date-bad", DATE "Last-Modified: x\n", false, NULL, "", "x"},
+    /* RFC 9110 section 13.1.3: what is no date would be ignored */
+    {"validator-date-bad", DATE "Last-Modified: x\n", false, NULL, "", ""},
+    {"validator-etag-and-bad-date", DATE TAG "Last-Modified: x\n", true, "\"a\"", "\"a\"", ""},
+    {"validator-date-rfc850", DATE "Last-Modified: Sunday, 06-Nov-94 08:32:57 GMT\n", true,
+     "Sunday, 06-Nov-94 08:32:57 GMT", "", "Sunday, 06-Nov-94 08:32:57 GMT"},
     /* RFC 9111 section 4.3.1: both are sent */
     {"validator-both", DATE TAG "Last-Modified: " BEFORE "\n", true, "\"a\"", "\"a\"", BEFORE},
     {"validator-weak-etag-and-date", DATE CHANGED "ETag: W/\"a\"\n", true, NULL, "W/\"a\"",
@@ -183,8 +189,14 @@ static const struct {
     {"match-date", CHANGED, CHANGED, HTTP_UPDATE_WEAK},
     {"match-date-other", CHANGED, ANCIENT, HTTP_UPDATE_NO},
     {"match-date-stored-none", TAG, CHANGED, HTTP_UPDATE_NO},
-    {"match-unnamed", TAG CHANGED, DATE, HTTP_UPDATE_UNNAMED},
+    /* no validator: it updates a response that has none either */
+    {"match-unnamed", TAG CHANGED, DATE, HTTP_UPDATE_CONFIRMED},
+    {"match-unnamed-stored-tag", TAG, "", HTTP_UPDATE_CONFIRMED},
+    {"match-unnamed-stored-weak-tag", "ETag: W/\"a\"\n", "", HTTP_UPDATE_CONFIRMED},
+    {"match-unnamed-stored-date", CHANGED, CC "max-age=60\n", HTTP_UPDATE_CONFIRMED},
     {"match-unnamed-stored-none", "", "", HTTP_UPDATE_UNNAMED},
+    {"match-weak-stored-none", "", "ETag: W/\"a\"\n", HTTP_UPDATE_NO},
+    {"match-date-stored-nothing", "", CHANGED, HTTP_UPDATE_NO},
 };
 
 START_TEST(update_is_matched)
@@ -263,6 +275,39 @@ START_TEST(largest_update_is_merged)
 }
 END_TEST
 
+/* ---- What a 304 repeats, RFC 9110 section 15.4.5 ---- */
+
+static const struct {
+    const char *name, *fields, *repeated;
+} repetitions[] = {
+    {"repeats-all-six", "Content-Location: /a\nDate: x\nETag: \"a\"\nVary: x\nCache-Control: x\nExpires: x\n",
+     "Content-Location Date ETag Vary Cache-Control Expires "},
+    {"repeats-no-content-fields",
+     "content-type: x\nContent-Encoding: x\nContent-Language: x\nContent-Length: 1\nContent-Range: x\nA: x\n",
+     "A "},
+    {"repeats-date-without-tag", "Last-Modified: x\nA: x\n", "Last-Modified A "},
+    {"repeats-no-date-beside-tag", "Last-Modified: x\nETag: W/\"a\"\n", "ETag "},
+    /* fields of the response, not of its content */
+    {"repeats-others", "Content-Security-Policy: x\nSet-Cookie: x\nAccept-Ranges: x\n",
+     "Content-Security-Policy Set-Cookie Accept-Ranges "},
+};
+
+START_TEST(not_modified_repeats_little)
+{
+    struct http_fields fields = fields_of(repetitions[_i].fields);
+    char buffer[256];
+    struct http_text got = http_text_into(buffer, sizeof buffer);
+
+    for (uint32_t i = 0; i < fields.count; i++) {
+        if (!http_guides_update(&fields, &fields.items[i]))
+            continue;
+        http_text_add(&got, fields.items[i].name);
+        http_text_add(&got, span(" "));
+    }
+    ROW_TEXT(&repetitions[_i], text_end(&got), repetitions[_i].repeated);
+}
+END_TEST
+
 /* ---- HEAD, RFC 9111 section 4.3.5; the stored body has 5 bytes ---- */
 
 static const struct {
@@ -304,6 +349,7 @@ START_TEST(names_are_unique)
     CHECK_NAMES(validators);
     CHECK_NAMES(matches);
     CHECK_NAMES(merges);
+    CHECK_NAMES(repetitions);
     CHECK_NAMES(heads);
 }
 END_TEST
@@ -317,6 +363,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, update_is_matched, matches);
     ADD_ROWS(tcase, update_is_merged, merges);
     tcase_add_test(tcase, largest_update_is_merged);
+    ADD_ROWS(tcase, not_modified_repeats_little, repetitions);
     ADD_ROWS(tcase, head_has_effects, heads);
     tcase_add_test(tcase, names_are_unique);
 }

@@ -21,10 +21,11 @@ static const struct {
     {"Sun Nov  6 08:49:37 1994", IN_2026, NOV_1994},
     {"Sun Nov 06 08:49:37 1994", IN_2026, NOV_1994},
     {"Wed Nov 16 08:49:37 1994", IN_2026, NOV_1994 + 10 * 86400},
-    /* RFC 9111 section 4.2: either case, UTC for GMT, any other zone is invalid */
+    /* RFC 9111 section 4.2: either case; any zone but GMT is invalid */
     {"sun, 06 nov 1994 08:49:37 gmt", IN_2026, NOV_1994},
-    {"SUNDAY, 06-NOV-94 08:49:37 UTC", IN_2026, NOV_1994},
-    {"Sun, 06 Nov 1994 08:49:37 UTC", IN_2026, NOV_1994},
+    {"SUNDAY, 06-NOV-94 08:49:37 Gmt", IN_2026, NOV_1994},
+    {"Sunday, 06-Nov-94 08:49:37 UTC", IN_2026, BAD},
+    {"Sun, 06 Nov 1994 08:49:37 UTC", IN_2026, BAD},
     {"Sun, 06 Nov 1994 08:49:37 EST", IN_2026, BAD},
     {"Sun, 06 Nov 1994 08:49:37 +0000", IN_2026, BAD},
     {"Sun, 06 Nov 1994 08:49:37", IN_2026, BAD},

@@ -102,6 +102,8 @@ static const struct storing_row rows[] = {
      0, ""},
     {"must-understand-private", "", 200, DATE CC "must-understand, private, max-age=60\n", "private", 0, 0, 0,
      "f"},
+    /* section 5.4: Pragma has a meaning in requests only */
+    {"pragma-response", "", 200, DATE "Pragma: no-cache\n" CHANGED, NULL, 100, 0, DAY, "h"},
     /* section 3.5 */
     {"authorization", "Authorization: x\n", 200, DATE CC "max-age=60\n", "authorization", 0, 0, 0, ""},
     {"authorization-heuristic", "Authorization: x\n", 200, DATE CHANGED, "authorization", 0, 0, 0, ""},
@@ -246,6 +248,8 @@ static const struct {
     {"post-other-origin", "POST", "", 200, DATE CC "max-age=60\nContent-Location: http://x/p\n", "method"},
     {"post-two-locations", "POST", "", 200,
      DATE CC "max-age=60\nContent-Location: /p\nContent-Location: /p\n", "method"},
+    {"post-fragment", "POST", "", 200, DATE CC "max-age=60\nContent-Location: /p#x\n", "method"},
+    {"post-relative", "POST", "", 200, DATE CC "max-age=60\nContent-Location: p\n", NULL},
     {"post-empty-location", "POST", "", 200, DATE CC "max-age=60\nContent-Location:\n", "method"},
     {"post-heuristic", "POST", "", 200, DATE CHANGED "Content-Location: /p\n", "method"},
     {"post-public-only", "POST", "", 200, DATE CC "public\nContent-Location: /p\n" CHANGED, "method"},
@@ -415,10 +419,40 @@ START_TEST(named_fields_are_not_stored)
     struct http_fields kept;
 
     ck_assert(storing.store);
-    http_storing_fields(&kept, &answered, &storing);
+    http_storing_fields(&kept, &(struct http_response){404, &answered}, &storing);
     ck_assert_uint_eq(kept.count, 3);
     ck_assert(http_field_find(&kept, "x-b", NULL) && http_field_find(&kept, "cache-control", NULL) &&
               http_field_find(&kept, "date", NULL));
+}
+END_TEST
+
+/* RFC 9110 section 14.3 */
+static const struct {
+    const char *name;
+    int status;
+    const char *fields, *accept_ranges; /* NULL: none is stored */
+} unit_rows[] = {
+    {"ranges-none-said", 200, DATE, "bytes"},
+    {"ranges-said", 200, "accept-ranges: bytes\n", "bytes"},
+    {"ranges-denied", 200, "Accept-Ranges: none\n", "none"},
+    {"ranges-other-status", 404, DATE, NULL},
+};
+
+START_TEST(ranges_are_offered)
+{
+    struct http_fields answered = fields_of(unit_rows[_i].fields), kept;
+    struct http_storing storing = {.store = true};
+    const struct http_field *field;
+
+    http_storing_fields(&kept, &(struct http_response){unit_rows[_i].status, &answered}, &storing);
+    ROW_EQ(&unit_rows[_i], http_field_count(&kept, "accept-ranges"), unit_rows[_i].accept_ranges != NULL);
+    field = http_field_find(&kept, "accept-ranges", NULL);
+    if (field)
+        ROW_HOLDS(&unit_rows[_i], http_span_equal(field->value, span(unit_rows[_i].accept_ranges)));
+    while (http_field_add(&answered, span("A"), span("1")))
+        ;
+    http_storing_fields(&kept, &(struct http_response){unit_rows[_i].status, &answered}, &storing);
+    ROW_EQ(&unit_rows[_i], kept.count, HTTP_MAX_FIELDS);
 }
 END_TEST
 
@@ -430,6 +464,7 @@ START_TEST(names_are_unique)
     CHECK_NAMES(parts);
     CHECK_NAMES(incompletes);
     CHECK_NAMES(updates);
+    CHECK_NAMES(unit_rows);
 }
 END_TEST
 
@@ -443,6 +478,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, incomplete_is_decided, incompletes);
     ADD_ROWS(tcase, update_is_decided, updates);
     tcase_add_test(tcase, named_fields_are_not_stored);
+    ADD_ROWS(tcase, ranges_are_offered, unit_rows);
     tcase_add_test(tcase, names_are_unique);
 }
 

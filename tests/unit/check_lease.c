@@ -215,12 +215,12 @@ START_TEST(growing_object_is_read_to_its_end)
     struct object *object = lease_object(lease);
     ck_assert(object_is_held(object) && lease_is_of(lease, object));
     store_pin(&here.store, object);
-    ck_assert_uint_eq(here.news->held, lease_charge(lease) + object_charge(object));
+    ck_assert_uint_eq(here.news->account.held, lease_charge(lease) + object_charge(object));
     if (_i == CANCEL)
         lease_cancel_key(&here.leases, key_of(here.news, "a"));
     ck_assert_int_eq(lease_append(&here.leases, lease, here.bytes + 1000, sizeof(here.bytes) - 1000, 0),
                      STORE_OK);
-    ck_assert_uint_eq(here.news->held, lease_charge(lease) + object_charge(object));
+    ck_assert_uint_eq(here.news->account.held, lease_charge(lease) + object_charge(object));
     ck_assert_uint_eq(object_expected(object), BODY_SIZE_UNKNOWN);
     if (_i == DISCARD) {
         lease_discard(&here.leases, lease);
@@ -234,12 +234,12 @@ START_TEST(growing_object_is_read_to_its_end)
         ck_assert_uint_eq(object_expected(object), sizeof(here.bytes));
     }
     ck_assert_ptr_eq(look_up(here.news, "a"), _i == COMMIT ? object : NULL);
-    ck_assert_uint_eq(here.news->held, object_charge(object));
+    ck_assert_uint_eq(here.news->account.held, object_charge(object));
     uint8_t out[3000];
     object_read(object, BODY_CHUNK - 1000, out, sizeof(out));
     ck_assert(is_pattern(out, 1, BODY_CHUNK - 1000, sizeof(out)));
     store_unpin(&here.store, &object);
-    ck_assert_uint_eq(here.news->held, 0);
+    ck_assert_uint_eq(here.news->account.held, 0);
     ck_assert(_i == COMMIT ? look_up(here.news, "a") != NULL
                            : here.store.memory.used == here.store.index.used);
     end();
@@ -378,7 +378,7 @@ START_TEST(leases_are_charged)
     ck_assert_uint_gt(count, 200);
     ck_assert_uint_lt(count, 512);
     ck_assert_uint_eq(here.news->account.used + here.store.index.used, here.store.memory.used);
-    ck_assert_uint_eq(here.news->held, here.news->account.used); /* nothing can evict them */
+    ck_assert_uint_eq(here.news->account.held, here.news->account.used); /* nothing can evict them */
     while (count > 0)
         lease_end(&here.leases, &leases[--count]);
     ck_assert_uint_eq(here.store.memory.used, 0);

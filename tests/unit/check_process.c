@@ -43,7 +43,7 @@ static void take_turns(struct process *const list[], const int64_t cost[], int64
 {
     for (int turn = 0; turn < turns; turn++) {
         for (int i = 0; i < count; i++) {
-            if (!process_earn(list[i]))
+            if (!process_earn(list[i], 1))
                 continue;
             process_spend(list[i], cost[i]);
             spent[i] += cost[i];
@@ -73,10 +73,10 @@ START_TEST(idling_saves_nothing_up)
     struct process *process = process_join(&processes, 1);
 
     for (int i = 0; i < 1000; i++)
-        ck_assert(process_earn(process));
+        ck_assert(process_earn(process, 1));
     process_spend(process, 2 * PROCESS_QUANTUM_NS);
-    ck_assert(!process_earn(process));
-    ck_assert(process_earn(process));
+    ck_assert(!process_earn(process, 1));
+    ck_assert(process_earn(process, 1));
     process_leave(&processes, &process);
 }
 END_TEST

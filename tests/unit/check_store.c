@@ -21,9 +21,16 @@ static struct {
     uint8_t out[8 * BODY_CHUNK];
 } here;
 
+/* Without admission: what is not about it is about the order of use alone. */
 static void begin_with(uint64_t memory, uint64_t max_object)
 {
+    static const struct tenant_config configs[] = {{"news", {.weight = 1}}, {"shop", {.weight = 1}}};
+    char problem[128];
+
     ck_assert_int_eq(store_setup(&here.store, memory, max_object, &here.counters), 0);
+    ck_assert_int_eq(tenants_configure(&here.tenants, &here.store.memory, configs, ROWS(configs), problem,
+                                       sizeof(problem)),
+                     0);
     here.news = tenants_get(&here.tenants, "news");
     here.shop = tenants_get(&here.tenants, "shop");
 }
@@ -36,7 +43,7 @@ static void begin(void)
 static void check_accounts(void)
 {
     ck_assert_uint_eq(here.news->account.used + here.shop->account.used + here.store.index.used,
-                      here.store.memory.used);
+                      here.store.memory.used + here.store.objects * STORE_INDEX_SHARE);
     ck_assert_uint_le(here.store.memory.used, here.store.memory.limit);
     ck_assert_uint_eq(here.news->objects + here.shop->objects, here.store.objects);
     ck_assert_uint_eq(here.news->pins + here.shop->pins, here.store.pins);
@@ -404,7 +411,7 @@ START_TEST(one_tenant_holds_no_more_than_half)
     ck_assert_uint_gt(charge, quarter);
     store_pin(&here.store, pinned);
     store_pin(&here.store, pinned); /* counts once */
-    ck_assert_uint_eq(here.news->held, charge);
+    ck_assert_uint_eq(here.news->account.held, charge);
     left = 2 * quarter - charge;
     ck_assert(store_may_hold(&here.store, here.news, left));
     ck_assert(!store_may_hold(&here.store, here.news, left + 1));
@@ -419,19 +426,19 @@ START_TEST(one_tenant_holds_no_more_than_half)
     ck_assert_int_eq(store_fill_begin(&here.store, &filling, key, NULL, 0, BODY_SIZE_UNKNOWN, NEVER, NEVER),
                      STORE_OK);
     while (store_fill_append(&here.store, filling, here.bytes, 1000) == STORE_OK)
-        ck_assert_uint_eq(here.news->held, charge + object_charge(filling));
-    ck_assert_uint_gt(here.news->held, 2 * quarter - 1000);
-    ck_assert_uint_lt(here.news->held, 2 * quarter + BODY_CHUNK + 1000);
-    ck_assert_uint_eq(here.store.held, here.news->held);
+        ck_assert_uint_eq(here.news->account.held, charge + object_charge(filling));
+    ck_assert_uint_gt(here.news->account.held, 2 * quarter - 1000);
+    ck_assert_uint_lt(here.news->account.held, 2 * quarter + BODY_CHUNK + 1000);
+    ck_assert_uint_eq(here.store.memory.shares.held, here.news->account.held);
     ck_assert_int_eq(put_key(key_of(here.news, "c"), 1, 1, NEVER, NEVER), STORE_NO_MEMORY);
     ck_assert_int_eq(put_key(key_of(here.shop, "c"), 1, 1, NEVER, NEVER), STORE_OK);
     store_fill_discard(&here.store, &filling);
     ck_assert_int_eq(put_key(key_of(here.news, "c"), 1, 1, NEVER, NEVER), STORE_OK);
     struct object *again = pinned;
     store_unpin(&here.store, &again);
-    ck_assert_uint_eq(here.news->held, charge);
+    ck_assert_uint_eq(here.news->account.held, charge);
     store_unpin(&here.store, &pinned);
-    ck_assert_uint_eq(here.store.held + here.news->held + here.shop->held, 0);
+    ck_assert_uint_eq(here.store.memory.shares.held + here.news->account.held + here.shop->account.held, 0);
     end();
 }
 END_TEST
@@ -447,25 +454,25 @@ START_TEST(held_is_all_that_an_object_takes)
     ck_assert_int_eq(store_fill_begin(&here.store, &filling, key_of(here.news, "a"), meta, sizeof(meta),
                                       BODY_SIZE_UNKNOWN, NEVER, NEVER),
                      STORE_OK);
-    ck_assert_uint_eq(here.news->held, here.news->account.used);
+    ck_assert_uint_eq(here.news->account.held, here.news->account.used);
     ck_assert_int_eq(store_fill_append(&here.store, filling, here.bytes, 1), STORE_OK); /* a chunk */
-    ck_assert_uint_eq(here.news->held, here.news->account.used);
-    ck_assert_uint_gt(here.news->held, BODY_CHUNK + sizeof(meta));
+    ck_assert_uint_eq(here.news->account.held, here.news->account.used);
+    ck_assert_uint_gt(here.news->account.held, BODY_CHUNK + sizeof(meta));
     pinned = filling;
     store_pin(&here.store, pinned);
     ck_assert_int_eq(store_fill_commit(&here.store, &filling), STORE_OK);
-    ck_assert_uint_eq(here.news->held, here.news->account.used);
+    ck_assert_uint_eq(here.news->account.held, here.news->account.used);
     ck_assert_int_eq(store_update(&here.store, pinned, NULL, 0, NEVER, NEVER), STORE_OK);
-    ck_assert_uint_eq(here.news->held, here.news->account.used);
-    store_hold(&here.store, here.news, MEMORY / 2 - here.news->held - sizeof(meta) + 1);
+    ck_assert_uint_eq(here.news->account.held, here.news->account.used);
+    store_hold(&here.store, here.news, MEMORY / 2 - here.news->account.held - sizeof(meta) + 1);
     ck_assert_int_eq(store_update(&here.store, pinned, meta, sizeof(meta), NEVER, NEVER), STORE_NO_MEMORY);
     ck_assert_int_eq(store_update(&here.store, pinned, meta, sizeof(meta) - 1, NEVER, NEVER), STORE_OK);
     ck_assert_int_eq(
         store_fill_begin(&here.store, &filling, key_of(here.news, "b"), meta, sizeof(meta), 0, NEVER, NEVER),
         STORE_NO_MEMORY);
-    store_let_go(&here.store, here.news, here.news->held - object_charge(pinned));
+    store_let_go(&here.store, here.news, here.news->account.held - object_charge(pinned));
     store_unpin(&here.store, &pinned);
-    ck_assert_uint_eq(here.store.held + here.news->held, 0);
+    ck_assert_uint_eq(here.store.memory.shares.held + here.news->account.held, 0);
     end();
 }
 END_TEST
@@ -485,7 +492,7 @@ START_TEST(much_memory_is_given_back_in_pieces)
             ck_assert_int_eq(store_fill_append(&here.store, object, here.bytes, BODY_CHUNK), STORE_OK);
         uint64_t used = here.news->account.used;
         store_fill_discard(&here.store, &object);
-        ck_assert_uint_eq(here.news->held, 0);
+        ck_assert_uint_eq(here.news->account.held, 0);
         if (i == 0) { /* room is made from it: the second time its chunks are those of the new one */
             ck_assert_uint_eq(here.news->account.used, used);
             ck_assert(!store_is_tidy(&here.store));
@@ -703,18 +710,18 @@ START_TEST(pinned_while_it_grows)
     ck_assert_int_eq(store_fill_append(&here.store, object, here.bytes, 600), STORE_OK);
     again = object;
     store_pin(&here.store, again);
-    ck_assert_uint_eq(here.store.held, object_charge(object));
+    ck_assert_uint_eq(here.store.memory.shares.held, object_charge(object));
     ck_assert_uint_eq(here.store.pins, 2);
     store_unpin(&here.store, &again);
     again = object;
     ck_assert_int_eq(store_fill_commit(&here.store, &object), STORE_OK);
-    ck_assert_uint_eq(here.store.held, object_charge(again));
+    ck_assert_uint_eq(here.store.memory.shares.held, object_charge(again));
     ck_assert_uint_eq(here.store.evictable, 0);
     put(here.news, "a", 2, 50, NEVER);
     object_read(again, 0, here.out, 600);
     ck_assert(is_pattern(here.out, 1, 0, 600));
     store_unpin(&here.store, &again);
-    ck_assert_uint_eq(here.store.held, 0);
+    ck_assert_uint_eq(here.store.memory.shares.held, 0);
     check_object(find(here.news, "a", 0), 2, 50);
     end();
 }
@@ -822,7 +829,7 @@ static struct {
     uint32_t current[KEYS]; /* version number + 1; 0: not stored */
     uint32_t pins[PINS];    /* version number + 1 */
     uint32_t filling[FILLING];
-    uint64_t clock, evictions, expired, state;
+    uint64_t clock, evictions[2], expired, state;
     int64_t now;
 } model;
 
@@ -858,27 +865,33 @@ static bool is_pinned(const struct version *version)
     return false;
 }
 
-static struct version *coldest(void)
+static struct version *coldest(const struct tenant *tenant)
 {
     struct version *found = NULL;
 
     for (uint32_t key = 0; key < KEYS; key++) {
         struct version *version = current(key);
-        if (version && !is_pinned(version) && (!found || version->used_at < found->used_at))
+        if (version && tenant_of(key) == tenant && !is_pinned(version) &&
+            (!found || version->used_at < found->used_at))
             found = version;
     }
     return found;
 }
 
-/* The store says how many it evicted; the model says which. */
+/* The store says how many it evicted of each tenant's; the model says which. */
 static void follow_evictions(void)
 {
-    while (model.evictions < counted(COUNTER_evictions)) {
-        struct version *cold = coldest();
-        ck_assert_ptr_nonnull(cold);
-        forget(cold);
-        model.evictions++;
+    const struct tenant *tenants[] = {here.news, here.shop};
+
+    for (int i = 0; i < ROWS(tenants); i++) {
+        while (model.evictions[i] < tenants[i]->counters.values[COUNTER_evictions]) {
+            struct version *cold = coldest(tenants[i]);
+            ck_assert_ptr_nonnull(cold);
+            forget(cold);
+            model.evictions[i]++;
+        }
     }
+    ck_assert_uint_eq(model.evictions[0] + model.evictions[1], counted(COUNTER_evictions));
 }
 
 static void check_version(const struct object *object, const struct version *version)
