@@ -163,8 +163,9 @@ static uint32_t object_of(struct hit_trace *trace, struct known **all, const cha
     HASH_FIND_STR(*all, key, known);
     if (known)
         return known->object;
-    known = allocate(NULL, 1, sizeof(*known) + strlen(key) + 1);
-    strcpy(known->key, key);
+    size_t length = strlen(key) + 1;
+    known = allocate(NULL, 1, sizeof(*known) + length);
+    memcpy(known->key, key, length);
     known->object = new_object(trace, size < HIT_MAX_SIZE ? size : HIT_MAX_SIZE);
     HASH_ADD_STR(*all, key, known);
     trace->has_large |= size > 65536;

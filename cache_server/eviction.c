@@ -134,8 +134,7 @@ void eviction_used(struct eviction *eviction, struct eviction_node *node, bool q
     } else if (node->queue != next) {
         move(eviction, node, next, weight(node));
     } else if (eviction->policy == EVICTION_lru) {
-        DL_DELETE(eviction->queues[next].first, node);
-        DL_APPEND(eviction->queues[next].first, node);
+        move(eviction, node, next, 0); /* to the end of its queue, whose bytes stay what they are */
     }
     if (node->uses < EVICTION_MAX_USES)
         node->uses++;

@@ -211,6 +211,11 @@ enum store_result lease_append(struct leases *leases, struct lease *lease, const
     return store_fill_append(leases->store, lease->object, bytes, length);
 }
 
+void lease_cut_short(struct lease *lease)
+{
+    store_fill_cut_short(lease->object);
+}
+
 enum store_result lease_commit(struct leases *leases, struct lease **lease)
 {
     enum store_result result = (*lease)->cancelled ? store_fill_conclude(leases->store, &(*lease)->object)

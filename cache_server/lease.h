@@ -86,6 +86,8 @@ enum store_result lease_begin(struct leases *leases, struct lease *lease, const 
                               int64_t keep_until);
 enum store_result lease_append(struct leases *leases, struct lease *lease, const uint8_t *bytes,
                                uint64_t length, int64_t now);
+/* What has arrived is all of it from now on. */
+void lease_cut_short(struct lease *lease);
 /* Ends the lease, whatever the result. It has no followers any more. Nulls the pointer. */
 enum store_result lease_commit(struct leases *leases, struct lease **lease);
 /* True if a fill was under way and has been thrown away. It has no followers any more. Nulls the pointer. */

@@ -52,14 +52,24 @@ void process_leave(struct processes *processes, struct process **pointer)
     free(process);
 }
 
-bool process_earn(struct process *process, uint32_t weight)
+int64_t credit_quantum(uint32_t weight, uint32_t least, uint32_t most)
 {
-    int64_t quantum = PROCESS_QUANTUM_NS * (int64_t)weight;
+    if (most / least < PROCESS_MOST_QUANTA)
+        return (int64_t)PROCESS_QUANTUM_NS * weight / least;
+    return (int64_t)PROCESS_QUANTUM_NS * PROCESS_MOST_QUANTA * weight / most;
+}
 
-    process->credit_ns += quantum;
-    if (process->credit_ns > quantum)
-        process->credit_ns = quantum;
-    return process->credit_ns > 0;
+bool credit_earn(int64_t *credit_ns, int64_t quantum_ns)
+{
+    *credit_ns += quantum_ns;
+    if (*credit_ns > quantum_ns)
+        *credit_ns = quantum_ns;
+    return *credit_ns > 0;
+}
+
+bool process_earn(struct process *process, int64_t quantum_ns)
+{
+    return credit_earn(&process->credit_ns, quantum_ns);
 }
 
 void process_spend(struct process *process, int64_t ns)

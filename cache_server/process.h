@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #define PROCESS_QUANTUM_NS   10000
+#define PROCESS_MOST_QUANTA  16u
 #define PROCESS_MAX_SESSIONS 64u /* of proxies, */
 #define PROCESS_MAX_ADMINS   2u  /* and of those who only ask */
 
@@ -51,8 +52,14 @@ void process_hold(struct process *process);
 /* One less; its session is not active any more. Nulls the pointer. */
 void process_leave(struct processes *processes, struct process **process);
 
-/* A turn begins: may it be served? `weight`: of the tenant that it serves. */
-bool process_earn(struct process *process, uint32_t weight);
+/* A turn adds to a credit. True: there is some. */
+bool credit_earn(int64_t *credit_ns, int64_t quantum_ns);
+/* What a turn adds by weight, where those with something to do have weights from `least` to `most`:
+ * PROCESS_QUANTUM_NS for the least, unless the most would have more than PROCESS_MOST_QUANTA of them. So a
+ * turn stays short whatever the weights. */
+int64_t credit_quantum(uint32_t weight, uint32_t least, uint32_t most);
+/* A turn begins: may it be served? */
+bool process_earn(struct process *process, int64_t quantum_ns);
 void process_spend(struct process *process, int64_t ns);
 
 #endif

@@ -499,12 +499,25 @@ static enum wire_status serve_fill_end(struct serving *serving, const struct wir
     return commit(serving, request->handle);
 }
 
+/* Its metadata says how long it was to be, so that who reads it knows that it is not whole. Who follows can
+ * do better: the lease goes to them. */
+static bool is_to_be_kept(const struct wire_request *request, const struct lease *lease)
+{
+    return request->flags & WIRE_ABORT_KEEP && lease_filled(lease) > 0 && lease_followers(lease) == 0;
+}
+
 static enum wire_status serve_fill_abort(struct serving *serving, const struct wire_request *request,
                                          struct wire_completion *completion)
 {
+    struct lease *lease = handles_get(&serving->session->leases, request->handle);
+
     (void)completion;
-    if (!handles_get(&serving->session->leases, request->handle))
+    if (!lease)
         return refuse(serving->session, WIRE_STATUS_FENCED);
+    if (is_to_be_kept(request, lease)) {
+        lease_cut_short(lease);
+        return commit(serving, request->handle);
+    }
     lose_lease(serving, request->handle,
                request->flags & WIRE_ABORT_DISCARD ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
     return WIRE_STATUS_OK;

@@ -224,6 +224,13 @@ static void leave_queue(struct store *store, struct object *object)
     count_evictable(store, object->tenant, 0, charge);
 }
 
+/* What its policy remembers is of no use without objects, and would keep the tenant. */
+static void forget_if_empty(struct store *store, struct tenant *tenant)
+{
+    if (tenant->objects == 0)
+        eviction_forget(&tenant->eviction, &store->memory, &tenant->account);
+}
+
 /* STORED to DOOMED, and gone if nobody reads it. It is in no queue any more. */
 static void unlink_object(struct store *store, struct object *object)
 {
@@ -243,8 +250,7 @@ static void unlink_object(struct store *store, struct object *object)
     store->objects--;
     if (pins_of(object) == 0)
         dispose(store, object);
-    if (tenant->objects == 0)
-        eviction_forget(&tenant->eviction, &store->memory, &tenant->account);
+    forget_if_empty(store, tenant);
 }
 
 static void doom(struct store *store, struct object *object)
@@ -703,6 +709,12 @@ static bool finish(struct store *store, struct object *object)
     return true;
 }
 
+void store_fill_cut_short(struct object *object)
+{
+    INVARIANT(state_of(object) == OBJECT_FILLING);
+    object->announced = object->body.size;
+}
+
 /* The most that linking can make the index grow by: uthash doubles a table at a time. */
 static uint64_t index_growth(struct store *store, const struct object *object)
 {
@@ -774,6 +786,7 @@ enum store_result store_fill_commit(struct store *store, struct object **pointer
     bool room = prepare_link(store, object);
     doom_older(store, object);
     if (!room || !link_object(store, object)) {
+        forget_if_empty(store, object->tenant);
         store_fill_discard(store, pointer);
         return STORE_NO_MEMORY;
     }

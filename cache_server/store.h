@@ -118,6 +118,8 @@ enum store_result store_fill_append(struct store *store, struct object *object, 
                                     uint64_t length);
 /* Makes it visible if all that was announced has arrived; otherwise it is discarded. Nulls the pointer. */
 enum store_result store_fill_commit(struct store *store, struct object **object);
+/* No more will come than has arrived, whatever was announced. */
+void store_fill_cut_short(struct object *object);
 /* As commit, but nobody finds it: only who has it pinned may go on reading. STORE_CANCELLED when it is whole.
  */
 enum store_result store_fill_conclude(struct store *store, struct object **object);

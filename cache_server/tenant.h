@@ -63,6 +63,7 @@ struct tenant {
     struct tenant *prev_busy, *next_busy; /* in its list, while rings of its proxies are polled */
     uint32_t active;                      /* so many of them */
     int64_t credit_ns;
+    int64_t quantum_ns; /* what a turn adds to it */
     struct purges purges;
     struct account account;
     struct counters counters;

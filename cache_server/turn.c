@@ -47,6 +47,43 @@ static bool serve_one(struct cache *cache, struct session *session)
     return false;
 }
 
+/* A turn's credit for each tenant with something to do; see process.h, whose rule this is. */
+static void pay_tenants(struct cache *cache)
+{
+    uint32_t least = SHARES_MAX_WEIGHT, most = 1;
+    struct tenant *tenant;
+
+    DL_FOREACH2(cache->busy_tenants, tenant, next_busy)
+    {
+        uint32_t weight = tenant->settings.weight;
+        least = weight < least ? weight : least;
+        most = weight > most ? weight : most;
+    }
+    DL_FOREACH2(cache->busy_tenants, tenant, next_busy)
+    {
+        if (!cache->busy_tenants->next_busy) /* alone */
+            tenant->credit_ns = 0;
+        tenant->quantum_ns = credit_quantum(tenant->settings.weight, least, most);
+        (void)credit_earn(&tenant->credit_ns, tenant->quantum_ns);
+    }
+}
+
+/* That of the tenant which it serves next. */
+static int64_t quantum_of(const struct process *process)
+{
+    const struct tenant *tenant = process->active->tenant;
+
+    return tenant ? tenant->quantum_ns : PROCESS_QUANTUM_NS;
+}
+
+/* So many batches of a process may come after each other while its credit lasts. */
+static uint32_t batches_of(const struct process *process)
+{
+    int64_t quanta = quantum_of(process) / PROCESS_QUANTUM_NS;
+
+    return quanta > 1 ? process->active_count * (uint32_t)quanta : process->active_count;
+}
+
 /* Only while several tenants are busy do they wait for each other. */
 static bool has_turn(const struct cache *cache, const struct session *session)
 {
@@ -57,10 +94,12 @@ static bool has_turn(const struct cache *cache, const struct session *session)
  * begins with the one that comes then. */
 static bool serve_process(struct cache *cache, struct process *process, int64_t *clock)
 {
+    uint32_t idle = 0; /* sessions on end that had nothing */
     bool served = false;
 
     process_hold(process); /* its last session may go */
-    for (uint32_t i = process->active_count; i > 0 && process->active && process->credit_ns > 0; i--) {
+    for (uint32_t i = batches_of(process);
+         i > 0 && process->active && process->credit_ns > 0 && idle < process->active_count; i--) {
         struct session *session = process->active;
         struct tenant *tenant = session->tenant;
         int64_t before = *clock;
@@ -69,9 +108,11 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
         DL_APPEND(process->active, session);
         if (!has_turn(cache, session)) {
             served = true;
+            idle++;
             continue;
         }
-        served |= serve_one(cache, session);
+        idle = serve_one(cache, session) ? 0 : idle + 1;
+        served |= idle == 0;
         *clock = clock_mono_ns();
         process_spend(process, *clock - before);
         if (tenant) /* which outlives its sessions, if not this turn's housekeeping */
@@ -79,30 +120,6 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
     }
     process_leave(&cache->processes, &process);
     return served;
-}
-
-/* A turn's credit for each tenant with something to do; see process.h, whose rule this is, by weight. */
-static void pay_tenants(struct cache *cache)
-{
-    struct tenant *tenant;
-
-    DL_FOREACH2(cache->busy_tenants, tenant, next_busy)
-    {
-        int64_t quantum = PROCESS_QUANTUM_NS * (int64_t)tenant->settings.weight;
-
-        if (!cache->busy_tenants->next_busy) /* alone */
-            tenant->credit_ns = 0;
-        tenant->credit_ns += quantum;
-        if (tenant->credit_ns > quantum)
-            tenant->credit_ns = quantum;
-    }
-}
-
-static uint32_t weight_of(const struct process *process)
-{
-    const struct tenant *tenant = process->active->tenant;
-
-    return tenant ? tenant->settings.weight : 1;
 }
 
 /* One round over the active rings. True: there is more to do. The round begins with another process each
@@ -122,7 +139,7 @@ static bool serve_active(struct cache *cache)
     {
         if (!process->next && process == cache->processes.busy)
             process->credit_ns = 0; /* alone: it owes nobody */
-        busy |= !process_earn(process, weight_of(process)) || serve_process(cache, process, &clock);
+        busy |= !process_earn(process, quantum_of(process)) || serve_process(cache, process, &clock);
     }
     return busy;
 }

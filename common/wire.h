@@ -364,8 +364,11 @@ enum {
     WIRE_LOOKUP_REVALIDATE = 4,
     WIRE_LOOKUP_FOLLOW = 8, /* where the lease is somebody's: a follow handle */
 };
-enum { WIRE_READ_META = 1 };     /* metadata in front of the body bytes, as in the answer to a LOOKUP */
-enum { WIRE_ABORT_DISCARD = 1 }; /* nobody can go on with what was filled */
+enum { WIRE_READ_META = 1 }; /* metadata in front of the body bytes, as in the answer to a LOOKUP */
+enum {
+    WIRE_ABORT_DISCARD = 1, /* nobody can go on with what was filled */
+    WIRE_ABORT_KEEP = 2,    /* if nobody who follows can: it is stored as far as it came */
+};
 
 enum { WIRE_FILL_LASTING = 1 }; /* soft purges spare it: it is not fresh or stale by itself */
 enum {

@@ -275,17 +275,25 @@ int cache_link_fill_end(struct cache_link *link, struct cache_ops *ops, uint64_t
     return started(link, op, larder_fill_end(link->client, lease, object_size, op));
 }
 
-int cache_link_update(struct cache_link *link, const struct cache_update *update,
-                      struct larder_segment **segment)
+int cache_link_renew(struct cache_link *link, struct cache_ops *ops, const struct cache_update *update,
+                     struct larder_segment **segment, cache_done *done, void *owner)
 {
-    struct cache_ops nobody = {0};
-    struct cache_op *op = op_take(link, &nobody, NULL, NULL);
+    struct cache_op *op = op_take(link, ops, done, owner);
 
-    op_detach(op);
     return started(link, op,
                    larder_update_tagged(link->client, update->handle, update->lease, segment,
                                         update->tags_length, update->meta_length, update->fresh_until,
                                         update->keep_until, op));
+}
+
+int cache_link_update(struct cache_link *link, const struct cache_update *update,
+                      struct larder_segment **segment)
+{
+    struct cache_ops nobody = {0};
+    int error = cache_link_renew(link, &nobody, update, segment, NULL, NULL);
+
+    cache_ops_sever(&nobody);
+    return error;
 }
 
 void cache_link_release(struct cache_link *link, uint64_t *handle)
@@ -306,6 +314,13 @@ void cache_link_discard(struct cache_link *link, uint64_t *lease)
 {
     if (*lease)
         larder_fill_discard(link->client, *lease);
+    *lease = 0;
+}
+
+void cache_link_keep(struct cache_link *link, uint64_t *lease)
+{
+    if (*lease)
+        larder_fill_keep(link->client, *lease);
     *lease = 0;
 }
 

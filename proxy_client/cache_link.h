@@ -110,12 +110,15 @@ struct cache_update {
     uint32_t meta_length;
     int64_t fresh_until, keep_until;
 };
+int cache_link_renew(struct cache_link *link, struct cache_ops *ops, const struct cache_update *update,
+                     struct larder_segment **segment, cache_done *done, void *owner);
 /* Nobody is told how it went. */
 int cache_link_update(struct cache_link *link, const struct cache_update *update,
                       struct larder_segment **segment);
 void cache_link_release(struct cache_link *link, uint64_t *handle); /* nulls it; 0 is allowed */
 void cache_link_give_up(struct cache_link *link, uint64_t *lease);  /* larder_fill_abort(), the same way */
 void cache_link_discard(struct cache_link *link, uint64_t *lease);  /* larder_fill_discard() */
+void cache_link_keep(struct cache_link *link, uint64_t *lease);     /* larder_fill_keep() */
 void cache_link_unfollow(struct cache_link *link, uint64_t *follow);
 
 /* The owner dies or has lost interest in all its answers. */

@@ -1051,6 +1051,12 @@ void larder_fill_discard(struct larder_client *client, uint64_t lease)
                             .op = WIRE_OP_FILL_ABORT, .flags = WIRE_ABORT_DISCARD, .handle = lease});
 }
 
+void larder_fill_keep(struct larder_client *client, uint64_t lease)
+{
+    send_silent(client,
+                (struct silent_request){.op = WIRE_OP_FILL_ABORT, .flags = WIRE_ABORT_KEEP, .handle = lease});
+}
+
 void larder_unfollow(struct larder_client *client, uint64_t follow)
 {
     send_silent(client, (struct silent_request){.op = WIRE_OP_UNFOLLOW, .handle = follow, .value = 1});

@@ -9,6 +9,7 @@
  *                          └────────│── nothing came of it ──┘          │                │
  *                                   └─ miss, or no answer in time ──────┴──> FETCH <─────┘
  *                                                                              └──> ENDED
+ * Of what is not stored whole, see exchange_parts.c for SURVEY and COMBINE.
  * FETCH with a lease also fills the cache. If the client leaves while a fill is under way the exchange goes
  * on without a sink until the object is stored; if the client is slow, it is handed over to an exchange that
  * follows (exchange_follow.c). RESUME, and what refreshes, has no client (exchange_background.c). An exchange
@@ -62,7 +63,10 @@ struct http_rules exchange_rules(const struct exchange *exchange)
     struct exchange_home *home = exchange->home;
 
     home->place = exchange_place(exchange);
-    return (struct http_rules){.targets = &home->targets, .place = &home->place, .unknown_statuses = true};
+    return (struct http_rules){.targets = &home->targets,
+                               .place = &home->place,
+                               .unknown_statuses = true,
+                               .parts = exchange->is_get && exchange->has_range};
 }
 
 static void exchange_free(struct loop_task *task);
@@ -144,6 +148,7 @@ void exchange_end(struct exchange *exchange)
     free(exchange->tail);
     exchange->blob = exchange->tail = NULL;
     ranges_forget(exchange);
+    parts_forget(exchange);
     variants_forget(exchange);
     background_forget(exchange);
     loop_put_off(exchange->home->loop, &exchange->free_later);
@@ -159,6 +164,7 @@ static void detach(struct exchange *exchange)
     exchange->sink = NULL;
     exchange->hold = EXCHANGE_HOLD_NOTHING;
     deadline_clear(&exchange->deadline);
+    body_reader_stop(&exchange->reader);
     follow_disinherit(exchange);
     if (!fill_writer_active(&exchange->fill) || failed_while_held)
         exchange_end(exchange);
@@ -253,8 +259,6 @@ void exchange_go_forward(struct exchange *exchange, enum http_cache_fwd fwd, con
                       "not in the cache, and the request forbids to fetch it");
         return;
     }
-    if (exchange->has_range) /* a part is wanted, and only the whole can be stored */
-        cache_link_give_up(exchange->home->link, &exchange->lease);
     fetch_start(exchange, EXCHANGE_FETCH);
 }
 
@@ -283,7 +287,7 @@ static void missed(struct exchange *exchange, struct larder_event *event)
         follow_wait(exchange, event);
     } else {
         exchange_go_forward(exchange, miss_of(exchange),
-                            exchange->has_range && exchange->is_get ? "range" : NULL);
+                            exchange->has_range && exchange->is_get && !exchange->lease ? "range" : NULL);
     }
 }
 
@@ -341,6 +345,7 @@ void exchange_look_up(struct exchange *exchange)
     uint32_t flags = flags_of_lookup(exchange);
     int error = cache_link_lookup(link, &exchange->ops, &key, flags, answered, exchange);
 
+    parts_forget(exchange); /* what was found before, if anything */
     exchange->state = EXCHANGE_LOOKUP;
     if (!deadline_is_set(&exchange->deadline))
         exchange_await_answer(exchange);
@@ -356,6 +361,8 @@ static bool retry(struct cache_wait *wait)
 
     if (exchange->state == EXCHANGE_PURGE)
         return purge_retry(exchange);
+    if (exchange->state == EXCHANGE_SURVEY)
+        return parts_retry(exchange);
     if (exchange->state != EXCHANGE_LOOKUP)
         return fetch_retry(exchange);
     exchange_look_up(exchange);
@@ -372,6 +379,16 @@ static void look_up_to_validate(struct exchange *exchange)
     exchange_look_up(exchange);
 }
 
+bool exchange_may_look_again(const struct exchange *exchange)
+{
+    return !exchange->directives.only_if_cached && !(exchange->lookup_flags & LARDER_LOOKUP_REVALIDATE);
+}
+
+void exchange_look_again(struct exchange *exchange)
+{
+    look_up_to_validate(exchange);
+}
+
 static void forget_stored(struct exchange *exchange)
 {
     cache_link_release(exchange->home->link, &exchange->handle);
@@ -380,8 +397,7 @@ static void forget_stored(struct exchange *exchange)
 /* A hit comes without lease and perhaps without a pin. */
 static bool may_ask_again(const struct exchange *exchange, const struct larder_event *event)
 {
-    return event->status == LARDER_HIT && !exchange->directives.only_if_cached &&
-           !(exchange->lookup_flags & LARDER_LOOKUP_REVALIDATE);
+    return event->status == LARDER_HIT && exchange_may_look_again(exchange);
 }
 
 static void found_unusable(struct exchange *exchange, const struct larder_event *event)
@@ -458,6 +474,7 @@ static void found_stale(struct exchange *exchange, struct larder_event *event)
         fetch_start(exchange, EXCHANGE_VALIDATE);
     } else {
         forget_stored(exchange);
+        parts_forget(exchange);
         cache_link_give_up(exchange->home->link, &exchange->lease);
         exchange_go_forward(exchange, fwd, NULL);
     }
@@ -477,6 +494,36 @@ static void found_index(struct exchange *exchange, const struct larder_event *ev
     }
 }
 
+/* The rest could not be asked for a moment ago (take_failure_as_answer()). */
+static bool rest_is_out_of_reach(const struct exchange *exchange)
+{
+    enum http_trouble trouble;
+
+    return !exchange->directives.only_if_cached && stored_failed_lately(exchange, &trouble) &&
+           trouble == HTTP_TROUBLE_DISCONNECTED &&
+           (exchange->is_follower || !(exchange->meta.head.flags & HTTP_META_FAILED_REQUEST));
+}
+
+/* Bytes are missing. Whoever brings them confirms what is there as well, so it does not matter whether that
+ * is fresh. */
+static void found_incomplete(struct exchange *exchange, struct larder_event *event)
+{
+    if (rest_is_out_of_reach(exchange)) {
+        exchange->cache_status = (struct http_cache_status){.fwd = HTTP_FWD_PARTIAL, .collapsed = true};
+        exchange_fail(exchange, 502, "origin-unreachable",
+                      "the origin could not be asked for the rest a moment ago");
+    } else if (may_ask_again(exchange, event)) {
+        forget_stored(exchange);
+        look_up_to_validate(exchange); /* brings the lease, should there be something new */
+    } else if (event->follow && !exchange->lease) {
+        forget_stored(exchange);
+        exchange->cache_status = (struct http_cache_status){.fwd = HTTP_FWD_PARTIAL};
+        follow_wait(exchange, event);
+    } else {
+        parts_complete(exchange, event);
+    }
+}
+
 static void found_response(struct exchange *exchange, struct larder_event *event)
 {
     enum http_serving serving = stored_serving(exchange);
@@ -485,11 +532,13 @@ static void found_response(struct exchange *exchange, struct larder_event *event
         found_stale(exchange, event);
         return;
     }
-    cache_link_give_up(exchange->home->link, &exchange->lease);
     if (exchange->background) { /* it has been refreshed meanwhile */
         exchange_end(exchange);
         return;
     }
+    /* Who refreshes needs it; else it is kept in case that some of it turns out to be gone. */
+    if (!exchange->extents || serving == HTTP_SERVING_REFRESH)
+        cache_link_give_up(exchange->home->link, &exchange->lease);
     if (serving == HTTP_SERVING_REFRESH)
         background_refresh(exchange);
     stored_serve(exchange, event);
@@ -520,6 +569,8 @@ static void found(struct exchange *exchange, struct larder_event *event)
     } else if (exchange->meta.head.flags & HTTP_META_MARK) {
         forget_stored(exchange);
         found_mark(exchange, event);
+    } else if (parts_open(exchange, event) && !exchange->background && !parts_suffice(exchange)) {
+        found_incomplete(exchange, event);
     } else {
         found_response(exchange, event);
     }
@@ -532,6 +583,10 @@ static void deadline_passed(struct deadline *deadline)
 
     if (exchange->state == EXCHANGE_PURGE) {
         purge_deadline_passed(exchange);
+        return;
+    }
+    if (exchange->state == EXCHANGE_SURVEY) {
+        parts_survey_timed_out(exchange);
         return;
     }
     if (exchange->state != EXCHANGE_LOOKUP && exchange->state != EXCHANGE_FOLLOW) {
@@ -599,7 +654,7 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
 
 void exchange_room(struct exchange *exchange)
 {
-    if (exchange->state == EXCHANGE_STORED)
+    if (exchange->state == EXCHANGE_STORED || parts_come_first(exchange))
         body_reader_room(&exchange->reader);
     else if (exchange->fetch)
         origin_resume(exchange->fetch);
@@ -667,6 +722,7 @@ void exchange_home_destroy(struct exchange_home **home)
         return;
     for (struct exchange *exchange = (*home)->first; exchange; exchange = exchange->next)
         exchange_end(exchange);
+    parts_end_notes(*home);
     loop_finish_tasks((*home)->loop);
     following_home_teardown(&(*home)->followings);
     for (struct exchange *exchange = (*home)->free_exchanges; exchange; exchange = next) {

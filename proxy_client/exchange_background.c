@@ -109,7 +109,8 @@ void background_refresh(struct exchange *from)
 static void finish_fill(struct exchange *exchange)
 {
     exchange->state = EXCHANGE_FETCH;
-    fill_writer_resume(&exchange->fill, &exchange->lease, exchange->position, exchange->object_size);
+    fill_writer_resume(&exchange->fill, &exchange->lease, exchange->position, exchange->object_size,
+                       exchange->meta.head.flags & HTTP_META_PARTS);
     fetch_commit(exchange);
 }
 

@@ -32,7 +32,8 @@ static void resume_fill(struct exchange *exchange, const struct origin_head *hea
         exchange_end(exchange);
         return;
     }
-    fill_writer_resume(&exchange->fill, &exchange->lease, exchange->position, exchange->object_size);
+    fill_writer_resume(&exchange->fill, &exchange->lease, exchange->position, exchange->object_size,
+                       exchange->meta.head.flags & HTTP_META_PARTS);
     exchange->state = EXCHANGE_FETCH;
 }
 
@@ -53,8 +54,11 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
         return FIELDS_VALIDATE;
     case EXCHANGE_CONTINUE:
     case EXCHANGE_RESUME:
+    case EXCHANGE_COMBINE:
         return FIELDS_CONTINUE;
     default: /* where there was a mark, it may come to a fill after all */
+        if (exchange->has_range && (exchange->lease || exchange->mark || exchange->extents))
+            return FIELDS_PART;
         return exchange->lease || exchange->mark ? FIELDS_WHOLE : FIELDS_PASS;
     }
 }
@@ -83,7 +87,7 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
     purpose = purpose_of(exchange);
     exchange->fetch_ended = exchange->validated = false;
     exchange->request_time = exchange_now_s(exchange);
-    exchange->holds_conditions = purpose != FIELDS_PASS;
+    exchange->holds_conditions = purpose != FIELDS_PASS && purpose != FIELDS_PART;
     /* What a POST was answered is not continued: the request must not be made twice. */
     if ((state == EXCHANGE_CONTINUE && !exchange->is_get) || !fields_to_origin(exchange, purpose)) {
         cannot_start(exchange);
@@ -128,6 +132,12 @@ static bool worth_filling(struct exchange *exchange, const struct origin_head *h
     return storing->store;
 }
 
+/* It is about a range, or about the client's own copy: nothing to those who want the whole. */
+static bool is_for_this_client_alone(const struct exchange *exchange, int status)
+{
+    return exchange->has_range && (status == 206 || status == 304 || status == 416);
+}
+
 /* Those who wait for the response are told that it is not for them. What is stored stays where the origin is
  * in trouble (RFC 9111 section 4.3.3). */
 static void leave_word(struct exchange *exchange, int status, const struct http_storing *storing)
@@ -136,8 +146,10 @@ static void leave_word(struct exchange *exchange, int status, const struct http_
         stored_note_failure(exchange, HTTP_META_FAILED_STATUS);
     else if (exchange->handle && !storing->forbidden)
         stored_leave_as_it_is(exchange);
-    else
+    else if (!is_for_this_client_alone(exchange, status))
         marks_leave_uncacheable(exchange);
+    else
+        cache_link_give_up(exchange->home->link, &exchange->lease);
 }
 
 static bool fits_in_segment(const struct exchange *exchange, const struct cache_key *key,
@@ -166,6 +178,7 @@ static void begin_fill(struct exchange *exchange, const struct origin_head *head
         leave_word(exchange, head->status, &storing);
         return;
     }
+    length = parts_mark(exchange, length, &storing, &object.keep);
     object.meta = (struct http_span){exchange->home->meta, (uint32_t)length};
     if (head->length_known)
         object.size = head->length;
@@ -233,7 +246,9 @@ static void pass_head(struct exchange *exchange)
     bool filling = fill_writer_active(&exchange->fill);
 
     exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
-    if (evaluates_conditions(exchange) && client_has_it(exchange, head))
+    if (exchange->state == EXCHANGE_COMBINE)
+        parts_pass_head(exchange);
+    else if (evaluates_conditions(exchange) && client_has_it(exchange, head))
         give_not_modified(exchange);
     else if (!filling || !head->length_known || head->length > 0)
         give_fetched_head(exchange);
@@ -257,9 +272,9 @@ static void apply_head(struct exchange *exchange)
     }
 }
 
-static void fill_and_pass(struct exchange *exchange)
+/* What is filled, if anything, has begun. */
+static void pass_filling(struct exchange *exchange)
 {
-    begin_fill(exchange, origin_response(exchange->fetch));
     cache_link_give_up(exchange->home->link, &exchange->lease);
     cache_link_release(exchange->home->link, &exchange->handle);
     if (exchange->background && !fill_writer_active(&exchange->fill)) {
@@ -280,14 +295,37 @@ static void hold(struct exchange *exchange, enum exchange_hold hold)
     exchange_await_answer(exchange);
 }
 
+static void fill_and_pass(struct exchange *exchange)
+{
+    if (parts_find_place(exchange)) {
+        hold(exchange, EXCHANGE_HOLD_PART);
+        return;
+    }
+    begin_fill(exchange, origin_response(exchange->fetch));
+    parts_forget(exchange);
+    pass_filling(exchange);
+}
+
+static void fill_part_and_pass(struct exchange *exchange)
+{
+    parts_begin_fill(exchange);
+    pass_filling(exchange);
+}
+
+/* True: there will be a lease for the variant or not. */
+static bool find_variant(struct exchange *exchange)
+{
+    if (!exchange->lease || !variants_find_place(exchange, &origin_response(exchange->fetch)->fields))
+        return false;
+    parts_forget(exchange); /* they are in another place */
+    hold(exchange, EXCHANGE_HOLD_PLACE);
+    return true;
+}
+
 /* The lease that a mark kept us from asking for is there, or is not to be had. */
 static void find_place(struct exchange *exchange)
 {
-    const struct origin_head *head = origin_response(exchange->fetch);
-
-    if (exchange->lease && variants_find_place(exchange, &head->fields))
-        hold(exchange, EXCHANGE_HOLD_PLACE);
-    else
+    if (!find_variant(exchange))
         fill_and_pass(exchange);
 }
 
@@ -296,17 +334,17 @@ static void pass_on(struct exchange *exchange)
     const struct origin_head *head = origin_response(exchange->fetch);
     struct http_storing storing;
     struct http_span tags;
+    bool worth;
 
     if (exchange->state == EXCHANGE_VALIDATE) { /* something new in the place of what is stored */
         if (exchange->is_head)
             apply_head(exchange);
     }
     exchange->state = EXCHANGE_FETCH;
-    if (worth_filling(exchange, head, &storing, &tags) && !exchange->lease && marks_ask_lease(exchange))
+    worth = worth_filling(exchange, head, &storing, &tags);
+    if (worth && !exchange->lease && marks_ask_lease(exchange))
         hold(exchange, EXCHANGE_HOLD_LEASE);
-    else if (exchange->lease && storing.store && variants_find_place(exchange, &head->fields))
-        hold(exchange, EXCHANGE_HOLD_PLACE);
-    else
+    else if (!worth || !find_variant(exchange))
         fill_and_pass(exchange);
 }
 
@@ -338,9 +376,11 @@ static void release_hold(struct exchange *exchange)
         find_place(exchange);
     else if (hold == EXCHANGE_HOLD_PLACE)
         fill_and_pass(exchange);
+    else if (hold == EXCHANGE_HOLD_PART)
+        fill_part_and_pass(exchange);
     else
         pass_head(exchange);
-    if (exchange->state != EXCHANGE_FETCH || exchange->hold)
+    if ((exchange->state != EXCHANGE_FETCH && exchange->state != EXCHANGE_COMBINE) || exchange->hold)
         return;
     if (exchange->fetch_ended)
         on_ended(exchange, exchange->result);
@@ -399,6 +439,8 @@ static bool retry_invalidation(struct exchange *exchange)
 
 bool fetch_retry(struct exchange *exchange)
 {
+    if (exchange->hold == EXCHANGE_HOLD_PART)
+        return parts_retry(exchange);
     if (exchange->state == EXCHANGE_FETCH && !exchange->hold) { /* a segment to hand the client over with */
         if (exchange->fetch)
             origin_resume(exchange->fetch);
@@ -483,6 +525,8 @@ static void on_head(void *owner)
         continue_stored(exchange, head);
     } else if (exchange->state == EXCHANGE_RESUME) {
         resume_fill(exchange, head);
+    } else if (exchange->state == EXCHANGE_COMBINE && parts_gap_answered(exchange)) {
+        return;
     } else if (exchange->state == EXCHANGE_VALIDATE && head->status == 304) {
         exchange->validated = true;
     } else if (may_take_stored_instead(exchange, head->status)) {
@@ -549,8 +593,8 @@ static void be_patient(struct exchange *exchange)
 {
     struct exchange_home *home = exchange->home;
 
-    if (exchange->state == EXCHANGE_FETCH && exchange->head_given && fill_writer_active(&exchange->fill) &&
-        !deadline_is_set(&exchange->deadline))
+    if (exchange->state == EXCHANGE_FETCH && !exchange->part && exchange->head_given &&
+        fill_writer_active(&exchange->fill) && !deadline_is_set(&exchange->deadline))
         loop_arm(home->loop, &home->patience, &exchange->deadline);
 }
 
@@ -573,7 +617,7 @@ static void keep_client(struct exchange *exchange)
 
 static bool takes_no_more(struct exchange *exchange)
 {
-    if (exchange->hold || fill_writer_busy(&exchange->fill))
+    if (exchange->hold || fill_writer_busy(&exchange->fill) || parts_come_first(exchange))
         return true;
     if (!exchange->sink)
         return false;
@@ -636,25 +680,57 @@ static void complete(struct exchange *exchange)
         return;
     }
     exchange->committing = false;
+    parts_leave_note(exchange);
     deadline_clear(&exchange->deadline);
     if (!exchange->head_given && !give_fetched_head(exchange))
         return;
     if (exchange->tail)
         give_body(exchange, exchange->tail, exchange->tail_size);
     origin_close(&exchange->fetch);
-    exchange_finish(exchange);
+    if (exchange->state == EXCHANGE_COMBINE)
+        parts_after_gap(exchange);
+    else
+        exchange_finish(exchange);
+}
+
+static void await_commit(struct exchange *exchange)
+{
+    bool awaited = exchange->committing; /* in all no longer than for one answer */
+
+    exchange->committing = true;
+    if (exchange->sink && !awaited)
+        exchange_await_answer(exchange);
+}
+
+static void filled(struct exchange *exchange)
+{
+    if (parts_settle(exchange))
+        await_commit(exchange);
+    else
+        complete(exchange);
+}
+
+void fetch_settled(struct exchange *exchange)
+{
+    complete(exchange);
 }
 
 void fetch_commit(struct exchange *exchange)
 {
     fill_writer_finish(&exchange->fill);
-    if (!fill_writer_active(&exchange->fill)) {
-        complete(exchange);
-        return;
-    }
-    exchange->committing = true;
-    if (exchange->sink)
-        exchange_await_answer(exchange);
+    if (fill_writer_active(&exchange->fill))
+        await_commit(exchange);
+    else
+        filled(exchange);
+}
+
+/* Nobody waits for it any more. */
+static void finish_fill(struct exchange *exchange)
+{
+    parts_settle(exchange);
+    parts_leave_note(exchange);
+    if (!exchange->sink)
+        exchange_end(exchange);
 }
 
 void fetch_fill_changed(void *owner)
@@ -664,9 +740,9 @@ void fetch_fill_changed(void *owner)
     if (exchange->hold == EXCHANGE_HOLD_ACCEPTANCE && !fill_writer_awaits_acceptance(&exchange->fill))
         release_hold(exchange);
     else if (exchange->committing && !fill_writer_active(&exchange->fill))
-        complete(exchange);
-    else if (!exchange->sink && !fill_writer_active(&exchange->fill))
-        exchange_end(exchange);
+        filled(exchange);
+    else if (!fill_writer_active(&exchange->fill) && (!exchange->sink || !exchange->fetch))
+        finish_fill(exchange);
     else if (exchange->fetch)
         origin_resume(exchange->fetch);
 }
@@ -676,7 +752,8 @@ void fetch_deadline_passed(struct exchange *exchange)
     bool invalidating = exchange->hold == EXCHANGE_HOLD_INVALIDATION;
     bool placing = exchange->hold == EXCHANGE_HOLD_PLACE || exchange->hold == EXCHANGE_HOLD_LEASE ||
                    exchange->hold == EXCHANGE_HOLD_POST;
-    unsigned asked = invalidating || placing ? exchange->ops.count : exchange->fill.ops.count;
+    bool parting = exchange->hold == EXCHANGE_HOLD_PART;
+    unsigned asked = invalidating || placing || parting ? exchange->ops.count : exchange->fill.ops.count;
 
     if (asked > 0)
         cache_link_timed_out(exchange->home->link, exchange->asked_ms);
@@ -686,6 +763,8 @@ void fetch_deadline_passed(struct exchange *exchange)
     }
     if (placing)
         variants_give_up_place(exchange);
+    if (parting)
+        parts_give_up_place(exchange);
     if (invalidating) {
         fetch_leave_invalidation(exchange);
         log_warn("invalidation was not confirmed in time");
@@ -700,14 +779,14 @@ static uint16_t failure_of(enum origin_result result)
     return result == ORIGIN_UNREACHABLE ? 0 : HTTP_META_FAILED_REQUEST;
 }
 
-/* Those who wait for the lease get the same answer. */
+/* Those who wait for the lease get the same answer, unless it may be due to the range. */
 static void tell_others(struct exchange *exchange, int status, const char *detail, const char *text)
 {
     uint16_t flags = failure_of(exchange->result);
 
     if (exchange->handle)
         stored_note_failure(exchange, flags);
-    else if (exchange->lease)
+    else if (exchange->lease && !(exchange->has_range && flags))
         marks_leave_failure(exchange, flags, status, detail, text);
 }
 
@@ -747,7 +826,10 @@ static void fail_before_head(struct exchange *exchange, enum origin_result resul
 
 static void failed(struct exchange *exchange, enum origin_result result)
 {
+    if (result == ORIGIN_BROKEN || result == ORIGIN_TIMED_OUT)
+        fill_writer_break(&exchange->fill);
     fill_writer_abort(&exchange->fill);
+    parts_return_handle(exchange);
     if (exchange->background) {
         if (exchange->state == EXCHANGE_VALIDATE)
             stored_note_failure(exchange, failure_of(result));
@@ -756,7 +838,7 @@ static void failed(struct exchange *exchange, enum origin_result result)
         exchange_end(exchange);
     } else if (exchange->head_given) {
         exchange_break(exchange); /* the client must see that it is not whole */
-    } else if (result != ORIGIN_REFUSED &&
+    } else if (result != ORIGIN_REFUSED && exchange->state == EXCHANGE_VALIDATE &&
                stored_may_be_served_in_trouble(exchange, HTTP_TROUBLE_DISCONNECTED)) {
         serve_stored_instead(exchange, failure_of(result), "origin-unreachable");
     } else {

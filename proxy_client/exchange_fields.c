@@ -42,7 +42,9 @@ static bool goes_to_origin(const struct http_fields *fields, const struct http_f
         return false;
     if (http_name_is(field, "host") || http_name_is(field, "content-length") || http_name_is(field, "expect"))
         return false;
-    return purpose == FIELDS_PASS || (!is_one_of(field, conditions, 4) && !is_said_of_address(field));
+    if (purpose == FIELDS_PASS)
+        return true;
+    return !is_said_of_address(field) && (purpose == FIELDS_PART || !is_one_of(field, conditions, 4));
 }
 
 static bool add(struct http_fields *fields, struct http_span name, struct http_span value)

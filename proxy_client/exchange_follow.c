@@ -39,6 +39,7 @@ void follow_wait(struct exchange *exchange, struct larder_event *event)
     exchange->is_follower = true;
     exchange->cache_status.collapsed = true;
     exchange->followed++;
+    parts_forget(exchange); /* what there will be is something else */
     sit_down(exchange, event, &key);
 }
 
@@ -69,9 +70,19 @@ static bool decode(const struct exchange *exchange, struct http_meta *meta)
     return http_meta_decode(meta, blob.at, blob.length);
 }
 
-static bool is_response(const struct http_meta *meta)
+/* All of it is there, or on its way. */
+static bool is_whole(const struct exchange *exchange)
 {
-    return (meta->head.flags & (HTTP_META_INDEX | HTTP_META_MARK)) == 0;
+    const struct http_span *bytes = &exchange->meta.parts;
+    struct http_parts parts;
+
+    return bytes->length == 0 || (http_parts_decode(&parts, bytes->at, bytes->length) &&
+                                  following_size(exchange->seat.following) >= parts.length);
+}
+
+static bool is_response(const struct exchange *exchange)
+{
+    return (exchange->meta.head.flags & (HTTP_META_INDEX | HTTP_META_MARK)) == 0 && is_whole(exchange);
 }
 
 static void look_again(struct exchange *exchange)
@@ -143,7 +154,7 @@ static void begin(struct exchange *exchange, bool complete)
 {
     if (exchange->heir_of)
         take_up_body(exchange);
-    else if (!decode(exchange, &exchange->meta) || !is_response(&exchange->meta))
+    else if (!decode(exchange, &exchange->meta) || !is_response(exchange))
         look_again(exchange); /* found like anything else that is stored */
     else if (stored_may_be_served(exchange))
         serve(exchange);

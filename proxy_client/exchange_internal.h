@@ -1,10 +1,11 @@
 /* exchange_internal.h: what the files of the exchange share: exchange.c (life, look-up, decisions),
  * exchange_stored.c (responses out of the cache), exchange_fetch.c (responses from the origin),
  * exchange_follow.c (responses that another exchange fetches), exchange_background.c (exchanges without a
- * client), exchange_marks.c (what is known of failed and of useless attempts),
- * exchange_purge.c (requests that purge), exchange_ranges.c (parts of them), exchange_variants.c (resources
- * that vary), exchange_post.c (responses to POST that are stored), exchange_fields.c (the fields that go to
- * the origin and to the client). Nobody else includes this. */
+ * client), exchange_marks.c (what is known of failed and of useless attempts), exchange_purge.c (requests
+ * that purge), exchange_ranges.c (ranges of responses), exchange_parts.c and exchange_parts.h (parts of them
+ * that are stored), exchange_variants.c (resources that vary), exchange_post.c (responses to POST that are
+ * stored), exchange_fields.c (the fields that go to the origin and to the client). Nobody else includes this.
+ */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -20,7 +21,9 @@
 enum exchange_state {
     EXCHANGE_LOOKUP,   /* waits for a segment, or for the cache's answer */
     EXCHANGE_FOLLOW,   /* waits for what another exchange does, of this proxy or another */
+    EXCHANGE_SURVEY,   /* looks which parts are there */
     EXCHANGE_STORED,   /* sends what is stored */
+    EXCHANGE_COMBINE,  /* what is stored, and between it what the origin sends */
     EXCHANGE_VALIDATE, /* asks the origin whether what is stored still holds */
     EXCHANGE_FETCH,    /* passes on what the origin sends, and perhaps stores it */
     EXCHANGE_CONTINUE, /* the cache was lost within a body: its rest comes from the origin */
@@ -35,6 +38,7 @@ enum exchange_hold {
     EXCHANGE_HOLD_INVALIDATION, /* until what an unsafe method invalidates is gone from the cache */
     EXCHANGE_HOLD_POST,         /* until there is a lease for the response to a POST */
     EXCHANGE_HOLD_PLACE,        /* until there is a lease for the key under which it is to be stored */
+    EXCHANGE_HOLD_PART,         /* the same, for a part */
     EXCHANGE_HOLD_LEASE,        /* the same, where a mark kept it from asking for one before */
     EXCHANGE_HOLD_ACCEPTANCE,   /* until the cache says whether it takes a large object */
 };
@@ -75,7 +79,8 @@ struct exchange {
     struct http_meta meta;
     uint64_t object_size;
     uint64_t position, end; /* what of the stored body goes to the client next, and where that piece ends */
-    struct exchange_parts *parts; /* of a multipart response; else NULL */
+    struct exchange_parts *parts;     /* of a multipart response; else NULL */
+    struct exchange_extents *extents; /* of a response that is not stored whole; else NULL */
     struct body_reader reader;
 
     /* the origin */
@@ -90,10 +95,12 @@ struct exchange {
     bool committing; /* the end of the response waits for the cache to confirm the fill */
     int64_t request_time;
     struct fill_writer fill;
-    uint64_t received; /* body bytes from the origin */
-    uint64_t skip;     /* of what the origin sends: the client has it already */
-    bool sends_on;     /* the origin does, behind the end of the piece that is wanted */
-    char *tail;        /* the last bytes, while committing */
+    struct exchange_part *part; /* that is being stored, or about to be; else NULL */
+    struct parts_note *note;    /* of it, on its way; else NULL */
+    uint64_t received;          /* body bytes from the origin */
+    uint64_t skip;              /* of what the origin sends: the client has it already */
+    bool sends_on;              /* the origin does, behind the end of the piece that is wanted */
+    char *tail;                 /* the last bytes, while committing */
     size_t tail_size;
 };
 
@@ -112,6 +119,8 @@ struct exchange_home {
     struct exchange *first;
     struct exchange *free_exchanges;
     unsigned count;
+    struct parts_note *notes;
+    unsigned note_count;
     /* Valid within one call only; each is used by one function at a time. */
     struct http_fields fields, more_fields, asked_fields;
     char lines[EXCHANGE_SCRATCH];
@@ -132,6 +141,12 @@ void exchange_break(struct exchange *exchange);  /* cuts the client off */
 void exchange_end(struct exchange *exchange);    /* ends all that goes on, without telling anybody */
 void exchange_fail(struct exchange *exchange, int status, const char *detail, const char *text);
 void exchange_await_answer(struct exchange *exchange);
+/* To the origin; the answer is fetched anew. */
+void exchange_go_forward(struct exchange *exchange, enum http_cache_fwd fwd, const char *detail);
+void exchange_go_without_cache(struct exchange *exchange, const char *detail);
+/* Once more, for what it takes to replace what is there. Not twice. */
+void exchange_look_again(struct exchange *exchange);
+bool exchange_may_look_again(const struct exchange *exchange);
 /* Of what was looked up last, and of what is stored: the resource's own, or that of a variant. */
 struct cache_key exchange_key(const struct exchange *exchange);
 int64_t exchange_now_s(const struct exchange *exchange);
@@ -151,6 +166,9 @@ void stored_keep(struct exchange *exchange,
                  const struct larder_event *event); /* metadata outlives the segment */
 /* By reads through the handle, or as it grows. */
 void stored_serve_kept(struct exchange *exchange);
+/* The head of the response out of the cache; position and end are those of its body's first piece. It may
+ * stand in home->lines. */
+void stored_make_head(struct exchange *exchange, struct exchange_head *head);
 void stored_read_on(struct exchange *exchange); /* what has not been given yet */
 /* What the metadata stand in is about to go. */
 void stored_keep_meta(struct exchange *exchange);
@@ -167,6 +185,8 @@ int stored_encode(struct exchange *exchange, int status, const struct http_field
                   const struct http_storing *storing);
 void stored_times(const struct exchange *exchange, const struct http_storing *storing, int64_t *fresh_until,
                   int64_t *keep_until); /* milliseconds */
+/* Metadata of what is stored as the origin's response updates it, in home->meta; its length or -1. */
+int stored_renew(struct exchange *exchange, struct http_storing *storing);
 extern const struct body_reader_calls stored_reader_calls;
 
 /* The origin could not be asked, or answered an error: what is stored stays as it is, those who wait for the
@@ -235,6 +255,46 @@ void ranges_apply(struct exchange *exchange, struct exchange_head *head);
 /* The piece has been given: is there another? Gives what stands between them. */
 bool ranges_next(struct exchange *exchange);
 void ranges_forget(struct exchange *exchange);
+/* The pieces of the body that the head stands for which ranges_apply() was called. */
+void ranges_wanted(const struct exchange *exchange, struct http_ranges *out);
+
+/* exchange_parts.c, exchange_extent.c, exchange_notes.c */
+/* Is what was found not stored whole? Then exchange->extents tells what there is, and object_size is that of
+ * the whole. */
+bool parts_open(struct exchange *exchange, const struct larder_event *event);
+/* Would that be enough for a response? */
+bool parts_suffice(struct exchange *exchange);
+/* It is not, and the lease, if it could be had, is there. */
+void parts_complete(struct exchange *exchange, const struct larder_event *event);
+void parts_serve(struct exchange *exchange); /* metadata is kept; cache_status is set */
+bool parts_retry(struct exchange *exchange); /* as cache_wait.retry */
+void parts_survey_timed_out(struct exchange *exchange);
+/* The piece goes on behind what was read; parts_read_on() gives it. */
+bool parts_go_on(const struct exchange *exchange);
+void parts_read_on(struct exchange *exchange);
+/* The pin of what lies under the key is exchange->handle again, if there is one. */
+void parts_return_handle(struct exchange *exchange);
+/* Nothing more is read out of the cache. */
+void parts_let_go(struct exchange *exchange);
+void parts_forget(struct exchange *exchange);
+/* The head to EXCHANGE_COMBINE has arrived. False: it is a response of its own; the state is FETCH. */
+bool parts_gap_answered(struct exchange *exchange);
+/* The origin has to wait until what stands before the gap has been given. */
+bool parts_come_first(const struct exchange *exchange);
+void parts_pass_head(struct exchange *exchange); /* to EXCHANGE_COMBINE */
+void parts_after_gap(struct exchange *exchange); /* all of it has been given */
+/* The response is a part, and to be stored as one. True: fetch_placed() will be called. */
+bool parts_find_place(struct exchange *exchange);
+void parts_give_up_place(struct exchange *exchange);
+void parts_begin_fill(struct exchange *exchange);
+/* Marks the metadata of a whole response in home->meta, so that what has arrived of it may be kept if it
+ * breaks off. Its length; *marked: whether it was. */
+int parts_mark(struct exchange *exchange, int meta_length, const struct http_storing *storing, bool *marked);
+/* The fill is over. True: a part was stored, and fetch_settled() will be called when others know of it. */
+bool parts_settle(struct exchange *exchange);
+void parts_leave_note(struct exchange *exchange);                     /* fetch_settled() will not be called */
+int parts_describe(const struct exchange *exchange, int meta_length); /* behind metadata in home->meta */
+void parts_end_notes(struct exchange_home *home);
 
 /* exchange_variants.c */
 enum variants_opened {
@@ -266,7 +326,8 @@ bool post_retry(struct exchange *exchange); /* as cache_wait.retry */
 
 /* exchange_fetch.c */
 void fetch_lease_decided(struct exchange *exchange);
-void fetch_placed(struct exchange *exchange); /* as far as it could be: there may be no lease */
+void fetch_placed(struct exchange *exchange);  /* as far as it could be: there may be no lease */
+void fetch_settled(struct exchange *exchange); /* the same */
 void fetch_start(struct exchange *exchange, enum exchange_state state);
 void fetch_deadline_passed(struct exchange *exchange);
 /* Nobody waits for the invalidation any more; one that waits for a segment is still carried out. */
@@ -280,6 +341,7 @@ void fetch_patience_ended(struct deadline *deadline); /* the client has had no r
 enum fields_purpose {
     FIELDS_PASS,     /* the client's own conditions go along, and the Host that it named */
     FIELDS_WHOLE,    /* a whole response is wanted: no conditions, no range */
+    FIELDS_PART,     /* the client's own conditions and range, and nothing that may not be stored */
     FIELDS_VALIDATE, /* with the validators of what is stored */
     FIELDS_CONTINUE, /* the rest of what is stored */
 };

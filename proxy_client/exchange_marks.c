@@ -159,7 +159,7 @@ void marks_found(struct exchange *exchange)
         answer_with_failure(exchange);
         return;
     }
-    if (exchange->is_get && !exchange->has_range) /* else the answer is not for all */
+    if (exchange->is_get) /* else the answer is not for all */
         exchange->mark = exchange->meta.head.id;
     exchange_go_forward(exchange, fwd, NULL);
 }

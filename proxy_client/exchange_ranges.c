@@ -4,7 +4,7 @@
  *                  │                                                ├─ several ─────────> 206, multipart
  *                  │                                                ├─ none of it there ─> 416
  *                  │                                                └─ to be ignored ───> 200
- *                  └─ nothing stored ──> passed on as it is, and not stored
+ *                  └─ nothing stored ──> passed on as it is; a part is stored (exchange_parts.c)
  * A piece is sent like a whole body: exchange->position runs to exchange->end. Between the pieces of a
  * multipart response stand the heads of its parts. */
 #include "exchange_internal.h"
@@ -101,6 +101,14 @@ void ranges_forget(struct exchange *exchange)
 {
     free(exchange->parts);
     exchange->parts = NULL;
+}
+
+void ranges_wanted(const struct exchange *exchange, struct http_ranges *out)
+{
+    if (exchange->parts)
+        *out = exchange->parts->ranges;
+    else
+        *out = (struct http_ranges){.count = 1, .items = {{exchange->position, exchange->end}}};
 }
 
 /* ---- heads ---- */

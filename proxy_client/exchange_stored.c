@@ -98,6 +98,7 @@ static void keep_blob(struct exchange *exchange, const void *blob, size_t length
     free(exchange->blob);
     exchange->blob = copy;
     exchange->meta.fields.at = exchange->blob + sizeof(struct http_meta_head);
+    exchange->meta.parts = (struct http_span){NULL, 0}; /* in exchange->extents, where it counts */
 }
 
 void stored_keep(struct exchange *exchange, const struct larder_event *event)
@@ -123,27 +124,34 @@ static bool client_has_it(struct exchange *exchange)
            http_not_modified(exchange->request.fields, &home->fields, exchange_now_s(exchange));
 }
 
+void stored_make_head(struct exchange *exchange, struct exchange_head *head)
+{
+    int status = exchange->meta.head.status;
+
+    *head = (struct exchange_head){.status = status,
+                                   .lines = exchange->meta.fields,
+                                   .has_body = !exchange->is_head && status != 204 && status != 304,
+                                   .length_known = status != 204 && status != 304 &&
+                                                   exchange->object_size != LARDER_SIZE_UNKNOWN,
+                                   .length = exchange->object_size,
+                                   .age = age_now(exchange),
+                                   .cache_status = exchange->cache_status};
+    exchange->position = 0;
+    exchange->end = exchange->object_size;
+    if (client_has_it(exchange) && fields_of_not_modified(exchange, &exchange->home->fields, &head->lines)) {
+        head->status = 304;
+        head->has_body = head->length_known = false;
+    } else {
+        ranges_apply(exchange, head);
+    }
+}
+
 /* True: the response is complete without a body. */
 static bool give_stored_head(struct exchange *exchange)
 {
-    int status = exchange->meta.head.status;
-    struct exchange_head head = {.status = status,
-                                 .lines = exchange->meta.fields,
-                                 .has_body = !exchange->is_head && status != 204 && status != 304,
-                                 .length_known = status != 204 && status != 304 &&
-                                                 exchange->object_size != LARDER_SIZE_UNKNOWN,
-                                 .length = exchange->object_size,
-                                 .age = age_now(exchange),
-                                 .cache_status = exchange->cache_status};
+    struct exchange_head head;
 
-    exchange->position = 0;
-    exchange->end = exchange->object_size;
-    if (client_has_it(exchange) && fields_of_not_modified(exchange, &exchange->home->fields, &head.lines)) {
-        head.status = 304;
-        head.has_body = head.length_known = false;
-    } else {
-        ranges_apply(exchange, &head);
-    }
+    stored_make_head(exchange, &head);
     exchange_give_head(exchange, &head);
     return !head.has_body;
 }
@@ -165,6 +173,10 @@ void stored_read_on(struct exchange *exchange)
 {
     const struct following *following = exchange->seat.following;
 
+    if (exchange->extents) {
+        parts_read_on(exchange);
+        return;
+    }
     body_reader_start(&exchange->reader, follow_handle(exchange), exchange->position, exchange->end);
     if (following)
         body_reader_grow(&exchange->reader, following_readable(following), exchange->end);
@@ -197,6 +209,11 @@ void stored_serve(struct exchange *exchange, struct larder_event *event)
         exchange->cache_status = (struct http_cache_status){.hit = true};
     exchange->cache_status.has_ttl = true;
     exchange->cache_status.ttl = ttl_now(exchange);
+    if (exchange->extents) {
+        stored_keep(exchange, event);
+        parts_serve(exchange);
+        return;
+    }
     if (event->length < event->object_size && !exchange->is_head)
         stored_keep(exchange, event);
     if (give_stored_head(exchange)) {
@@ -218,7 +235,9 @@ void stored_serve_kept(struct exchange *exchange)
     exchange->state = EXCHANGE_STORED;
     exchange->cache_status.has_ttl = true;
     exchange->cache_status.ttl = ttl_now(exchange);
-    if (give_stored_head(exchange) || (exchange->position == exchange->end && !ranges_next(exchange)))
+    if (exchange->extents)
+        parts_serve(exchange);
+    else if (give_stored_head(exchange) || (exchange->position == exchange->end && !ranges_next(exchange)))
         exchange_finish(exchange);
     else
         stored_read_on(exchange);
@@ -240,10 +259,11 @@ static void reader_is_over(void *owner)
 {
     struct exchange *exchange = owner;
 
-    if (exchange->reader.state == BODY_READER_DONE && ranges_next(exchange)) {
+    if (exchange->reader.state == BODY_READER_DONE && (parts_go_on(exchange) || ranges_next(exchange))) {
         stored_read_on(exchange);
         return;
     }
+    parts_let_go(exchange);
     if (exchange->reader.state == BODY_READER_DONE)
         exchange_finish(exchange);
     else
@@ -370,15 +390,35 @@ static bool is_only_confirmed(struct exchange *exchange)
            http_update_match(&home->fields, &head->fields) == HTTP_UPDATE_CONFIRMED;
 }
 
-bool stored_update(struct exchange *exchange)
+int stored_renew(struct exchange *exchange, struct http_storing *storing)
 {
     struct exchange_home *home = exchange->home;
     struct http_rules rules = exchange_rules(exchange);
-    /* What is stored is a response to GET, whatever has confirmed it. */
-    struct http_request request = {HTTP_SPAN("GET"), exchange->request.target, exchange->request.fields};
+    /* What is stored is a whole response to GET, whatever has confirmed it. */
+    struct http_request request = {HTTP_SPAN("GET"), exchange->request.target,
+                                   exchange_http_request(exchange).fields};
     struct http_response stored = {exchange->meta.head.status, &home->fields};
-    struct http_storing storing;
     char date[HTTP_DATE_BYTES + 1];
+    int length;
+
+    *storing = (struct http_storing){.store = false};
+    home->more_fields = origin_response(exchange->fetch)->fields;
+    add_missing_date(&home->more_fields, exchange_now_s(exchange), date);
+    if (!make_updated_fields(exchange, &home->more_fields))
+        return -1;
+    *storing = http_storing_updated(&rules, &request, &stored, &home->more_fields, exchange->request_time,
+                                    exchange_now_s(exchange));
+    length = stored_encode(exchange, stored.status, &home->fields, storing);
+    if (length >= 0) /* the same body */
+        memcpy(home->meta + offsetof(struct http_meta_head, id), &exchange->meta.head.id,
+               sizeof exchange->meta.head.id);
+    return length;
+}
+
+bool stored_update(struct exchange *exchange)
+{
+    struct exchange_home *home = exchange->home;
+    struct http_storing storing;
     int64_t fresh_until, keep_until;
     int length, tags;
 
@@ -387,17 +427,9 @@ bool stored_update(struct exchange *exchange)
         return true;
     }
     tags = http_tags_collect(&home->tag_fields, &origin_response(exchange->fetch)->fields, home->tags);
-    home->more_fields = origin_response(exchange->fetch)->fields;
-    add_missing_date(&home->more_fields, exchange_now_s(exchange), date);
-    if (!make_updated_fields(exchange, &home->more_fields))
-        return false;
-    storing = http_storing_updated(&rules, &request, &stored, &home->more_fields, exchange->request_time,
-                                   exchange_now_s(exchange));
-    length = stored_encode(exchange, stored.status, &home->fields, &storing);
+    length = parts_describe(exchange, stored_renew(exchange, &storing));
     if (length < 0)
         return false;
-    memcpy(home->meta + offsetof(struct http_meta_head, id), &exchange->meta.head.id,
-           sizeof exchange->meta.head.id); /* the same body */
     stored_times(exchange, &storing, &fresh_until, &keep_until);
     if (storing.store && tags >= 0 && variants_fit(exchange, &home->fields))
         send_update(exchange, (uint32_t)tags, length, fresh_until, keep_until);
@@ -421,6 +453,12 @@ bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *tr
     return head->failed_at != 0 && since <= FAILURE_SECONDS;
 }
 
+/* The description is gone already, for something else is to take its place. */
+static bool is_without_description(const struct exchange *exchange)
+{
+    return !exchange->extents && exchange->meta.head.flags & HTTP_META_PARTS;
+}
+
 /* The update ends the lease for all who wait for it at once. */
 static void renew(struct exchange *exchange, const struct http_meta_head *head)
 {
@@ -428,8 +466,10 @@ static void renew(struct exchange *exchange, const struct http_meta_head *head)
     int64_t expiry = head->response_time + head->lifetime - head->initial_age;
     int length;
 
-    if (exchange->lease && exchange->handle && http_fields_parse(&home->more_fields, exchange->meta.fields)) {
+    if (exchange->lease && exchange->handle && !is_without_description(exchange) &&
+        http_fields_parse(&home->more_fields, exchange->meta.fields)) {
         length = http_meta_encode(head, &home->more_fields, home->meta, sizeof home->meta);
+        length = parts_describe(exchange, length);
         if (length > 0)
             send_update(exchange, 0, length, 1000 * expiry, 1000 * (expiry + head->keep));
     }

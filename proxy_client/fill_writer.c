@@ -45,9 +45,14 @@ static void drop_everything(struct fill_writer *writer)
     writer->prefix = writer->kept = NULL;
 }
 
+static bool has_come_no_further(const struct fill_writer *writer)
+{
+    return writer->resumed && writer->sent == writer->resumed_at;
+}
+
 static void stop(struct fill_writer *writer, enum fill_state state)
 {
-    if (state == FILL_FAILED && writer->resumed && writer->sent == writer->resumed_at)
+    if (state == FILL_FAILED && has_come_no_further(writer))
         cache_link_discard(writer->link, &writer->lease); /* or one after the other would come no further */
     else if (state == FILL_FAILED)
         cache_link_give_up(writer->link, &writer->lease);
@@ -359,12 +364,14 @@ bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct
     writer->size = object->size;
     writer->fresh_until = object->fresh_until;
     writer->keep_until = object->keep_until;
+    writer->keep = object->keep;
     writer->state = FILL_OPEN;
     pump(writer, "", 0);
     return fill_writer_active(writer);
 }
 
-void fill_writer_resume(struct fill_writer *writer, uint64_t *lease, uint64_t offset, uint64_t size)
+void fill_writer_resume(struct fill_writer *writer, uint64_t *lease, uint64_t offset, uint64_t size,
+                        bool keep)
 {
     writer->lease = *lease;
     *lease = 0;
@@ -373,6 +380,7 @@ void fill_writer_resume(struct fill_writer *writer, uint64_t *lease, uint64_t of
     writer->sent = writer->taken = offset;
     writer->begun = writer->accepted = writer->resumed = true;
     writer->resumed_at = offset;
+    writer->keep = keep;
     writer->state = FILL_OPEN;
 }
 
@@ -386,6 +394,23 @@ void fill_writer_write(struct fill_writer *writer, const char *data, size_t size
         fail(writer, "more bytes than announced");
     else
         pump(writer, data, size);
+}
+
+/* What stands in a segment goes along if it can be without waiting. */
+static void hand_over(struct fill_writer *writer)
+{
+    if (writer->segment && writer->used > 0)
+        submit(writer);
+}
+
+void fill_writer_break(struct fill_writer *writer)
+{
+    if (writer->state == FILL_OPEN && writer->keep && writer->begun) {
+        hand_over(writer);
+        if (!has_come_no_further(writer))
+            cache_link_keep(writer->link, &writer->lease);
+    }
+    fill_writer_abort(writer);
 }
 
 void fill_writer_finish(struct fill_writer *writer)

@@ -24,6 +24,8 @@ struct fill_object {
     struct http_span meta;
     uint64_t size; /* LARDER_SIZE_UNKNOWN */
     int64_t fresh_until, keep_until;
+    bool keep; /* its metadata tells whether it is whole, so that what arrives before it breaks off may be
+                  kept */
 };
 
 struct fill_writer {
@@ -43,7 +45,7 @@ struct fill_writer {
     uint32_t used;
     char *prefix; /* key, tags and metadata, until they stand in a segment */
     uint32_t key_length, tags_length, meta_length;
-    bool begun, accepted, end_sent;
+    bool begun, accepted, end_sent, keep;
     bool resumed;
     uint64_t resumed_at;
     char *kept; /* bytes that wait for a segment */
@@ -57,11 +59,15 @@ void fill_writer_setup(struct fill_writer *writer, struct cache_link *link, stru
  * lost); the lease is given up. */
 bool fill_writer_start(struct fill_writer *writer, uint64_t *lease, const struct fill_object *object);
 /* The same for a fill of which the first `offset` bytes are in the cache already, in all `size` or
- * LARDER_SIZE_UNKNOWN. */
-void fill_writer_resume(struct fill_writer *writer, uint64_t *lease, uint64_t offset, uint64_t size);
+ * LARDER_SIZE_UNKNOWN; `keep` as in struct fill_object. */
+void fill_writer_resume(struct fill_writer *writer, uint64_t *lease, uint64_t offset, uint64_t size,
+                        bool keep);
 void fill_writer_write(struct fill_writer *writer, const char *data, size_t size);
 void fill_writer_finish(struct fill_writer *writer);
 void fill_writer_abort(struct fill_writer *writer); /* harmless in every state */
+/* No more will come: an object that may be kept is, as far as it was handed over, unless somebody follows and
+ * can go on; else as abort(). */
+void fill_writer_break(struct fill_writer *writer);
 bool fill_writer_busy(const struct fill_writer *writer);
 /* Asked right at the start, because it is large, whether the cache takes it; changed() tells of the answer.
  */

@@ -9,7 +9,7 @@
 #define TIME_MAX    ((int64_t)253402300799) /* 9999-12-31 23:59:59, the last that a Date can say */
 #define KNOWN_FLAGS                                                                                          \
     (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT | HTTP_META_HEURISTIC | HTTP_META_NO_TRANSFORM |             \
-     HTTP_META_IMMUTABLE | HTTP_META_INDEX | HTTP_META_MARK | HTTP_META_FAILED_STATUS |                      \
+     HTTP_META_IMMUTABLE | HTTP_META_INDEX | HTTP_META_PARTS | HTTP_META_MARK | HTTP_META_FAILED_STATUS |    \
      HTTP_META_FAILED_REQUEST)
 #define HEAD_BYTES sizeof(struct http_meta_head)
 #define FIELDS_MAX (HTTP_META_MAX - HEAD_BYTES)
@@ -47,16 +47,31 @@ static bool lines_are_sound(struct http_span rest)
     return result == HTTP_LINE_END;
 }
 
+/* Only a 200 has parts (RFC 9111 section 3.3). */
+static bool parts_are_sound(const struct http_meta_head *head, struct http_span bytes)
+{
+    struct http_parts parts;
+
+    if (!(head->flags & HTTP_META_PARTS))
+        return bytes.length == 0;
+    return head->status == 200 && !(head->flags & (HTTP_META_INDEX | HTTP_META_MARK)) &&
+           http_parts_decode(&parts, bytes.at, bytes.length);
+}
+
 bool http_meta_decode(struct http_meta *out, const void *blob, size_t length)
 {
+    const char *behind = (const char *)blob + HEAD_BYTES;
+
     if (length < HEAD_BYTES || length > HTTP_META_MAX)
         return false;
     memcpy(&out->head, blob, HEAD_BYTES);
-    if (out->head.magic != HTTP_META_MAGIC || out->head.fields_length != length - HEAD_BYTES ||
+    if (out->head.magic != HTTP_META_MAGIC || out->head.fields_length > length - HEAD_BYTES ||
         !head_is_sound(&out->head))
         return false;
-    out->fields = (struct http_span){(const char *)blob + HEAD_BYTES, out->head.fields_length};
-    return lines_are_sound(out->fields);
+    out->fields = (struct http_span){behind, out->head.fields_length};
+    out->parts = (struct http_span){behind + out->head.fields_length,
+                                    (uint32_t)(length - HEAD_BYTES) - out->head.fields_length};
+    return lines_are_sound(out->fields) && parts_are_sound(&out->head, out->parts);
 }
 
 static void add_fields(struct http_text *text, const struct http_fields *fields)
@@ -89,6 +104,22 @@ int http_meta_encode(const struct http_meta_head *head, const struct http_fields
     written.fields_length = (uint32_t)text.length;
     memcpy(out, &written, HEAD_BYTES);
     return (int)(HEAD_BYTES + text.length);
+}
+
+int http_meta_add_parts(void *blob, int length, size_t size, const struct http_parts *parts)
+{
+    struct http_meta_head head;
+    int added;
+
+    if (length < (int)HEAD_BYTES || (size_t)length > size)
+        return -1;
+    memcpy(&head, blob, HEAD_BYTES);
+    added = http_parts_encode(parts, (char *)blob + length, size - (size_t)length);
+    if (added < 0 || length + added > (int)HTTP_META_MAX)
+        return -1;
+    head.flags |= HTTP_META_PARTS;
+    memcpy(blob, &head, HEAD_BYTES);
+    return length + added;
 }
 
 int64_t http_meta_age(const struct http_meta_head *head, int64_t now)

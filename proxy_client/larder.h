@@ -224,6 +224,10 @@ void larder_fill_abort(struct larder_client *client, uint64_t lease);
  * given some of it are told LARDER_MISS, broken; of the others one is promoted and begins anew. */
 void larder_fill_discard(struct larder_client *client, uint64_t lease);
 
+/* The same as larder_fill_abort(), but if nobody follows, what was filled is stored as far as it came, with
+ * its metadata and whatever size was announced. So the metadata must tell that it is not whole. */
+void larder_fill_keep(struct larder_client *client, uint64_t lease);
+
 #define LARDER_FOLLOW_NOTHING UINT64_MAX
 /* Asks what the holder of the lease does. The event comes when there is news: at once if more than `known`
  * body bytes have arrived, or (LARDER_FOLLOW_NOTHING) any metadata. One at a time for each handle. */

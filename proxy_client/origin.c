@@ -4,8 +4,8 @@
  *      ^                            │ origin_close()                             │ origin_close()
  *      └──────── task ──────────────┴────────────────────────────────────────────┘
  *
- * libcurl's callbacks may not remove or resume the handle that they are called for, so both are put off to a
- * task. A closed fetch calls nobody any more. */
+ * libcurl's callbacks may not remove or resume the handle that they are called for, nor add another, so all
+ * that is put off to a task. A closed fetch calls nobody any more. */
 #include "origin.h"
 
 #include "invariant.h"
@@ -55,6 +55,7 @@ struct origin_fetch {
     struct origin_head_reader response;
     enum fetch_state state;
     bool receive_paused, send_paused, resume_wanted;
+    bool start_wanted; /* it was asked for by a handler */
     bool timed_out;
     bool head_held;       /* collected, but not given yet */
     bool awaits_continue; /* the body is not asked for before the origin's 100, or time is up */
@@ -387,6 +388,16 @@ static void resume_now(struct origin_fetch *fetch)
     take_results(fetch->origin);
 }
 
+static void start_now(struct origin_fetch *fetch)
+{
+    fetch->start_wanted = false;
+    if (curl_multi_add_handle(fetch->origin->multi, fetch->easy) == CURLM_OK)
+        return;
+    snprintf(fetch->problem, sizeof fetch->problem, "cannot be asked");
+    leave_multi(fetch);
+    fetch->calls->ended(fetch->owner, ORIGIN_UNREACHABLE);
+}
+
 static void fetch_task(struct loop_task *task)
 {
     struct origin_fetch *fetch = (struct origin_fetch *)((char *)task - offsetof(struct origin_fetch, task));
@@ -394,6 +405,8 @@ static void fetch_task(struct loop_task *task)
     if (!fetch->calls) {
         leave_multi(fetch);
         fetch_give(fetch);
+    } else if (fetch->start_wanted) {
+        start_now(fetch);
     } else if (fetch->resume_wanted && fetch->state == FETCH_RUNNING) {
         fetch->resume_wanted = false;
         resume_now(fetch);
@@ -576,6 +589,16 @@ static bool set_method(struct origin_fetch *fetch, const struct origin_request *
     return curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
 }
 
+static bool start(struct origin_fetch *fetch)
+{
+    CURLMcode code = curl_multi_add_handle(fetch->origin->multi, fetch->easy);
+
+    fetch->start_wanted = code == CURLM_RECURSIVE_API_CALL;
+    if (fetch->start_wanted)
+        loop_put_off(fetch->origin->loop, &fetch->task);
+    return code == CURLM_OK || fetch->start_wanted;
+}
+
 int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct origin_request *request,
                  const struct origin_calls *calls, void *owner)
 {
@@ -591,7 +614,7 @@ int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct 
     fetch->problem[0] = '\0';
     origin_head_reset(&fetch->response);
     if (!set_headers(fetch, request) || !set_target(fetch, request->target) || !set_method(fetch, request) ||
-        curl_multi_add_handle(origin->multi, fetch->easy) != CURLM_OK) {
+        !start(fetch)) {
         fetch_give(fetch);
         return -ENOMEM;
     }

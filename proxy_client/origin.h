@@ -80,7 +80,7 @@ void origin_destroy(struct origin **origin);
 struct http_span origin_base(const struct origin *origin);
 const char *origin_scheme(const struct origin *origin);
 
-/* The fields are copied. Nothing is called before the loop's next turn. */
+/* The fields are copied. Nothing is called before the loop's next turn. A handler may call it, too. */
 int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct origin_request *request,
                  const struct origin_calls *calls, void *owner);
 /* Valid once head() was called. */

@@ -25,6 +25,7 @@ enum verb {
     END,
     ABORT,
     DISCARD,
+    KEEP,
     UPDATE,
     REMOVE,
     FOLLOW, /* does not wait for the answer */
@@ -270,6 +271,9 @@ static void obey(struct strings *strings, const struct order *order, struct said
         break;
     case DISCARD:
         larder_fill_discard(client, order->number);
+        break;
+    case KEEP:
+        larder_fill_keep(client, order->number);
         break;
     case UPDATE:
         update(strings, order, said);
@@ -897,6 +901,44 @@ START_TEST(discarded_fill_is_begun_anew)
 }
 END_TEST
 
+/* What broke off is stored as far as it came. `_i`: unless somebody follows, who goes on with it, or the key
+ * was removed, or there is nothing of it. */
+START_TEST(broken_fill_is_kept)
+{
+    enum { ALONE, FOLLOWED, REMOVED, NOTHING };
+    uint64_t follow = 0;
+
+    begin(NULL);
+    uint64_t lease = lease_of(&holder);
+    begin_it(&holder, lease, LARGE, 1);
+    if (_i != NOTHING)
+        fill_it(&holder, lease, 1, 0, PIECE + 100);
+    uint64_t handle = _i == FOLLOWED ? follow_begun(&reader, &follow, PIECE + 100) : 0;
+    if (_i == FOLLOWED)
+        ask(&reader, follow, PIECE + 100);
+    if (_i == REMOVED)
+        tell(&holder, (struct order){.verb = REMOVE, .key = "key"});
+    tell(&holder, (struct order){.verb = KEEP, .number = lease});
+    if (_i == FOLLOWED) {
+        struct larder_event event = news(&reader);
+        ck_assert(event.status == LARDER_OK && event.promoted && event.filled == PIECE + 100);
+        ck_assert_int_eq(fill_it(&reader, event.lease, 1, PIECE + 100, LARGE), LARDER_OK);
+        ck_assert_int_eq(end_it(&reader, event.lease, LARGE), LARDER_OK);
+        release(&reader, handle);
+        check(&third, 1);
+    } else {
+        tell(&holder, (struct order){.verb = LOOKUP, .key = "absent"}); /* by now the cache has heard it */
+        struct said said = tell(&third, (struct order){.verb = LOOKUP, .key = "key"});
+        ck_assert_int_eq(said.event.status, _i == ALONE ? LARDER_HIT : LARDER_MISS);
+        ck_assert_uint_eq(said.event.object_size, _i == ALONE ? PIECE + 100 : 0);
+        if (_i == ALONE)
+            read_it(&third, said.event.handle, 1, 0, PIECE + 100);
+        release(&third, said.event.handle);
+    }
+    end();
+}
+END_TEST
+
 START_TEST(too_large_for_the_cache_is_hopeless)
 {
     static const char *const arguments[] = {"--max-object", "64K", NULL};
@@ -1262,6 +1304,7 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, frozen_follower_is_passed_over, 0, 2);
     tcase_add_test(tcase, holder_without_progress_is_succeeded);
     tcase_add_test(tcase, discarded_fill_is_begun_anew);
+    tcase_add_loop_test(tcase, broken_fill_is_kept, 0, 4);
     tcase_add_test(tcase, too_large_for_the_cache_is_hopeless);
     tcase_add_loop_test(tcase, revalidation_is_followed, 0, 3);
     tcase_add_test(tcase, removed_while_it_grows);

@@ -2,6 +2,7 @@
 # What is done without a client waiting for it, or by one client for many, between two proxies: refreshing what is
 # served stale (RFC 5861), validating once for all who ask, remembering failures and what cannot be stored.
 source "$(dirname "$0")/../support/e2e.sh"
+source "$(dirname "$0")/../support/together.sh"
 e2e_begin refresh
 
 start_origin --root "$DIR"
@@ -12,7 +13,6 @@ await_proxies 2
 ONE=http://${HTTP[one]}
 TWO=http://${HTTP[two]}
 OLD='header=Age:%20100' # with max-age=60: stale as soon as it is stored
-CLIENTS=12
 
 expect_requests() { # NUMBER PATH
     expect_eq "requests for $2" "$(requests_to "$2")" "$1"
@@ -34,46 +34,6 @@ store() { # PATH_AND_QUERY
 
 asked() { # NUMBER PATH: how often, by now
     [[ $(requests_to "$2") == "$1" ]]
-}
-
-held() { # GATE NUMBER: so many requests wait at it
-    [[ $(origin_stat ".held[\"$1\"] // 0") == "$2" ]]
-}
-
-followed() { # NUMBER: look-ups that found the lease taken, since $followed_before
-    [[ $(($(cache_stat .cache.followed) - followed_before)) -ge $1 ]]
-}
-
-crowd() { # PATH_AND_QUERY: CLIENTS clients, half of them at each proxy, each with its answer in a file of its own
-    local i urls=("$ONE" "$TWO")
-    followed_before=$(cache_stat .cache.followed)
-    for ((i = 0; i < CLIENTS; i++)); do
-        start "crowd$i" curl -sS --noproxy '*' --max-time "$DEADLINE" -o "$DIR/answer$i" -D "$DIR/head$i" "${urls[i % 2]}$1"
-    done
-}
-
-await_crowd() { # STATUS: that all of them got
-    local i
-    for ((i = 0; i < CLIENTS; i++)); do
-        await_end "crowd$i"
-        expect_eq "exit status of client $i" "$EXIT_STATUS" 0
-        expect_match "status of client $i" "$(head -n 1 "$DIR/head$i")" "^HTTP/1.1 $1"
-    done
-}
-
-crowd_saw() { # REGULAR_EXPRESSION: how many have it in Cache-Status
-    local i count=0
-    for ((i = 0; i < CLIENTS; i++)); do
-        grep -i '^cache-status:' "$DIR/head$i" | grep -qE "$1" && count=$((count + 1))
-    done
-    echo "$count"
-}
-
-expect_crowd_bytes() { # SIZE:SEED:VERSION
-    local i
-    for ((i = 0; i < CLIENTS; i++)); do
-        cmp "$DIR/answer$i" <(generated "$1") >&2 || fail "the bytes of client $i differ"
-    done
 }
 
 # ---- stale-while-revalidate: one refresh for all, and nobody waits for it ----

@@ -72,7 +72,7 @@ expect_requests /basic 4
 get_ok "$DIR/body" "$URL/basic?$BY_ENCODING" -I -H 'Accept-Encoding: zstd' # not stored
 expect_match "Cache-Status of a HEAD" "$(cache_status)" '^larder; fwd=vary-miss'
 get_status 206 "$DIR/body" "$URL/basic?$BY_ENCODING" -H 'Accept-Encoding: zstd' --range 0-5
-expect_match "Cache-Status of a range" "$(cache_status)" '^larder; fwd=vary-miss; .*detail=range'
+expect_match "Cache-Status of a few bytes" "$(cache_status)" '^larder; fwd=vary-miss; .*detail=part'
 expect_requests /basic 6
 expect_answer 'Accept-Encoding: zstd' 'fwd=vary-miss; stored' "$URL/basic?$BY_ENCODING" -H 'Accept-Encoding: zstd'
 

@@ -126,9 +126,53 @@ static bool is_index(const struct fuzz_text *meta)
     return meta->size >= sizeof first - 1 && memcmp(meta->at, first, sizeof first - 1) == 0;
 }
 
-/* Lines become a blob that is sound as far as its head goes. */
-static struct object *planted(const struct fuzz_text *meta)
+#define UNIT 64u
+
+static uint64_t units(uint8_t letter)
 {
+    return letter > '!' ? (uint64_t)UNIT * (letter - (unsigned)'!') : 0;
+}
+
+/* Takes a line "#ABCD" off the front: extents of B units from unit A on, and of D from C on, of 89 units in
+ * all;
+ * "!" is none, and the others follow. */
+static bool takes_parts(struct fuzz_text *meta, struct http_parts *parts)
+{
+    const uint8_t *end = meta->size > 0 && meta->at[0] == '#' ? memchr(meta->at, '\n', meta->size) : NULL;
+
+    if (!end)
+        return false;
+    *parts = (struct http_parts){.length = units('z')};
+    for (const uint8_t *at = meta->at + 1; end - at >= 2; at += 2) {
+        struct http_range range = {units(at[0]), units(at[0]) + units(at[1])};
+
+        if (range.first < range.end && range.end <= parts->length)
+            http_parts_add(parts, 0, &range);
+    }
+    meta->size -= (size_t)(end + 1 - meta->at);
+    meta->at = end + 1;
+    return true;
+}
+
+/* One for all places: it suits the first, and those that are as large. */
+static void plant_extent(const struct http_parts *parts)
+{
+    uint64_t size = parts->count > 0 ? parts->items[0].end - parts->items[0].first : 0;
+
+    if (size == 0)
+        return;
+    client.variant = object_create("", 0, size);
+    client.variant->size = size;
+    memset(client.variant->body, 'e', size);
+    client.variant->fresh_until = FUZZ_WALL_MS + 3600000;
+}
+
+/* Lines become a blob that is sound as far as its head goes. */
+static struct object *planted(const struct fuzz_text *from)
+{
+    struct fuzz_text rest = *from, *meta = &rest;
+    struct http_parts parts;
+    bool has_parts = !(script.flags & FUZZ_RAW_META) && takes_parts(meta, &parts);
     uint8_t kind = script.meta_kind;
     struct http_meta_head head = {
         .magic = HTTP_META_MAGIC,
@@ -158,7 +202,12 @@ static struct object *planted(const struct fuzz_text *meta)
         return NULL;
     if (length > 0)
         memcpy(blob + skip, meta->at, length);
-    struct object *object = object_create(blob, (uint32_t)(skip + length), BODY_MAX);
+    length += skip;
+    if (has_parts && http_meta_add_parts(blob, (int)length, sizeof blob, &parts) > 0) {
+        length += HTTP_PARTS_BYTES(parts.count);
+        plant_extent(&parts);
+    }
+    struct object *object = object_create(blob, (uint32_t)length, BODY_MAX);
     object->size = size;
     memset(object->body, 'b', BODY_MAX);
     object->fresh_until = FUZZ_WALL_MS + (script.flags & FUZZ_STALE ? -5000 : 3600000);
@@ -878,6 +927,28 @@ void larder_fill_abort(struct larder_client *self, uint64_t lease)
 void larder_fill_discard(struct larder_client *self, uint64_t lease)
 {
     larder_fill_abort(self, lease);
+}
+
+static bool is_followed(uint64_t lease)
+{
+    for (unsigned i = 0; i < HANDLES_MAX; i++) {
+        const struct follower *follower = &client.followers[i];
+
+        if (follower->place && !follower->over && follower->fill == place_of(lease))
+            return true;
+    }
+    return false;
+}
+
+void larder_fill_keep(struct larder_client *self, uint64_t lease)
+{
+    if (!self->attached || !holds(lease))
+        return;
+    const struct object *object = client.fills[place_of(lease)].object;
+    if (object && object->size > 0 && !is_followed(lease))
+        store(lease);
+    else
+        end_lease(lease);
 }
 
 int larder_follow(struct larder_client *self, uint64_t handle, uint64_t known, void *user)

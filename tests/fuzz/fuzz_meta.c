@@ -37,12 +37,17 @@ static void encode_again(const struct http_meta *meta, const struct http_fields 
     struct http_fields again_fields;
     struct http_meta again;
     bool dated = http_field_find(fields, "date", NULL) != NULL;
+    struct http_parts parts;
     int length = http_meta_encode(&meta->head, fields, blob, sizeof blob);
 
+    if (meta->head.flags & HTTP_META_PARTS) {
+        REQUIRE(http_parts_decode(&parts, meta->parts.at, meta->parts.length));
+        length = http_meta_add_parts(blob, length, sizeof blob, &parts);
+    }
     if (length < 0) {
         REQUIRE(!dated);
         REQUIRE(fields->count == HTTP_MAX_FIELDS ||
-                meta->fields.length + 64 > HTTP_META_MAX - sizeof(meta->head));
+                meta->fields.length + meta->parts.length + 64 > HTTP_META_MAX - sizeof(meta->head));
         return;
     }
     REQUIRE(http_meta_decode(&again, blob, (size_t)length));
@@ -51,6 +56,7 @@ static void encode_again(const struct http_meta *meta, const struct http_fields 
     REQUIRE(again.head.lifetime == meta->head.lifetime && again.head.initial_age == meta->head.initial_age);
     REQUIRE(again.head.stale_while_revalidate == meta->head.stale_while_revalidate);
     REQUIRE(again.head.stale_if_error == meta->head.stale_if_error);
+    REQUIRE(http_span_equal(again.parts, meta->parts));
     REQUIRE(http_fields_parse(&again_fields, again.fields));
     REQUIRE(again_fields.count == fields->count + (dated ? 0 : 1));
     for (uint32_t i = 0; i < fields->count; i++) {
@@ -87,9 +93,55 @@ static void try_lines(const uint8_t *data, size_t size)
     free(blob);
 }
 
+/* Pieces lie one behind the other and make up what is wanted, whatever is there. */
+static void check_pieces(const struct http_parts *parts, uint64_t own, const bool *lost)
+{
+    struct http_range wanted = {parts->length / 3, parts->length};
+    struct http_pieces pieces;
+    uint64_t at = wanted.first;
+
+    http_parts_cover(parts, own, lost, &wanted, &pieces);
+    for (uint32_t i = 0; i < pieces.count; i++) {
+        const struct http_piece *piece = &pieces.items[i];
+
+        REQUIRE(piece->range.first == at && piece->range.end > at);
+        REQUIRE(piece->source != HTTP_PIECE_OWN || piece->range.end <= own);
+        if (piece->source >= 0)
+            REQUIRE(!lost[piece->source] && piece->range.first >= parts->items[piece->source].first &&
+                    piece->range.end <= parts->items[piece->source].end);
+        at = piece->range.end;
+    }
+    REQUIRE(at == wanted.end);
+}
+
+/* A description, and what the lines of a 206 would add to it. */
+static void try_parts(const uint8_t *data, size_t size)
+{
+    static char bytes[HTTP_PARTS_BYTES(HTTP_PARTS_MAX)];
+    struct http_parts parts, again;
+    bool lost[HTTP_PARTS_MAX];
+    size_t length = size < sizeof bytes ? size : sizeof bytes;
+
+    for (; length >= HTTP_PARTS_BYTES(0); length--) {
+        if (http_parts_decode(&parts, data, length))
+            break;
+    }
+    if (length < HTTP_PARTS_BYTES(0))
+        return;
+    for (uint32_t i = 0; i < HTTP_PARTS_MAX; i++)
+        lost[i] = data[i] & 1;
+    for (uint64_t own = 0; own <= parts.length && own < 64; own += 31) {
+        check_pieces(&parts, own, lost);
+        http_parts_add(&parts, own, &(struct http_range){parts.length / 2, parts.length});
+        REQUIRE(http_parts_encode(&parts, bytes, sizeof bytes) > 0);
+        REQUIRE(http_parts_decode(&again, bytes, HTTP_PARTS_BYTES(parts.count)));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     try_blob(data, size);
+    try_parts(data, size);
     if (size >= sizeof(struct http_meta_head))
         try_lines(data + sizeof(struct http_meta_head), size - sizeof(struct http_meta_head));
     return 0;

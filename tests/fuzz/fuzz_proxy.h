@@ -6,7 +6,7 @@
  *     what the client sends
  *     what the origin answers: whole responses with a line "----" between them, one for each fetch; from the
  * start again when there are more fetches metadata that the cache has stored (lines only, or a blob with
- * FUZZ_RAW_META) */
+ * FUZZ_RAW_META; a line with # in front describes parts, see fuzz_client.c) */
 #ifndef LARDER_FUZZ_PROXY_H
 #define LARDER_FUZZ_PROXY_H
 

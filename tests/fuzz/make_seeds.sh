@@ -143,6 +143,31 @@ meta empty 200 15 ''
 meta index 200 32 'Larder-Generation: 0123456789abcdef0123456789abcdef\r\nLarder-Vary: accept-encoding\r\n'
 meta mark 502 $((128 | 512)) 'Detail: origin-unreachable\r\nText: no\r\n'
 meta failed 200 $((1 | 256)) 'ETag: "a"\r\n'
+parts() { # parts LENGTH [FIRST END]...: struct stored_head of http_parts.c, then the extents
+    u64 "$1"
+    shift
+    printf '0123456789abcdef'
+    u32 $(($# / 2))
+    u32 0
+    while (($# > 0)); do
+        u64 "$1"
+        u64 "$2"
+        shift 2
+    done
+}
+meta_parts() { # meta_parts NAME FLAGS LENGTH [FIRST END]...
+    local lines='ETag: "a"\r\nDate: Fri, 15 Jan 2027 08:00:00 GMT\r\n'
+    {
+        meta_head "$(printf '%b' "$lines" | wc -c)" 200 "$2"
+        printf '%b' "$lines"
+        parts "${@:3}"
+    } | seed "meta/$1"
+}
+meta_parts parts-none 64 100000
+meta_parts parts 66 100000 0 5000 4000 9000 20000 100000
+meta_parts parts-unordered 64 100000 20000 30000 0 5000
+meta_parts parts-unannounced 0 100000
+parts 1000 0 500 700 1000 | seed meta/parts-alone
 meta late 200 0 'A:\r\nB: \t \r\nC: a\t\tb \r\n\r\n'
 
 # ---- policy: struct numbers, then lines ----
@@ -285,6 +310,22 @@ http range 'GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-9,200-\r\n\r\nGET /a HT
     3 $((cached | stored)) 90 0 0
 http range-lost 'GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9000\r\n\r\n====\nHTTP/1.1 206 OK\r\nContent-Range: bytes 5-9000/11520\r\n\r\n====\nETag: "e"\r\n' \
     3 $((cached | stored)) 90 0xe0 0
+# Parts are described as fuzz_client.c reads them.
+part='HTTP/1.1 206 OK\r\nCache-Control: max-age=60\r\nETag: "e"\r\n'
+http part "GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-299\r\n\r\n$two_gets====\n${part}Content-Range: bytes 0-299/5696\r\nContent-Length: 300\r\n\r\n$(letters 300)" \
+    3 $cached 0 0 0
+http parts-hit 'GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=64-1000\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=5-10,700-\r\n\r\n====\nHTTP/1.1 206 OK\r\n\r\n====\n#!+++\nETag: "e"\r\n' \
+    3 $((cached | stored)) 0 0 0
+http parts-gap "GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-2047\r\n\r\n$two_gets====\n${part}Content-Range: bytes 640-2047/5696\r\nContent-Length: 1408\r\n\r\n$(letters 1408)====\n#!+A+\nETag: \"e\"\r\n" \
+    3 $((cached | stored)) 0 0 0x20
+http parts-changed "GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-2047\r\n\r\n$two_gets====\n${part}Content-Range: bytes 640-2047/9999\r\nContent-Length: 1408\r\n\r\n$(letters 1408)====\n#!+A+\nETag: \"e\"\r\n" \
+    3 $((cached | stored)) 0 0 0x20
+http parts-own "${two_gets}====\n${part}Content-Range: bytes 1280-5695/5696\r\nContent-Length: 4416\r\n\r\n$(letters 4416)====\n#\nETag: \"e\"\r\n" \
+    3 $((cached | stored)) 10 0 0x20
+http parts-stale "HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-99\r\n\r\n====\nHTTP/1.1 304 OK\r\nETag: \"e\"\r\n\r\n====\n#!+\nETag: \"e\"\r\n" \
+    3 $((cached | stored | stale)) 0 0 0
+http broken-large "$two_gets====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=9\r\nETag: \"e\"\r\nContent-Length: 30000\r\n\r\n$(letters 20000)" \
+    0 $cached 0 0 0x8d
 http interim "$two_gets====\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbody" \
     0 $((cached | stop)) 0 0 0x10
 http smuggling "$two_gets====\nHTTP/1.1 200 OK\r\nConnection: content-length, x\r\nX: 1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabcdef" \

@@ -38,12 +38,13 @@ static void usage(FILE *to)
           "  --help              this text\n"
           "\n"
           "Query parameters script the response (size, seed, version, status, header, noheader, chunked,\n"
-          "trailer, nolength, length, close, reset, drop, delay, rate, hold, hold_at, interim, interims,\n"
-          "hint, early, garbage, raw, echo, by, gzip, self).\n"
+          "trailer, nolength, length, noifrange, close, reset, drop, delay, rate, hold, hold_at, interim,\n"
+          "interims, hint, early, garbage, raw, echo, by, gzip, self).\n"
           "/_control/stats counts, /_control/reset forgets, /_control/release?name=NAME opens a gate,\n"
           "/_control/close?name=NAME closes it again,\n"
           "/_control/version?n=N changes what is generated, /_control/fail?n=STATUS answers everything\n"
-          "with that status until n=0, /_control/last is the head of the last request as it was received.\n",
+          "with that status until n=0, /_control/cut?n=N breaks off the next\n"
+          "body after N bytes, /_control/last is the head of the last request as it was received.\n",
           to);
 }
 

@@ -310,7 +310,7 @@ static bool if_range_holds(const struct plan *plan)
 {
     char value[FIELD_VALUE_BYTES];
 
-    if (!request_field(plan->request, "If-Range", value, sizeof(value)))
+    if (plan->script.no_if_range || !request_field(plan->request, "If-Range", value, sizeof(value)))
         return true;
     if (*value == '"')
         return strcmp(value, plan->etag) == 0;
@@ -482,6 +482,8 @@ static bool control_page(struct plan *plan, struct bytes *text, bool *released)
         stats_reset();
     else if (strcmp(page, "version") == 0)
         origin_version = (uint64_t)plan->script.n;
+    else if (strcmp(page, "cut") == 0)
+        origin_cut = plan->script.n;
     else if (strcmp(page, "fail") == 0 && plan->script.n < 1000)
         origin_failure = (int)plan->script.n;
     else if (strcmp(page, "release") == 0 && plan->script.name && (gate = gate_find(plan->script.name)))
@@ -554,11 +556,21 @@ static void count(const struct origin_request *request)
     stats_keep_head(request->head.data, request->head.size);
 }
 
+/* Once, so that the same request may be answered whole the next time. */
+static void apply_cut(struct plan *plan)
+{
+    if (origin_cut < 0 || !has_body(plan))
+        return;
+    plan->script.close_at = origin_cut;
+    origin_cut = -1;
+}
+
 static void content_response(struct plan *plan, struct origin_response *response)
 {
     choose_content(plan, response);
     apply_preconditions(plan);
     apply_range(plan, response->body.size);
+    apply_cut(plan);
     frame_body(plan, response);
     order_waits(plan, response);
     write_head(plan, response);

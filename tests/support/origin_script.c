@@ -82,6 +82,7 @@ static const struct parameter {
     {"drop", FLAG, offsetof(struct origin_script, drop)},
     {"garbage", FLAG, offsetof(struct origin_script, garbage)},
     {"echo", FLAG, offsetof(struct origin_script, echo)},
+    {"noifrange", FLAG, offsetof(struct origin_script, no_if_range)},
     {"gzip", FLAG, offsetof(struct origin_script, gzip)},
     {"self", FLAG, offsetof(struct origin_script, self)},
     {"by", WORD, offsetof(struct origin_script, by)},

@@ -12,6 +12,7 @@
  *     trailer=N:%20V  the same with a trailer field (repeatable)
  *     nolength=1      neither length nor chunks: the end of the connection ends the body
  *     length=N        claims this Content-Length, whatever is sent; then closes
+ *     noifrange=1     gives the range whatever If-Range says
  *     close=N         closes after N bytes of the body
  *     reset=N         the same with a TCP reset
  *     drop=1          closes without an answer
@@ -55,7 +56,7 @@ struct origin_script {
     int64_t rate; /* 0: unpaced */
     int64_t interim, interims;
     bool chunked, no_length, drop, garbage, echo, early;
-    bool gzip, self;
+    bool gzip, self, no_if_range;
     char *by;   /* NULL: not by a field */
     char *raw;  /* NULL: none */
     char *hold; /* NULL: no gate */

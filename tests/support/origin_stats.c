@@ -24,6 +24,7 @@ struct gate {
 struct origin_counters origin_counters;
 uint64_t origin_version;
 int origin_failure;
+int64_t origin_cut = -1;
 static struct bytes last_head;
 static struct path_count *paths;
 static struct gate *gates;
@@ -84,6 +85,7 @@ void stats_reset(void)
                                                .most_under_way = origin_counters.under_way};
     origin_version = 0;
     origin_failure = 0;
+    origin_cut = -1;
     bytes_free(&last_head);
     while (paths)
         forget_path(paths);

@@ -29,11 +29,12 @@ struct gate;
 
 extern struct origin_counters origin_counters;
 extern uint64_t origin_version;
+extern int64_t origin_cut; /* the next body breaks off after so many bytes; -1: it does not */
 extern int origin_failure; /* every answer is a short text with this status; 0: what was asked for */
 
-void stats_count_path(const char *path);             /* without its query; a bounded number of paths */
-void stats_under_way(int change);                    /* one request more (1) or less (-1) is under way */
-void stats_reset(void);                              /* counters, paths, version, failure and open gates */
+void stats_count_path(const char *path); /* without its query; a bounded number of paths */
+void stats_under_way(int change);        /* one request more (1) or less (-1) is under way */
+void stats_reset(void);                  /* counters, paths, version, failure, cut and open gates */
 void stats_keep_head(const char *head, size_t size); /* of the last request that counts */
 void stats_last_head(struct bytes *out);
 void stats_json(struct bytes *out);

@@ -71,13 +71,14 @@ START_TEST(as_many_as_may_be)
     struct sockaddr other = {.sa_family = AF_UNIX};
     char text[(ADDRESS_LIST_MAX + 1) * 10 + 1] = "";
     struct address_list list;
+    size_t length = 0;
 
     for (int i = 0; i < ADDRESS_LIST_MAX; i++)
-        strcat(text, i ? ",10.0.0.1" : "10.0.0.1");
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "%s10.0.0.1", i ? "," : "");
     ck_assert(address_list_parse(&list, text));
     ck_assert_uint_eq(list.count, ADDRESS_LIST_MAX);
     ck_assert(!address_list_has(&list, &other));
-    strcat(text, ",10.0.0.1");
+    snprintf(text + length, sizeof(text) - length, ",10.0.0.1");
     ck_assert(!address_list_parse(&list, text));
 }
 END_TEST

@@ -82,6 +82,10 @@ START_TEST(late_answers_about_a_fill_are_given_back)
     cache_link_discard(&cache, &lease);
     ck_assert_uint_eq(discarded, 11);
     ck_assert_uint_eq(lease, 0);
+    lease = 12;
+    cache_link_keep(&cache, &lease);
+    ck_assert_uint_eq(kept, 12);
+    ck_assert_uint_eq(lease, 0);
     play_end();
 }
 END_TEST
@@ -412,7 +416,7 @@ static void resume_fill(uint64_t offset, uint64_t size)
     uint64_t lease = 9;
 
     fill_writer_setup(&writer, &cache, &stalls, note_change, NULL);
-    fill_writer_resume(&writer, &lease, offset, size);
+    fill_writer_resume(&writer, &lease, offset, size, false);
     ck_assert_uint_eq(lease, 0);
     stored_size = offset;
 }

@@ -262,7 +262,7 @@ START_TEST(policy_can_change_at_any_time)
     unsigned in = 0;
 
     begin(EVICTION_lru, true);
-    for (unsigned step = 0; step < 200000; step++) {
+    for (unsigned step = 0; step < fewer_rounds(200000, 10); step++) {
         int i = (int)random_below(&state, NODES);
 
         if (step % 1000 == 0)

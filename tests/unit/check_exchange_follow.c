@@ -237,11 +237,15 @@ static struct http_fields stored_fields(void)
     return fields;
 }
 
+static struct http_parts parts = {.length = 9000}; /* of what has HTTP_META_PARTS */
+
 static void put_meta(struct larder_event *event, const struct http_meta_head *head,
                      const struct http_fields *fields)
 {
     int length = http_meta_encode(head, fields, (char *)event->segment->data, SEGMENT_BYTES);
 
+    if (head->flags & HTTP_META_PARTS)
+        length = http_meta_add_parts(event->segment->data, length, SEGMENT_BYTES, &parts);
     ck_assert_int_gt(length, 0);
     event->meta_length = (uint32_t)length;
     event->length = 0;
@@ -670,21 +674,68 @@ START_TEST(a_mark_keeps_nobody_waiting)
 }
 END_TEST
 
-/* A part, and a head, are nothing to be stored: the client's own fields go along. */
-START_TEST(a_mark_is_of_no_account_for_parts_and_heads)
+/* A head is nothing to be stored: the client's own fields go along. */
+START_TEST(a_mark_is_of_no_account_for_heads)
 {
     struct http_meta_head head = mark_head();
 
     begin();
-    if (_i == 0)
-        add_field(0, "Range", "bytes=0-1");
-    request(0, _i == 0 ? "GET" : "HEAD");
+    request(0, "HEAD");
     find(LARDER_HIT, &head, 0, 0, 0);
-    ck_assert_int_eq(strstr(fetch->fields, "Range: bytes=0-1") != NULL, _i == 0);
     ck_assert_ptr_nonnull(strstr(fetch->fields, "named.by.client"));
     answer_head(fetch, 200, 10, "max-age=100");
     ck_assert_uint_eq(asked_count, 0);
     ck_assert_uint_eq(clients[0].heads, 1);
+    exchange_abandon(&clients[0].exchange);
+    end();
+}
+END_TEST
+
+/* `_i`: it may be stored; it may not, for its validator is weak, and the mark stays. */
+START_TEST(a_part_takes_the_place_of_a_mark)
+{
+    struct http_meta_head head = mark_head();
+
+    begin();
+    add_field(0, "Range", "bytes=1000-1999");
+    request(0, "GET");
+    find(LARDER_HIT, &head, 0, 0, 0);
+    ck_assert_ptr_nonnull(strstr(fetch->fields, "Range: bytes=1000-1999"));
+    ck_assert_ptr_null(strstr(fetch->fields, "named.by.client"));
+    http_field_add(&fetch->head.fields, HTTP_SPAN("ETag"),
+                   _i == 0 ? HTTP_SPAN("\"a\"") : HTTP_SPAN("W/\"a\""));
+    http_field_add(&fetch->head.fields, HTTP_SPAN("Content-Range"), HTTP_SPAN("bytes 1000-1999/9000"));
+    answer_head(fetch, 206, 1000, "max-age=100");
+    ck_assert_uint_eq(the_asked(LARDER_EVENT_LOOKUP)->flags,
+                      LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY);
+    find(LARDER_STALE, &head, 7, 9, 0);
+    if (_i == 0) {
+        ck_assert_uint_eq(the_asked(LARDER_EVENT_FILL_BEGIN)->lease, 9);
+        ck_assert(take_written(LARDER_EVENT_FILL_BEGIN).flags & HTTP_META_PARTS);
+        miss(10, 0); /* of the extent */
+    }
+    ck_assert_uint_eq(times_given_back(PLAYED_ABORT, 9), _i);
+    ck_assert_uint_eq(clients[0].heads, 1);
+    ck_assert_int_eq(clients[0].head.status, 206);
+    exchange_abandon(&clients[0].exchange);
+    if (_i == 0)
+        end_fetch(fetch, ORIGIN_BROKEN);
+    end();
+}
+END_TEST
+
+/* What is said about a range is nothing to those who wait for the whole. */
+START_TEST(an_answer_to_a_range_leaves_no_mark)
+{
+    static const int statuses[] = {206, 304, 416};
+
+    begin();
+    add_field(0, "Range", "bytes=1000-1999");
+    request(0, "GET");
+    miss(9, 0);
+    answer_head(fetch, statuses[_i], 0, "max-age=100");
+    ck_assert_uint_eq(asked_count, 0);
+    ck_assert_uint_eq(times_given_back(PLAYED_ABORT, 9), 1);
     exchange_abandon(&clients[0].exchange);
     end();
 }
@@ -1139,7 +1190,7 @@ START_TEST(a_slow_client_of_a_variant_is_handed_over)
     grow(5, 7, 1000, 9000);
     give_meta(&slow_head);
     end_fetch(fetch, ORIGIN_BROKEN);
-    ck_assert_uint_eq(times_given_back(PLAYED_ABORT, 10), 1);
+    ck_assert_uint_eq(times_given_back(PLAYED_KEEP, 10), 1); /* if nobody followed */
     promote(0, 19, 1000, 9000, true);
     ck_assert_uint_eq(the_asked(LARDER_EVENT_LOOKUP)->key_length, length);
     ck_assert_mem_eq(the_asked(LARDER_EVENT_LOOKUP)->segment->data, variant, length);
@@ -1304,7 +1355,9 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, a_frozen_cache_holds_no_client, 0, 3);
     tcase_add_loop_test(tcase, what_cannot_be_stored_leaves_a_mark, 0, 4);
     tcase_add_loop_test(tcase, a_mark_keeps_nobody_waiting, 0, MARK_ENDS);
-    tcase_add_loop_test(tcase, a_mark_is_of_no_account_for_parts_and_heads, 0, 2);
+    tcase_add_test(tcase, a_mark_is_of_no_account_for_heads);
+    tcase_add_loop_test(tcase, a_part_takes_the_place_of_a_mark, 0, 2);
+    tcase_add_loop_test(tcase, an_answer_to_a_range_leaves_no_mark, 0, 3);
     tcase_add_loop_test(tcase, a_failure_is_the_answer_to_others, 0, 2 * ROWS(failures));
     tcase_add_loop_test(tcase, the_rest_is_filled, 0, REST_ENDS);
     tcase_add_loop_test(tcase, a_slow_client_is_handed_over, 0, 2);

@@ -72,7 +72,7 @@ static const struct {
     {{.status = 199}, false},
     {{.status = 600}, false},
     {{.status = 0}, false},
-    {{.status = 200, .flags = 64}, false},
+    {{.status = 200, .flags = 1024}, false},
     {{.status = 200, .stale_while_revalidate = -1, .stale_if_error = -1}, true},
     {{.status = 200, .stale_while_revalidate = -2}, false},
     {{.status = 200, .stale_while_revalidate = LONGEST + 1}, false},
@@ -286,6 +286,79 @@ START_TEST(age_is_current)
 }
 END_TEST
 
+static const struct http_parts some_parts = {
+    .generation = "generation 1234", .length = 1000, .count = 2, .items = {{0, 300}, {400, 1000}}};
+
+static int encode_with_parts(const struct http_meta_head *head, const struct http_parts *parts, char *blob,
+                             size_t size)
+{
+    struct http_fields fields = fields_of("Date: x\nETag: \"a\"\n");
+
+    return http_meta_add_parts(blob, http_meta_encode(head, &fields, blob, size), size, parts);
+}
+
+/* RFC 9111 section 3.3: what is incomplete is recorded as such. */
+START_TEST(parts_are_described)
+{
+    char blob[256];
+    struct http_meta meta;
+    struct http_parts parts;
+    struct http_meta_head head = plain;
+    int length = encode_with_parts(&plain, &some_parts, blob, sizeof blob);
+
+    ck_assert_int_eq(length, (int)(HEAD + 20 + HTTP_PARTS_BYTES(2)));
+    ck_assert(http_meta_decode(&meta, blob, (size_t)length));
+    ck_assert_uint_eq(meta.head.flags, HTTP_META_STRICT | HTTP_META_PARTS);
+    ck_assert(http_span_equal(meta.fields, span("Date: x\r\nETag: \"a\"\r\n")));
+    ck_assert(http_parts_decode(&parts, meta.parts.at, meta.parts.length));
+    ck_assert_uint_eq(parts.length, 1000);
+    ck_assert_uint_eq(parts.items[1].first, 400);
+    for (int cut = 0; cut < length; cut++)
+        ck_assert(!http_meta_decode(&meta, blob, (size_t)cut));
+    ck_assert(!http_meta_decode(&meta, blob, (size_t)length + 1));
+    head.flags = HTTP_META_INDEX; /* no response, so it has no parts */
+    length = encode_with_parts(&head, &some_parts, blob, sizeof blob);
+    ck_assert(!http_meta_decode(&meta, blob, (size_t)length));
+    head = plain;
+    head.status = 404; /* only a 200 has */
+    length = encode_with_parts(&head, &some_parts, blob, sizeof blob);
+    ck_assert(!http_meta_decode(&meta, blob, (size_t)length));
+}
+END_TEST
+
+START_TEST(parts_that_do_not_fit_are_refused)
+{
+    char blob[256];
+    struct http_parts none = some_parts;
+    int length = encode_with_parts(&plain, &some_parts, blob, sizeof blob);
+
+    ck_assert_int_eq(encode_with_parts(&plain, &some_parts, blob, (size_t)length), length);
+    ck_assert_int_eq(encode_with_parts(&plain, &some_parts, blob, (size_t)length - 1), -1);
+    none.length = 0;
+    ck_assert_int_eq(encode_with_parts(&plain, &none, blob, sizeof blob), -1);
+    ck_assert_int_eq(http_meta_add_parts(blob, -1, sizeof blob, &some_parts), -1);
+}
+END_TEST
+
+/* Who writes the head of a part anew and forgets the description has written nothing, and not a whole
+ * response. */
+START_TEST(part_without_description_is_refused)
+{
+    struct http_fields fields = fields_of("Date: x\nETag: \"a\"\n");
+    struct http_meta_head head = plain;
+    char blob[256];
+    struct http_meta meta;
+    int length;
+
+    head.flags |= HTTP_META_PARTS;
+    length = http_meta_encode(&head, &fields, blob, sizeof blob);
+    ck_assert_int_gt(length, 0);
+    ck_assert(!http_meta_decode(&meta, blob, (size_t)length));
+    length = http_meta_add_parts(blob, length, sizeof blob, &some_parts);
+    ck_assert(http_meta_decode(&meta, blob, (size_t)length));
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     ADD_ROWS(tcase, fields_are_encoded, encodings);
@@ -297,6 +370,9 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, size_is_bounded);
     tcase_add_test(tcase, all_fields_are_kept);
     ADD_ROWS(tcase, age_is_current, ages);
+    tcase_add_test(tcase, parts_are_described);
+    tcase_add_test(tcase, parts_that_do_not_fit_are_refused);
+    tcase_add_test(tcase, part_without_description_is_refused);
 }
 
 int main(void)

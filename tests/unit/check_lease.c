@@ -205,6 +205,30 @@ START_TEST(key_of_a_cancelled_lease_may_be_granted_anew)
 }
 END_TEST
 
+/* What was announced does not count any more. `_i`: the key was removed meanwhile. */
+START_TEST(fill_that_is_cut_short_is_found)
+{
+    begin();
+    struct lease *lease = grant(here.news, "a");
+    ck_assert_int_eq(fill(lease, 100000, 60), STORE_OK);
+    struct object *object = lease_object(lease);
+    store_pin(&here.store, object);
+    if (_i)
+        lease_cancel_key(&here.leases, key_of(here.news, "a"));
+    lease_cut_short(lease);
+    ck_assert_int_eq(lease_commit(&here.leases, &lease), _i ? STORE_CANCELLED : STORE_OK);
+    ck_assert_ptr_eq(look_up(here.news, "a"), _i ? NULL : object);
+    ck_assert_uint_eq(object_size(object), 60);
+    ck_assert_uint_eq(object_expected(object), 60);
+    uint8_t out[60];
+    object_read(object, 0, out, sizeof(out));
+    ck_assert(is_pattern(out, 1, 0, sizeof(out)));
+    store_unpin(&here.store, &object);
+    ck_assert_uint_eq(here.news->account.held, 0);
+    end();
+}
+END_TEST
+
 /* A reader of what grows may go on, whatever becomes of it. `_i`: how it ends. */
 START_TEST(growing_object_is_read_to_its_end)
 {
@@ -417,6 +441,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, cancelled_fill_goes_on_but_ends_unstored);
     tcase_add_test(tcase, lease_cancelled_before_its_fill);
     tcase_add_test(tcase, key_of_a_cancelled_lease_may_be_granted_anew);
+    tcase_add_loop_test(tcase, fill_that_is_cut_short_is_found, 0, 2);
     tcase_add_loop_test(tcase, growing_object_is_read_to_its_end, 0, 3);
     tcase_add_test(tcase, followers_are_kept_by_what_they_wait_for);
     tcase_add_test(tcase, orphan_keeps_what_was_filled_for_another);

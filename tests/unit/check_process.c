@@ -43,7 +43,7 @@ static void take_turns(struct process *const list[], const int64_t cost[], int64
 {
     for (int turn = 0; turn < turns; turn++) {
         for (int i = 0; i < count; i++) {
-            if (!process_earn(list[i], 1))
+            if (!process_earn(list[i], PROCESS_QUANTUM_NS))
                 continue;
             process_spend(list[i], cost[i]);
             spent[i] += cost[i];
@@ -73,11 +73,56 @@ START_TEST(idling_saves_nothing_up)
     struct process *process = process_join(&processes, 1);
 
     for (int i = 0; i < 1000; i++)
-        ck_assert(process_earn(process, 1));
+        ck_assert(process_earn(process, PROCESS_QUANTUM_NS));
     process_spend(process, 2 * PROCESS_QUANTUM_NS);
-    ck_assert(!process_earn(process, 1));
-    ck_assert(process_earn(process, 1));
+    ck_assert(!process_earn(process, PROCESS_QUANTUM_NS));
+    ck_assert(process_earn(process, PROCESS_QUANTUM_NS));
     process_leave(&processes, &process);
+}
+END_TEST
+
+/* As the loop has it: a batch needs the credit of its process and that of its tenant. Three processes of one
+ * tenant have together what its weight gives, whatever the batches cost, and no turn is long. */
+static const uint32_t weights[][2] = {{1, 1}, {4, 1}, {1, 16}, {1000, 1}, {1000, 1000}, {900, 300}};
+
+START_TEST(time_is_shared_by_weight_of_tenants)
+{
+    enum { COUNT = 4 };
+    static const int tenant_of[COUNT] = {0, 1, 1, 1};
+    const uint32_t *weight = weights[_i], most = weight[0] > weight[1] ? weight[0] : weight[1];
+    const uint32_t least = weight[0] + weight[1] - most;
+    struct process *list[COUNT];
+    int64_t credits[2] = {0}, spent[2] = {0}, each[COUNT] = {0};
+
+    for (int i = 0; i < COUNT; i++)
+        list[i] = process_join(&processes, i + 1);
+    for (int turn = 0; turn < 200000; turn++) {
+        int64_t before = spent[0] + spent[1];
+        for (int i = 0; i < 2; i++)
+            credit_earn(&credits[i], credit_quantum(weight[i], least, most));
+        for (int at = 0; at < COUNT; at++) { /* begins with another each time */
+            int i = (at + turn) % COUNT, tenant = tenant_of[i];
+            int64_t quantum = credit_quantum(weight[tenant], least, most),
+                    cost = (i + 1) * PROCESS_QUANTUM_NS / 2;
+            if (!process_earn(list[i], quantum))
+                continue;
+            for (int64_t batch = 0; (batch == 0 || batch < quantum / PROCESS_QUANTUM_NS * 2) &&
+                                    list[i]->credit_ns > 0 && credits[tenant] > 0;
+                 batch++) {
+                process_spend(list[i], cost);
+                credits[tenant] -= cost;
+                spent[tenant] += cost;
+                each[i] += cost;
+            }
+        }
+        ck_assert_int_le(spent[0] + spent[1] - before, 2 * (PROCESS_MOST_QUANTA + 2) * PROCESS_QUANTUM_NS);
+    }
+    double ratio = (double)spent[0] / (double)spent[1], wanted = (double)weight[0] / (double)weight[1];
+    ck_assert_msg(ratio > wanted * 0.95 && ratio < wanted * 1.05, "%f, not %f", ratio, wanted);
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert_int_gt(each[i], spent[tenant_of[i]] / 10);
+        process_leave(&processes, &list[i]);
+    }
 }
 END_TEST
 
@@ -87,6 +132,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, those_without_a_pid_are_one);
     tcase_add_test(tcase, time_is_shared_whatever_a_batch_costs);
     tcase_add_test(tcase, idling_saves_nothing_up);
+    ADD_ROWS(tcase, time_is_shared_by_weight_of_tenants, weights);
 }
 
 int main(void)

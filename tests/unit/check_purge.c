@@ -598,7 +598,7 @@ START_TEST(like_the_model)
     char key[32];
 
     begin();
-    for (unsigned step = 0; step < 200000; step++) {
+    for (unsigned step = 0; step < 80000; step++) {
         unsigned i = (unsigned)random_below(&random, KEYS), deed = (unsigned)random_below(&random, 100);
 
         name_of(i, key, sizeof(key));

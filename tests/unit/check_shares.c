@@ -3,6 +3,7 @@
  * allocator has given. */
 #include "shares.h"
 
+#include "cache_conf.h"
 #include "lease.h"
 #include "store.h"
 #include "tenant_option.h"
@@ -23,6 +24,8 @@
  */
 
 static uint64_t live; /* bytes of all blocks that have been handed out, as the allocator tells them */
+
+static bool no_index; /* the allocator has nothing for tables */
 
 void *__real_memory_alloc(struct memory *memory, struct account *account, size_t size);
 void *__real_memory_alloc_index(struct memory *memory, struct account *account, size_t size);
@@ -48,7 +51,7 @@ void *__wrap_memory_alloc(struct memory *memory, struct account *account, size_t
 
 void *__wrap_memory_alloc_index(struct memory *memory, struct account *account, size_t size)
 {
-    void *block = __real_memory_alloc_index(memory, account, size);
+    void *block = no_index ? NULL : __real_memory_alloc_index(memory, account, size);
 
     live += size_of(block);
     return block;
@@ -170,7 +173,8 @@ START_TEST(memory_beyond_reserves_is_divided_by_weight)
         ck_assert_int_eq(put(0, i, 1000), STORE_OK);
         ck_assert_int_eq(put(1, i, 1000), STORE_OK);
     }
-    double ratio = (double)(used(1) - MEMORY / 8) / (double)used(0);
+    uint64_t beyond = used(1) - MEMORY / 8;
+    double ratio = (double)beyond / (double)used(0);
     ck_assert_msg(ratio > 2.95 && ratio < 3.05, "%f", ratio);
     ck_assert_uint_gt(here.store.memory.used, MEMORY - 50000);
     end();
@@ -310,6 +314,19 @@ START_TEST(index_grows_within_the_limit)
         ck_assert_uint_gt(here.store.memory.used, MEMORY / 10 * 9);
     }
     ck_assert_uint_gt(here.store.index.used, index);
+    end();
+}
+END_TEST
+
+/* Nothing is left of an object that could not be linked, whatever its policy was about to remember. */
+START_TEST(no_memory_for_the_index)
+{
+    begin(MEMORY, 0);
+    no_index = true;
+    ck_assert_int_eq(put(0, 1, 200000), STORE_NO_MEMORY);
+    no_index = false;
+    ck_assert_uint_eq(used(0), 0);
+    ck_assert_int_eq(put(0, 1, 200000), STORE_OK);
     end();
 }
 END_TEST
@@ -542,6 +559,36 @@ START_TEST(settings_as_text_arrive)
 }
 END_TEST
 
+static const struct {
+    const char *arguments[6];
+    int status;
+} lines[] = {
+    {{"--memory", "64M", "--tenant", "news:reserve=32M", "--tenant", "shop:reserve=32M"}, -1},
+    {{"--memory", "64M", "--tenant", "news:reserve=32M", "--tenant", "shop:reserve=33M"}, 2},
+    {{"--tenant", "news:reserve=32M", "--tenant", "news:limit=40M"}, 2},
+    {{"--tenant", "news:reserve=32M,limit=31M"}, 2},
+    {{"--tenant", "news:reserve"}, 2},
+    {{"--tenant", "news:reserve=1G", "--memory", "2G"}, -1}, /* whatever the order */
+    {{"--tenant", "news:reserve=1G"}, 2},
+};
+
+START_TEST(settings_on_the_command_line)
+{
+    static struct cache_conf conf;
+    char *argv[8] = {(char[]){"cache_server"}};
+    int argc = 1;
+
+    for (int i = 0; i < ROWS(lines[_i].arguments) && lines[_i].arguments[i]; i++)
+        argv[argc++] = strdup(lines[_i].arguments[i]);
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
+    ck_assert_int_eq(cache_conf_parse(&conf, argc, argv), lines[_i].status);
+    if (lines[_i].status < 0)
+        ck_assert_str_eq(conf.tenants[0].name, "news");
+    for (int i = 1; i < argc; i++)
+        free(argv[i]);
+}
+END_TEST
+
 /* ---- the heap, beside a search of all ------------------------------------------------------------------ */
 
 START_TEST(heap_names_the_one_furthest_over_its_share)
@@ -551,7 +598,7 @@ START_TEST(heap_names_the_one_furthest_over_its_share)
     static struct shares shares;
     uint64_t state = 3;
 
-    for (unsigned step = 0; step < 100000; step++) {
+    for (unsigned step = 0; step < fewer_rounds(100000, 50); step++) {
         struct account *account = &accounts[random_below(&state, ACCOUNTS)];
         account->weight = account->weight ? account->weight : 1 + (uint32_t)random_below(&state, 10);
         account->reserve = account->reserve ? account->reserve : random_below(&state, 1000);
@@ -564,7 +611,7 @@ START_TEST(heap_names_the_one_furthest_over_its_share)
             const struct account *other = &accounts[i];
             uint64_t excess = other->used > other->reserve ? other->used - other->reserve : 0;
             if (other->evictable > 0 && excess / (other->weight ? other->weight : 1) > most)
-                most = excess / other->weight;
+                most = excess / (other->weight ? other->weight : 1);
             spare += excess < other->evictable ? excess : other->evictable;
         }
         ck_assert_uint_eq(shares_first(&shares) ? shares_first(&shares)->excess : 0, most);
@@ -785,7 +832,7 @@ START_TEST(random_loads_keep_all_promises)
     run.state = (uint64_t)_i;
     choose_settings();
     begin(MEMORY, MANY);
-    for (unsigned step = 0; step < fewer_rounds(20000, 10); step++) {
+    for (unsigned step = 0; step < fewer_rounds(SANITIZED ? 5000 : 20000, 10); step++) {
         steps[below(ROWS(steps))]();
         check_step();
     }
@@ -814,6 +861,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, who_is_at_its_limit_evicts_its_own);
     tcase_add_test(tcase, what_is_held_leaves_room_for_reserves);
     tcase_add_test(tcase, index_grows_within_the_limit);
+    tcase_add_test(tcase, no_memory_for_the_index);
     ADD_ROWS(tcase, bad_settings_change_nothing, bad);
     tcase_add_test(tcase, all_of_the_memory_may_be_reserved);
     tcase_add_test(tcase, newcomers_have_the_defaults);
@@ -823,6 +871,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, fills_and_waiters_are_bounded);
     ADD_ROWS(tcase, settings_as_text, options);
     tcase_add_test(tcase, settings_as_text_arrive);
+    ADD_ROWS(tcase, settings_on_the_command_line, lines);
     tcase_add_test(tcase, heap_names_the_one_furthest_over_its_share);
     tcase_add_loop_test(tcase, random_loads_keep_all_promises, 1, 9);
 }

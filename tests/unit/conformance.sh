@@ -37,7 +37,7 @@ must_see "$page" 's/`check_http_storing:private`/`check_http_storing`/' 'names n
 must_see "$page" 's/| `check_http_storing:private`,/| check_http_storing:private,/' 'malformed: check_http_storing:private'
 must_see "$page" '0,/| MUST |/s//| must |/' 'malformed row'
 must_see "$page" '0,/| MUST |/s//| MUST | |/' 'malformed row'
-must_see "$page" 's/not done: as above/not done/' 'malformed: not done'
+must_see "$page" 's/not done: it is passed on/not done/' 'malformed: not done'
 must_see "$page" '/^| 5.2.2.3 |/d' 'RFC 9111 section 5.2.2.3 has no row'
 must_see "$page" 's/^## RFC 5861: .*/## Stale content/' 'RFC 5861 section 3 has no row'
 

@@ -16,7 +16,7 @@ struct asked asked[PLAYED_OPS];
 unsigned asked_count;
 static struct larder_event answers[PLAYED_OPS];
 static unsigned answer_count, answer_at;
-uint64_t released, aborted, discarded, unfollowed;
+uint64_t released, aborted, discarded, kept, unfollowed;
 static struct {
     enum played_silent how;
     uint64_t name;
@@ -215,6 +215,13 @@ void larder_fill_discard(struct larder_client *client, uint64_t lease)
     (void)client;
     discarded = lease;
     give_back(PLAYED_DISCARD, lease);
+}
+
+void larder_fill_keep(struct larder_client *client, uint64_t lease)
+{
+    (void)client;
+    kept = lease;
+    give_back(PLAYED_KEEP, lease);
 }
 
 /* READ as well, but with metadata in front; `flags` tells them apart. */

@@ -34,8 +34,8 @@ extern struct asked asked[PLAYED_OPS]; /* under way, oldest first */
 extern unsigned asked_count;
 
 /* What was given back without an answer; the last of each, and how often a name was. */
-extern uint64_t released, aborted, discarded, unfollowed;
-enum played_silent { PLAYED_RELEASE, PLAYED_ABORT, PLAYED_DISCARD, PLAYED_UNFOLLOW };
+extern uint64_t released, aborted, discarded, kept, unfollowed;
+enum played_silent { PLAYED_RELEASE, PLAYED_ABORT, PLAYED_DISCARD, PLAYED_KEEP, PLAYED_UNFOLLOW };
 unsigned times_given_back(enum played_silent how, uint64_t name);
 
 /* Answers the operation at `number`, which leaves the queue; the event may be added to. */
