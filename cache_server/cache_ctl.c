@@ -113,24 +113,11 @@ static enum ctl_status stats_once(struct ctl_client *client, const struct contro
     return status;
 }
 
-static sigset_t ending_signals(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    return set;
-}
-
-/* Signals come while it rests, so that none is missed. */
 static enum ctl_status watch_stats(struct ctl_client *client, const struct control *control)
 {
-    sigset_t ending = ending_signals(), before;
     enum ctl_status status;
     bool terminal = isatty(STDOUT_FILENO);
 
-    sigprocmask(SIG_BLOCK, &ending, &before);
     do {
         if (terminal)
             fputs("\033[H\033[2J", stdout);
@@ -140,10 +127,9 @@ static enum ctl_status watch_stats(struct ctl_client *client, const struct contr
         if (fflush(stdout) != 0) /* nobody reads it any more: serve() says so */
             break;
         if (status == CTL_DONE)
-            status = ctl_rest(client, control->watch, &before);
+            status = ctl_rest(client, control->watch);
     } while (status == CTL_DONE);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    return status == CTL_INTERRUPTED ? CTL_DONE : status;
+    return client->interrupted ? CTL_DONE : status; /* that is how it ends */
 }
 
 static enum ctl_status stats(struct ctl_client *client, const struct control *control)

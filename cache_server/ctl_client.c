@@ -50,6 +50,12 @@ void ctl_close(struct ctl_client *client)
     client->registration = 0;
 }
 
+static enum ctl_status interrupted(struct ctl_client *client)
+{
+    client->interrupted = true;
+    return fail(client, CTL_FAILED, "interrupted");
+}
+
 /* Waits for `events` on the queue, the cache's death or the deadline. */
 static enum ctl_status wait_for(struct ctl_client *client, mqd_t queue, short events)
 {
@@ -64,7 +70,7 @@ static enum ctl_status wait_for(struct ctl_client *client, mqd_t queue, short ev
     int ready = left > 0 ? ppoll(fds, 2, &limit, &none) : 0;
 
     if (ready < 0)
-        return fail(client, CTL_FAILED, "interrupted");
+        return interrupted(client);
     if (ready == 0)
         return fail(client, CTL_NO_CACHE, "the cache does not answer in time; see --timeout");
     if (!(fds[0].revents) && fds[1].revents)
@@ -237,14 +243,16 @@ enum ctl_status ctl_stats(struct ctl_client *client)
     return status ? status : fetch_rows(client);
 }
 
-enum ctl_status ctl_rest(struct ctl_client *client, double seconds, const sigset_t *signals)
+enum ctl_status ctl_rest(struct ctl_client *client, double seconds)
 {
     struct pollfd death = {.fd = client->endpoint.cache_pidfd, .events = POLLIN};
     struct timespec time = {(time_t)seconds, (long)((seconds - floor(seconds)) * 1e9)};
-    int ready = ppoll(&death, 1, &time, signals);
+    sigset_t none;
 
+    sigemptyset(&none);
+    int ready = ppoll(&death, 1, &time, &none);
     if (ready < 0)
-        return CTL_INTERRUPTED;
+        return interrupted(client);
     return ready > 0 ? fail(client, CTL_NO_CACHE, "the cache has just ended") : CTL_DONE;
 }
 
@@ -299,7 +307,9 @@ enum ctl_status ctl_top(struct ctl_client *client, const char *tenant, uint32_t 
     uint32_t cursor = 0;
     enum ctl_status status = register_admin(client);
 
-    while (!status) {
+    if (status)
+        return status;
+    do {
         wire_prepare(&question, WIRE_TOP, client->endpoint.token);
         question.wire_top.registration = client->registration;
         question.wire_top.secret = client->endpoint.secret;
@@ -309,11 +319,11 @@ enum ctl_status ctl_top(struct ctl_client *client, const char *tenant, uint32_t 
         status = ask(client, &question, WIRE_TOP_ROWS, &reply);
         if (!status)
             status = take_top_rows(client, reply.wire_top_rows.rows);
+        if (status)
+            return status;
         cursor = reply.wire_top_rows.next_cursor;
-        if (cursor == 0)
-            break;
-    }
-    return status;
+    } while (cursor != 0);
+    return CTL_DONE;
 }
 
 /* ---- one key ---- */

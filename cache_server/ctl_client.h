@@ -12,14 +12,11 @@
 #include "endpoint.h"
 #include "wire.h"
 
-#include <signal.h>
-
 enum ctl_status {
     CTL_DONE = 0,
     CTL_FAILED = 1,
     CTL_REFUSED = 2,
     CTL_NO_CACHE = 75, /* EX_TEMPFAIL */
-    CTL_INTERRUPTED = 130
 };
 
 /* Of metadata, as much as is shown. */
@@ -37,6 +34,7 @@ struct ctl_client {
     size_t top_count;
     uint32_t refusal;       /* enum wire_refusal of the last CTL_REFUSED, or WIRE_REFUSAL_NONE */
     uint16_t cache_version; /* of the protocol, when refusal is WIRE_REFUSAL_VERSION */
+    bool interrupted;       /* by a signal */
     int error;              /* -errno when ctl_open() could not make its names, else 0 */
     char problem[ENDPOINT_PROBLEM_BYTES];
 };
@@ -50,8 +48,8 @@ enum ctl_status ctl_purge(struct ctl_client *client, const char *tenant, const s
                           struct wire_purged *purged);
 /* Collects all rows; those of an earlier call are gone. Each call has the whole time-out. */
 enum ctl_status ctl_stats(struct ctl_client *client);
-/* Waits with this signal mask. CTL_INTERRUPTED by a signal, CTL_NO_CACHE if the cache ends. */
-enum ctl_status ctl_rest(struct ctl_client *client, double seconds, const sigset_t *signals);
+/* Waits. CTL_FAILED: a signal came; CTL_NO_CACHE: the cache has ended. */
+enum ctl_status ctl_rest(struct ctl_client *client, double seconds);
 /* At most `most` keys and tags of each tenant (1 .. WIRE_TOP_MOST); NULL: of all. */
 enum ctl_status ctl_top(struct ctl_client *client, const char *tenant, uint32_t most);
 enum ctl_status ctl_show(struct ctl_client *client, const char *tenant, const void *key, uint32_t length,
