@@ -7,6 +7,7 @@
  *
  *     found, and it is not whole ─┬─ all that is wanted is listed: as ever, fresh or validated ──> SURVEY
  *                                 └─ something is missing: the lease ────────────────────────────> SURVEY
+ *                                           └─ that others had, and others wait for ─────────────> FETCH
  *     SURVEY (pins each extent that is wanted)
  *         ├─ all there ──────────────────────────────> head, STORED: one extent after the other
  *         ├─ a gap, and enough of the rest is there ─> COMBINE: asks for the gap with If-Range

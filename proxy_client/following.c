@@ -247,12 +247,14 @@ static bool is_sound(const struct following *following)
 
 static enum outcome miss_outcome(struct following *following, struct larder_event *event)
 {
-    if (event->promoted) {
+    if (event->promoted && !following->meta) {
         following->lease = event->lease;
         event->lease = 0;
         return OUTCOME_LEASE;
     }
-    if (event->changed)
+    /* Promoted to begin anew, although there was something: who went on with it for us has thrown it away
+     * before we had asked. The lease goes back. */
+    if (event->changed || event->promoted)
         return OUTCOME_CHANGED;
     return event->broken ? OUTCOME_BROKEN : OUTCOME_AGAIN;
 }

@@ -161,7 +161,8 @@ static void plant_extent(const struct http_parts *parts)
 
     if (size == 0)
         return;
-    client.variant = object_create("", 0, size);
+    object_let_go(&client.variant);
+    client.variant = object_create("", 0, BODY_MAX);
     client.variant->size = size;
     memset(client.variant->body, 'e', size);
     client.variant->fresh_until = FUZZ_WALL_MS + 3600000;

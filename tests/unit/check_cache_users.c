@@ -411,12 +411,12 @@ START_TEST(a_fill_may_be_confirmed_before_it_is_finished)
 }
 END_TEST
 
-static void resume_fill(uint64_t offset, uint64_t size)
+static void resume_fill(uint64_t offset, uint64_t size, bool keep)
 {
     uint64_t lease = 9;
 
     fill_writer_setup(&writer, &cache, &stalls, note_change, NULL);
-    fill_writer_resume(&writer, &lease, offset, size, false);
+    fill_writer_resume(&writer, &lease, offset, size, keep);
     ck_assert_uint_eq(lease, 0);
     stored_size = offset;
 }
@@ -430,7 +430,7 @@ START_TEST(a_fill_can_be_resumed)
     play_begin(fill_writer_stalled);
     fill_pattern(bytes, 3, 0, sizeof bytes);
     memcpy(stored, bytes, 700);
-    resume_fill(700, size);
+    resume_fill(700, size, false);
     ck_assert(!fill_writer_awaits_acceptance(&writer));
     fill_writer_write(&writer, (const char *)bytes + 700, 300);
     loop_finish_tasks(&loop);
@@ -451,7 +451,7 @@ END_TEST
 START_TEST(a_resumed_fill_that_comes_no_further_is_discarded)
 {
     play_begin(fill_writer_stalled);
-    resume_fill(700, 1000);
+    resume_fill(700, 1000, false);
     if (_i == 1) {
         fill_writer_write(&writer, (const char *)stored, 100);
         loop_finish_tasks(&loop);
@@ -464,10 +464,30 @@ START_TEST(a_resumed_fill_that_comes_no_further_is_discarded)
 }
 END_TEST
 
+/* What breaks off is kept, if its metadata tells that it is not whole. `_i` & 1: it does not; & 2: nothing
+ * was added to what there was, and who follows would come no further either. */
+START_TEST(a_resumed_fill_that_breaks_off_is_kept)
+{
+    play_begin(fill_writer_stalled);
+    resume_fill(700, 1000, !(_i & 1));
+    if (!(_i & 2))
+        fill_writer_write(&writer, (const char *)stored, 100);
+    fill_writer_break(&writer);
+    ck_assert_int_eq(writer.state, FILL_FAILED);
+    ck_assert_uint_eq(kept, _i == 0 ? 9 : 0);
+    ck_assert_uint_eq(asked_count, _i == 0); /* what stood in a segment goes along */
+    ck_assert_uint_eq(discarded, _i == 0 ? 0 : 9);
+    while (asked_count > 0)
+        answer(0, LARDER_FENCED);
+    deliver();
+    play_end();
+}
+END_TEST
+
 START_TEST(only_the_end_of_a_fill_can_be_resumed)
 {
     play_begin(fill_writer_stalled);
-    resume_fill(700, 700);
+    resume_fill(700, 700, false);
     fill_writer_finish(&writer);
     ck_assert_uint_eq(asked_count, 1);
     ck_assert_int_eq(asked[0].kind, LARDER_EVENT_FILL_END);
@@ -970,6 +990,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, a_fill_may_be_confirmed_before_it_is_finished);
     tcase_add_loop_test(tcase, a_fill_can_be_resumed, 0, 2);
     tcase_add_loop_test(tcase, a_resumed_fill_that_comes_no_further_is_discarded, 0, 2);
+    tcase_add_loop_test(tcase, a_resumed_fill_that_breaks_off_is_kept, 0, 4);
     tcase_add_test(tcase, only_the_end_of_a_fill_can_be_resumed);
     tcase_add_test(tcase, a_flush_waits_for_room);
     tcase_add_loop_test(tcase, chunks_are_given_in_order, 0, 20);

@@ -376,6 +376,27 @@ START_TEST(the_rest_waits_for_a_segment)
 }
 END_TEST
 
+/* Who was to fill it has thrown it away before it was asked after, so the cache takes us for one to whom
+ * nothing was given. */
+START_TEST(the_rest_that_was_thrown_away_is_none)
+{
+    struct larder_event *event;
+
+    to_resume(60);
+    event = answer(find_asked(LARDER_EVENT_LOOKUP), LARDER_MISS);
+    event->follow = 6;
+    deliver();
+    event = answer(find_asked(LARDER_EVENT_FOLLOW), LARDER_MISS);
+    event->lease = 19;
+    event->promoted = true;
+    deliver();
+    ck_assert_int_eq(last_of(0), FOLLOWING_CHANGED);
+    ck_assert_int_eq(last_of(1), FOLLOWING_CHANGED);
+    ck_assert_uint_eq(times_given_back(PLAYED_ABORT, 19), 1);
+    end();
+}
+END_TEST
+
 /* A client that came in between has the handle already; its following speaks for both. */
 static void to_other(const char *meta)
 {
@@ -720,6 +741,7 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, a_lease_for_nobody_is_given_back, 0, 2);
     tcase_add_test(tcase, the_rest_is_for_one);
     tcase_add_loop_test(tcase, the_rest_of_another_body_is_none, 0, 2);
+    tcase_add_test(tcase, the_rest_that_was_thrown_away_is_none);
     tcase_add_loop_test(tcase, the_rest_ends_where_nothing_follows, 0, 2);
     tcase_add_loop_test(tcase, the_rest_waits_for_a_segment, 0, 2);
     tcase_add_loop_test(tcase, two_ask_for_one_handle, 0, 4);
