@@ -109,7 +109,7 @@ static void collect_tags(struct exchange *exchange, const struct origin_head *he
     int length = http_tags_collect(&home->tag_fields, &head->fields, home->tags);
 
     *tags = (struct http_span){home->tags, length > 0 ? (uint32_t)length : 0};
-    if (length == 0 || (length > 0 && !storing->partial))
+    if (length >= 0)
         return;
     storing->store = false;
     storing->reason = "tags";

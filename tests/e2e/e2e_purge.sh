@@ -184,6 +184,21 @@ get_ok "$DIR/body" "$ONE/many?size=10&$FRESH&header=Cache-Tag:%20${MANY%,}"
 expect_status_of_cache 'fwd=uri-miss; detail=tags'
 await_stored
 
+# A part of a response with tags is not stored; one without is, and goes with its key.
+for part in "Cache-Tag:%20part" "X-Other:%20part"; do
+    get_status 206 "$DIR/body" "$ONE/part?size=5000&seed=11&$FRESH&header=$part" -r 0-999
+    await_stored
+done
+get_status 206 "$DIR/body" "$TWO/part?size=5000&seed=11&$FRESH&header=Cache-Tag:%20part" -r 0-999
+expect_forwarded
+get_status 206 "$DIR/body" "$TWO/part?size=5000&seed=11&$FRESH&header=X-Other:%20part" -r 0-999
+expect_hit
+cache_ctl purge --key "http://$ORIGIN/part?size=5000&seed=11&$FRESH&header=X-Other:%20part" >"$DIR/out"
+get_status 206 "$DIR/body" "$TWO/part?size=5000&seed=11&$FRESH&header=X-Other:%20part" -r 0-999
+expect_forwarded
+await_stored
+cache_ctl purge --prefix "http://$ORIGIN/part" >"$DIR/out"
+
 # ---- variants ----
 
 V="/varies?by=Accept-Language&$FRESH&header=Vary:%20Accept-Language&header=Cache-Tag:%20speech"
