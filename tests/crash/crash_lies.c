@@ -716,6 +716,23 @@ static size_t stats_by_a_proxy(union wire_message *message)
     return length;
 }
 
+static size_t reload_by_a_proxy(union wire_message *message)
+{
+    size_t length = wire_prepare(message, WIRE_RELOAD, liar.endpoint.token);
+
+    message->wire_reload.registration = liar.registration;
+    message->wire_reload.secret = liar.endpoint.secret;
+    return length;
+}
+
+static size_t reload_with_a_wrong_secret(union wire_message *message)
+{
+    size_t length = reload_by_a_proxy(message);
+
+    message->wire_reload.secret = ~liar.endpoint.secret;
+    return length;
+}
+
 static size_t bye_with_a_wrong_secret(union wire_message *message)
 {
     size_t length = wire_prepare(message, WIRE_BYE, liar.endpoint.token);
@@ -741,6 +758,8 @@ static const struct {
     {unterminated_tenant, WIRE_HELLO, WIRE_REFUSAL_MALFORMED},
     {hello_again, WIRE_HELLO, WIRE_REFUSAL_DUPLICATE},
     {stats_by_a_proxy, WIRE_STATS, WIRE_REFUSAL_ROLE},
+    {reload_by_a_proxy, WIRE_RELOAD, WIRE_REFUSAL_ROLE},
+    {reload_with_a_wrong_secret, WIRE_RELOAD, WIRE_REFUSAL_STALE},
     {bye_with_a_wrong_secret, WIRE_BYE, WIRE_REFUSAL_STALE},
 };
 

@@ -253,6 +253,8 @@ memory = 64M
 group = $(id -g)
 [tenant "news"]
 uids = root
+[tenant "default"]
+reserve = 16M
 END
 start_cache --config "$CACHE_CONF"
 start_proxy one
@@ -262,10 +264,17 @@ for i in {1..40}; do
 done
 await_stored
 expect_cache '.cache.objects >= 40' true
-sed -i 's/^memory.*/memory = 8M/; s/^uids.*/uids = root, daemon, 4711/' "$CACHE_CONF" # a name that was not looked up yet
+expect_cache '.tenants[] | select(.name == "default") | "\(.bytes_reserved) \(.weight)"' "$((16 << 20)) 1"
+sed -i 's/^memory.*/memory = 8M/; s/^reserve.*/&\nweight = 3/' "$CACHE_CONF" # all of it or nothing
+refused 2 "cache.conf:6: the tenants' reserves \(16M together\) are more than memory \(8M\)" \
+    "$BIN/cache_ctl" --instance "$INSTANCE" reload
+expect_cache .cache.bytes_allowed $((64 << 20))
+expect_cache '.tenants[] | select(.name == "default") | "\(.bytes_reserved) \(.weight)"' "$((16 << 20)) 1"
+sed -i 's/^reserve.*/reserve = 6M/; s/^uids.*/uids = root, daemon, 4711/' "$CACHE_CONF" # a name that was not looked up yet
 cache_ctl reload
 wait_until "the memory has shrunk" cache_shows .cache.bytes_allowed $((8 << 20))
 expect_cache '.cache.bytes_used <= 8388608' true
+expect_cache '.tenants[] | select(.name == "default") | "\(.bytes_reserved) \(.weight)"' "$((6 << 20)) 3"
 wait_until "the last one is a hit" is_hit one "/large40?size=1000000&header=Cache-Control:%20max-age=600"
 sed -i 's/^memory.*/memory = 32M/' "$CACHE_CONF"
 cache_ctl reload

@@ -228,6 +228,122 @@ expect_validated "$V" -H 'Accept-Language: en'
 expect_validated "$V" -H 'Accept-Language: de'
 expect_kept "$V" -H 'Accept-Language: en'
 
+# ---- parts: with what describes them, or by a tag of their own ----
+
+P="/parts?size=300000&seed=11&$FRESH&header=Cache-Tag:%20piece"
+piece() { # PROXY_URL FIRST LAST PATTERN
+    get_status 206 "$DIR/body" "$1$P" --range "$2-$3"
+    generated 300000:11 | head -c "$(($3 + 1))" | tail -c "$(($3 - $2 + 1))" | cmp - "$DIR/body" >&2 ||
+        fail "bytes $2-$3 differ"
+    expect_status_of_cache "$4"
+}
+store_pieces() {
+    piece "$ONE" 0 99999 'fwd=uri-miss; stored'
+    await_stored
+    piece "$ONE" 200000 299999 'fwd=partial'
+    await_stored
+    piece "$TWO" 200000 299999 'hit'
+}
+pieces_gone() { # what is stored of it then is one part alone
+    piece "$TWO" 200000 299999 'fwd=uri-miss'
+    await_stored
+    by_ctl 2 0 --origin "http://$ORIGIN" --key "$P"
+}
+for purge in "--key http://$ORIGIN$P" "--prefix http://$ORIGIN/parts" "--tag piece"; do
+    store_pieces
+    # shellcheck disable=SC2086 # two words
+    by_ctl 3 0 $purge
+    pieces_gone
+done
+store_pieces
+by_http 3 0 "$P"
+pieces_gone
+# Parts have no freshness of their own: what describes them is validated, for all of them.
+store_pieces
+for purge in "--key http://$ORIGIN$P" "--prefix http://$ORIGIN/parts" "--tag piece"; do
+    # shellcheck disable=SC2086
+    by_ctl 1 0 --soft $purge
+    piece "$TWO" 200000 299999 'fwd=stale; fwd-status=304'
+    await_stored
+    piece "$ONE" 0 99999 'hit'
+done
+by_ctl 3 0 --tag piece
+
+# What breaks off is kept as a part, but not what has been purged meanwhile.
+breaks_off() { # NAME: half of it has come; PURGE... [PATTERN of what comes then]
+    local path="/breaks/$1?size=2000000&seed=12&$FRESH&hold=break$1&hold_at=1000000&close=1000000"
+    start "break$1" curl -sS --noproxy '*' --max-time "$DEADLINE" -o "$DIR/body" "$ONE$path"
+    await_held "break$1"
+    wait_until "it is being filled" cache_shows .cache.leases 1
+    "${@:3}"
+    release "break$1"
+    await_end "break$1"
+    expect_eq "exit status of the client" "$EXIT_STATUS" 18
+    await_stored
+    get_status 206 "$DIR/body" "$TWO$path" --range 0-99999
+    expect_status_of_cache "$2"
+    await_stored
+}
+breaks_off kept 'hit'
+breaks_off key 'fwd=uri-miss' by_ctl 0 1 --prefix "http://$ORIGIN/breaks/key"
+breaks_off soft 'fwd=uri-miss' by_ctl 0 1 --soft --prefix "http://$ORIGIN/breaks/soft"
+
+# A part that was asked for before a soft purge does not make what describes it fresh again.
+piece_while() { # PURGE...
+    local path="/joined?size=300000&seed=13&$FRESH&hold=join&hold_at=head"
+    release join
+    get_status 206 "$DIR/body" "$ONE$path" --range 0-99999
+    await_stored
+    origin_control 'close?name=join' >/dev/null
+    start join curl -sS --noproxy '*' --max-time "$DEADLINE" -o "$DIR/body" --range 200000-299999 "$ONE$path"
+    await_held join 1
+    "$@" --prefix "http://$ORIGIN/joined"
+    release join
+    await_end join
+    await_stored
+    get_status 206 "$DIR/body" "$TWO$path" --range 0-99999
+}
+piece_while by_ctl 1 0 --soft
+expect_status_of_cache 'fwd=stale; fwd-status=304'
+await_stored
+
+# ---- keys that the operator has ruled, and what may change while a proxy runs ----
+
+cat >"$DIR/ruled.conf" <<END
+[proxy]
+purge-from = 10.0.0.0/8
+[cache-rules]
+ignore-query = utm_*
+sort-query = on
+END
+start_proxy ruled --config "$DIR/ruled.conf"
+await_proxies 5
+RULED=http://${HTTP[ruled]}
+Q="/ruled?a=1&$FRESH&header=X-Tags:%20ruled&size=10"
+get_status 403 "$DIR/body" "$RULED$Q" -X PURGE
+sed -i 's,^purge-from.*,purge-from = 127.0.0.0/8,; s/^sort-query.*/tag-fields = X-Tags/' "$DIR/ruled.conf"
+send ruled HUP
+wait_until "it has read its file again" grep -q 'configuration applied' "$DIR/ruled.err"
+ruled_is_stored() {
+    get_ok "$DIR/body" "$RULED$Q&utm_source=mail"
+    expect_no_match "head" "$(cat "$DIR/head")" 'X-Tags'
+    await_stored
+    get_ok "$DIR/body" "$RULED$Q&utm_source=page"
+    expect_hit
+}
+purged_by_http() { # TARGET [CURL_OPTION...]
+    get_ok "$DIR/body" "$RULED$1" -X PURGE "${@:2}"
+    expect_eq "PURGE $*" "$(jq .purged "$DIR/body")" 1
+}
+ruled_is_stored
+purged_by_http "$Q&utm_source=elsewhere"
+ruled_is_stored
+purged_by_http /any -H 'X-Tags: ruled'
+ruled_is_stored
+by_ctl 0 0 --key "http://$ORIGIN$Q&utm_source=mail" # by hand the key is as it is stored
+by_ctl 1 0 --key "http://$ORIGIN$Q"
+stop ruled
+
 # ---- what a soft purge means ----
 
 # While it is revalidated it may be served stale, for as long as the origin says, from the purge on.

@@ -124,6 +124,18 @@ expect_eq "tenants that root sees" \
 status=0
 ctl_of $NEWS $SENDERS,$NEWS_GROUP $NEWS_GROUP reload 2>"$DIR/err" || status=$?
 expect_eq "reload by news" "$status $(cat "$DIR/err")" "2 cache_ctl: this registration may not ask for that"
+# Purging: of what it may serve.
+expect_eq "purge by news" "$(ctl_of $NEWS $SENDERS,$NEWS_GROUP $NEWS_GROUP purge --tenant news --all --json)" \
+    '{"purged":1,"cancelled":0,"collecting":false}'
+for tenant in shop own neither; do
+    status=0
+    ctl_of $NEWS $SENDERS,$NEWS_GROUP $NEWS_GROUP purge --tenant $tenant --all 2>"$DIR/err" || status=$?
+    expect_eq "purge of $tenant by news" "$status $(cat "$DIR/err")" "2 cache_ctl: this user may not use this cache"
+done
+expect_eq "objects of shop" "$(cache_stat '.tenants[] | select(.name == "shop") | .objects')" 1
+expect_eq "purge by root" \
+    "$("$DIR/cache_ctl" --instance "$INSTANCE" --group $SENDERS --cache-user $CACHE purge --tenant shop --all --json)" \
+    '{"purged":1,"cancelled":0,"collecting":false}'
 status=0
 ctl_of $STRANGER $SENDERS $SENDERS --timeout 1 stats >/dev/null 2>"$DIR/err" || status=$?
 expect_eq "statistics for a stranger" "$status" 75
