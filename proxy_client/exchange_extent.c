@@ -305,10 +305,8 @@ static void judge(struct exchange *exchange, const struct origin_head *head)
     struct http_part found;
     int length;
 
-    /* What varies by Range is something else for each, and its key does not tell them apart. What describes
-     * parts is written without tags, and could not be purged by those that this one has. */
-    if (!storing.store || !head->length_known || http_has_tags(&exchange->home->tag_fields, &head->fields) ||
-        http_list_has(&head->fields, "vary", "range") ||
+    /* What varies by Range is something else for each, and its key does not tell them apart. */
+    if (!storing.store || !head->length_known || http_list_has(&head->fields, "vary", "range") ||
         !http_part_of(&response, head->length, exchange_now_s(exchange), &found))
         return;
     if (!parts_are_of_the_same(exchange, head, &found)) {

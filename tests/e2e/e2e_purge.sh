@@ -184,21 +184,6 @@ get_ok "$DIR/body" "$ONE/many?size=10&$FRESH&header=Cache-Tag:%20${MANY%,}"
 expect_status_of_cache 'fwd=uri-miss; detail=tags'
 await_stored
 
-# A part of a response with tags is not stored; one without is, and goes with its key.
-for part in "Cache-Tag:%20part" "X-Other:%20part"; do
-    get_status 206 "$DIR/body" "$ONE/part?size=5000&seed=11&$FRESH&header=$part" -r 0-999
-    await_stored
-done
-get_status 206 "$DIR/body" "$TWO/part?size=5000&seed=11&$FRESH&header=Cache-Tag:%20part" -r 0-999
-expect_forwarded
-get_status 206 "$DIR/body" "$TWO/part?size=5000&seed=11&$FRESH&header=X-Other:%20part" -r 0-999
-expect_hit
-cache_ctl purge --key "http://$ORIGIN/part?size=5000&seed=11&$FRESH&header=X-Other:%20part" >"$DIR/out"
-get_status 206 "$DIR/body" "$TWO/part?size=5000&seed=11&$FRESH&header=X-Other:%20part" -r 0-999
-expect_forwarded
-await_stored
-cache_ctl purge --prefix "http://$ORIGIN/part" >"$DIR/out"
-
 # ---- variants ----
 
 V="/varies?by=Accept-Language&$FRESH&header=Vary:%20Accept-Language&header=Cache-Tag:%20speech"
@@ -233,8 +218,8 @@ expect_kept "$V" -H 'Accept-Language: en'
 P="/parts?size=300000&seed=11&$FRESH&header=Cache-Tag:%20piece"
 piece() { # PROXY_URL FIRST LAST PATTERN
     get_status 206 "$DIR/body" "$1$P" --range "$2-$3"
-    generated 300000:11 | head -c "$(($3 + 1))" | tail -c "$(($3 - $2 + 1))" | cmp - "$DIR/body" >&2 ||
-        fail "bytes $2-$3 differ"
+    generated 300000:11 >"$DIR/all"
+    head -c "$(($3 + 1))" "$DIR/all" | tail -c "$(($3 - $2 + 1))" | cmp - "$DIR/body" >&2 || fail "bytes $2-$3 differ"
     expect_status_of_cache "$4"
 }
 store_pieces() {
@@ -303,7 +288,7 @@ piece_while() { # PURGE...
     await_stored
     get_status 206 "$DIR/body" "$TWO$path" --range 0-99999
 }
-piece_while by_ctl 1 0 --soft
+piece_while by_ctl 1 1 --soft
 expect_status_of_cache 'fwd=stale; fwd-status=304'
 await_stored
 
