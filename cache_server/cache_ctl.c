@@ -208,7 +208,8 @@ static int parse(struct control *control, int argc, char **argv, const struct co
     return -1;
 }
 
-/* SIGINT and SIGTERM interrupt the wait for an answer, so that our names are removed on the way out. */
+/* SIGINT and SIGTERM interrupt the wait for an answer (ctl_client.c), so that our names are removed on the
+ * way out. They are let in nowhere else, or one that came just before the wait would not be noticed. */
 static void on_signal(int number)
 {
     (void)number;
@@ -217,9 +218,14 @@ static void on_signal(int number)
 static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigset_t blocked;
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

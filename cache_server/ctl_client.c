@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,11 @@ static enum ctl_status wait_for(struct ctl_client *client, mqd_t queue, short ev
                            {.fd = client->endpoint.cache_pidfd, .events = POLLIN}};
     int64_t left = client->deadline_ms - clock_mono_ms();
 
-    int ready = left > 0 ? poll(fds, 2, (int)left) : 0;
+    struct timespec limit = {left / 1000, left % 1000 * 1000000};
+    sigset_t none;
+
+    sigemptyset(&none); /* whatever interrupts may do so now */
+    int ready = left > 0 ? ppoll(fds, 2, &limit, &none) : 0;
 
     if (ready < 0)
         return fail(client, CTL_FAILED, "interrupted");

@@ -30,7 +30,7 @@ is_hit first "/long?size=20M" || true
 wait_until "the object comes from the cache" is_hit second "/long?size=20M"
 expect_origin '.by_path["/long"]' 1
 wait_until "nobody reads" cache_shows .cache.pins 0
-start slow curl -sS --fail --max-time 60 --limit-rate 8M "http://${HTTP[second]}/long?size=20M"
+start slow curl -sS --fail --max-time 60 --limit-rate 4M "http://${HTTP[second]}/long?size=20M"
 wait_until "the client reads from the cache" cache_shows '.cache.pins > 0' true
 kill_hard cache
 await_end slow
