@@ -43,6 +43,8 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
         goto err;
     leases_setup(&cache->leases, &cache->store);
     randombytes_buf(&cache->epoch, sizeof(cache->epoch));
+    randombytes_buf(&cache->entries.state, sizeof(cache->entries.state));
+    randombytes_buf(&cache->lookups.state, sizeof(cache->lookups.state));
     registry_setup(&cache->registry, cache->epoch);
     cache->since_mono_ms = clock_mono_ms();
     cache->now = clock_wall_ms();
@@ -98,6 +100,7 @@ void cache_teardown(struct cache *cache)
         purge_forget(cache, cache->tenants.doomed[i]);
     store_teardown(&cache->store);
     tenants_free(&cache->tenants);
+    tops_free(&cache->tops);
     cache_conf_free(&cache->conf);
 }
 
@@ -216,7 +219,7 @@ enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hell
 
     const struct session_gate gate = {admits, cache};
 
-    if (hello->role > WIRE_ROLE_ADMIN)
+    if (hello->role > WIRE_ROLE_ADMIN || hello->flags > WIRE_DRAIN_ON)
         return WIRE_REFUSAL_MALFORMED;
     if (registry_find_token(&cache->registry, hello->header.token))
         return WIRE_REFUSAL_DUPLICATE;

@@ -20,10 +20,13 @@
 #include "process.h"
 #include "reaper.h"
 #include "registry.h"
+#include "sample.h"
 #include "session.h"
 #include "store.h"
 #include "sweeper.h"
 #include "tenant.h"
+#include "times.h"
+#include "top.h"
 
 struct cache {
     struct cache_conf conf;
@@ -61,6 +64,9 @@ struct cache {
     uint32_t prefixes;   /*   and the prefixes among these */
     uint32_t purge_turn; /* the tenant that had its turn last; see purge.c */
     struct counters counters;
+    struct sampler entries, lookups; /* whose time is taken, and which are noted */
+    struct times times;
+    struct tops tops;
     /* What is being worked on; large, hence not on the stack. */
     struct store_key key;
     struct tag_list tags;

@@ -3,6 +3,7 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -48,9 +49,18 @@ void ctl_close(struct ctl_client *client)
         (void)endpoint_bye(&client->endpoint, client->registration);
     endpoint_destroy(&client->endpoint);
     free(client->rows);
+    free(client->top_rows);
     client->rows = NULL;
+    client->top_rows = NULL;
+    client->top_count = 0;
     client->row_count = 0;
     client->registration = 0;
+}
+
+static enum ctl_status interrupted(struct ctl_client *client)
+{
+    client->interrupted = true;
+    return fail(client, CTL_FAILED, "interrupted");
 }
 
 /* Waits for `events` on the queue, the cache's death or the deadline. */
@@ -67,7 +77,7 @@ static enum ctl_status wait_for(struct ctl_client *client, mqd_t queue, short ev
     int ready = left > 0 ? ppoll(fds, 2, &limit, &none) : 0;
 
     if (ready < 0)
-        return fail(client, CTL_FAILED, "interrupted");
+        return interrupted(client);
     if (ready == 0)
         return fail(client, CTL_NO_CACHE, "the cache does not answer in time; see --timeout");
     if (!(fds[0].revents) && fds[1].revents)
@@ -174,12 +184,15 @@ enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int6
     return status;
 }
 
+/* Once; it stays so until ctl_close(). */
 static enum ctl_status register_admin(struct ctl_client *client)
 {
     union wire_message reply;
     enum ctl_status status = CTL_DONE;
     int error;
 
+    if (client->registration)
+        return CTL_DONE;
     while (!status &&
            (error = endpoint_hello(&client->endpoint, WIRE_ROLE_ADMIN, NAMES_DEFAULT, SLICE_MS)) != 0)
         status = found_no_room(client, error);
@@ -230,6 +243,8 @@ static enum ctl_status fetch_rows(struct ctl_client *client)
 
 enum ctl_status ctl_stats(struct ctl_client *client)
 {
+    client->deadline_ms = clock_mono_ms() + (int64_t)(client->timeout * 1000);
+    client->row_count = 0;
     enum ctl_status status = register_admin(client);
 
     return status ? status : fetch_rows(client);
@@ -270,19 +285,149 @@ enum ctl_status ctl_reload(struct ctl_client *client, char **problems)
     return status ? status : take_problems(client, &reply.wire_reloaded, problems);
 }
 
-enum ctl_status ctl_purge(struct ctl_client *client, const char *tenant, const struct ctl_purge_order *order,
-                          struct wire_purged *purged)
+enum ctl_status ctl_rest(struct ctl_client *client, double seconds)
+{
+    struct pollfd death = {.fd = client->endpoint.cache_pidfd, .events = POLLIN};
+    struct timespec time = {(time_t)seconds, (long)((seconds - floor(seconds)) * 1e9)};
+    sigset_t none;
+
+    sigemptyset(&none);
+    int ready = ppoll(&death, 1, &time, &none);
+    if (ready < 0)
+        return interrupted(client);
+    return ready > 0 ? fail(client, CTL_NO_CACHE, "the cache has just ended") : CTL_DONE;
+}
+
+/* ---- a question in a segment ---- */
+
+static enum ctl_status put_question(struct ctl_client *client, const void *bytes, uint32_t length)
 {
     struct segment_pool *pool = &client->endpoint.pool;
+
+    if (length > pool->shape.segment_bytes || !segment_win_write(pool, 0))
+        return fail(client, CTL_FAILED, "no segment to put the question in");
+    memcpy(segment_payload(pool, 0), bytes, length);
+    segment_post_read(pool, 0);
+    return CTL_DONE;
+}
+
+/* Copies `length` bytes that the cache has put into the segment. */
+static enum ctl_status take_answer(struct ctl_client *client, void *out, size_t length)
+{
+    struct segment_pool *pool = &client->endpoint.pool;
+
+    if (length > pool->shape.segment_bytes || !segment_win_read(pool, 0))
+        return fail(client, CTL_FAILED, "the cache answered without what was asked for");
+    memcpy(out, segment_payload(pool, 0), length);
+    segment_post_write(pool, 0);
+    return CTL_DONE;
+}
+
+/* ---- the most used ---- */
+
+static enum ctl_status take_top_rows(struct ctl_client *client, uint32_t count)
+{
+    if (count > client->endpoint.pool.shape.segment_bytes / sizeof(struct wire_top_row))
+        return fail(client, CTL_FAILED, "the cache answered with more than there is room for");
+    struct wire_top_row *rows = realloc(client->top_rows, (client->top_count + count + 1) * sizeof(*rows));
+    if (!rows)
+        return fail(client, CTL_FAILED, "out of memory");
+    client->top_rows = rows;
+    enum ctl_status status = take_answer(client, rows + client->top_count, count * sizeof(*rows));
+    for (uint32_t i = 0; !status && i < count; i++) {
+        struct wire_top_row *row = &rows[client->top_count++];
+        row->tenant[sizeof(row->tenant) - 1] = '\0';
+        if (row->text_length > sizeof(row->text))
+            row->text_length = sizeof(row->text);
+    }
+    return status;
+}
+
+enum ctl_status ctl_top(struct ctl_client *client, const char *tenant, uint32_t most)
+{
+    union wire_message question, reply;
+    uint32_t cursor = 0;
+    enum ctl_status status = register_admin(client);
+
+    if (status)
+        return status;
+    do {
+        wire_prepare(&question, WIRE_TOP, client->endpoint.token);
+        question.wire_top.registration = client->registration;
+        question.wire_top.secret = client->endpoint.secret;
+        question.wire_top.most = most;
+        question.wire_top.cursor = cursor;
+        snprintf(question.wire_top.tenant, sizeof(question.wire_top.tenant), "%s", tenant ? tenant : "");
+        status = ask(client, &question, WIRE_TOP_ROWS, &reply);
+        if (!status)
+            status = take_top_rows(client, reply.wire_top_rows.rows);
+        if (status)
+            return status;
+        cursor = reply.wire_top_rows.next_cursor;
+    } while (cursor != 0);
+    return CTL_DONE;
+}
+
+/* ---- one key ---- */
+
+enum ctl_status ctl_show(struct ctl_client *client, const char *tenant, const void *key, uint32_t length,
+                         struct wire_shown *shown, uint8_t meta[CTL_META_BYTES])
+{
+    union wire_message question, reply;
+    enum ctl_status status = register_admin(client);
+
+    if (!status)
+        status = put_question(client, key, length);
+    if (status)
+        return status;
+    wire_prepare(&question, WIRE_SHOW, client->endpoint.token);
+    question.wire_show.registration = client->registration;
+    question.wire_show.secret = client->endpoint.secret;
+    question.wire_show.length = length;
+    snprintf(question.wire_show.tenant, sizeof(question.wire_show.tenant), "%s", tenant);
+    status = ask(client, &question, WIRE_SHOWN, &reply);
+    if (status)
+        return status;
+    *shown = reply.wire_shown;
+    shown->policy[sizeof(shown->policy) - 1] = shown->queue[sizeof(shown->queue) - 1] = '\0';
+    if (shown->meta_length > CTL_META_BYTES)
+        shown->meta_length = CTL_META_BYTES;
+    return shown->flags & WIRE_SHOWN_STORED ? take_answer(client, meta, shown->meta_length) : CTL_DONE;
+}
+
+/* ---- draining ---- */
+
+enum ctl_status ctl_drain(struct ctl_client *client, uint64_t proxy, uint32_t pid, bool on, uint32_t *proxies)
+{
     union wire_message question, reply;
     enum ctl_status status = register_admin(client);
 
     if (status)
         return status;
-    if (order->length > pool->shape.segment_bytes || !segment_win_write(pool, 0))
-        return fail(client, CTL_FAILED, "no segment to put the question in");
-    memcpy(segment_payload(pool, 0), order->bytes, order->length);
-    segment_post_read(pool, 0);
+    wire_prepare(&question, WIRE_DRAIN, client->endpoint.token);
+    question.wire_drain.registration = client->registration;
+    question.wire_drain.secret = client->endpoint.secret;
+    question.wire_drain.proxy = proxy;
+    question.wire_drain.pid = pid;
+    question.wire_drain.flags = on ? WIRE_DRAIN_ON : 0;
+    status = ask(client, &question, WIRE_DRAINED, &reply);
+    if (!status)
+        *proxies = reply.wire_drained.proxies;
+    return status;
+}
+
+/* ---- purges ---- */
+
+enum ctl_status ctl_purge(struct ctl_client *client, const char *tenant, const struct ctl_purge_order *order,
+                          struct wire_purged *purged)
+{
+    union wire_message question, reply;
+    enum ctl_status status = register_admin(client);
+
+    if (!status)
+        status = put_question(client, order->bytes, order->length);
+    if (status)
+        return status;
     wire_prepare(&question, WIRE_PURGE, client->endpoint.token);
     question.wire_purge.registration = client->registration;
     question.wire_purge.secret = client->endpoint.secret;

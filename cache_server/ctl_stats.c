@@ -10,7 +10,16 @@
 
 static const char *state_name(uint32_t state)
 {
-    return state == WIRE_STATE_ALIVE ? "alive" : state == WIRE_STATE_STALLED ? "stalled" : "unknown";
+    uint32_t life = state & WIRE_STATE_LIFE;
+
+    return life == WIRE_STATE_ALIVE ? "alive" : life == WIRE_STATE_STALLED ? "stalled" : "unknown";
+}
+
+const char *ctl_state_name(const struct wire_row *row)
+{
+    bool draining = row->state == (WIRE_STATE_ALIVE | WIRE_STATE_DRAINED);
+
+    return draining ? "draining" : state_name(row->state);
 }
 
 static void json_number(json_t *object, const char *name, uint64_t value)
@@ -66,30 +75,75 @@ static json_t *json_proxy(const struct wire_row *row)
     json_number(object, "uid", row->uid);
     json_object_set_new(object, "tenant", json_string(row->name));
     json_object_set_new(object, "state", json_string(state_name(row->state)));
+    json_object_set_new(object, "draining", json_boolean(row->state & WIRE_STATE_DRAINED));
     json_id(object, "registration", row->epoch);
     json_object_set_new(object, "uptime_seconds", json_real((double)row->uptime_ms / 1000));
     json_values(object, row, COUNTER_SCOPE_PROXY);
     return object;
 }
 
-void ctl_print_json(const struct ctl_client *client)
+/* Of samples: how many took at most so many seconds, and more than the one before; null is no limit. */
+static json_t *json_times(const struct wire_row *row)
 {
-    json_t *root = json_object(), *tenants = json_array(), *proxies = json_array();
+    json_t *object = json_object(), *buckets = json_array();
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < WIRE_TIMES_BUCKETS; i++) {
+        json_t *bucket = json_object();
+        json_object_set_new(bucket, "le",
+                            i + 1 < WIRE_TIMES_BUCKETS ? json_real(ctl_times_limit(i)) : json_null());
+        json_number(bucket, "count", row->values[i]);
+        json_array_append_new(buckets, bucket);
+        count += row->values[i];
+    }
+    json_object_set_new(object, "request", json_string(row->name));
+    json_number(object, "sampled", count);
+    json_object_set_new(object, "seconds", json_real((double)row->values[WIRE_TIMES_BUCKETS] / 1e9));
+    json_object_set_new(object, "buckets", buckets);
+    return object;
+}
+
+static json_t *json_rows(const struct ctl_client *client, uint32_t kind,
+                         json_t *(*make)(const struct wire_row *))
+{
+    json_t *array = json_array();
 
     for (size_t i = 0; i < client->row_count; i++) {
-        const struct wire_row *row = &client->rows[i];
-        if (row->kind == WIRE_ROW_CACHE)
-            json_object_set_new(root, "cache", json_cache(row));
-        else if (row->kind == WIRE_ROW_TENANT)
-            json_array_append_new(tenants, json_tenant(row));
-        else if (row->kind == WIRE_ROW_PROXY)
-            json_array_append_new(proxies, json_proxy(row));
+        if (client->rows[i].kind == kind)
+            json_array_append_new(array, make(&client->rows[i]));
     }
-    json_object_set_new(root, "tenants", tenants);
-    json_object_set_new(root, "proxies", proxies);
-    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    return array;
+}
+
+/* On one line when it is one of many. */
+static void print_json(json_t *root, bool one_line)
+{
+    json_dumpf(root, stdout, (one_line ? JSON_COMPACT : JSON_INDENT(2)) | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(root);
+}
+
+void ctl_print_json(const struct ctl_client *client, bool one_line)
+{
+    json_t *root = json_object(), *caches = json_rows(client, WIRE_ROW_CACHE, json_cache);
+
+    if (json_array_size(caches) > 0)
+        json_object_set(root, "cache", json_array_get(caches, 0));
+    json_decref(caches);
+    json_object_set_new(root, "tenants", json_rows(client, WIRE_ROW_TENANT, json_tenant));
+    json_object_set_new(root, "proxies", json_rows(client, WIRE_ROW_PROXY, json_proxy));
+    json_object_set_new(root, "times", json_rows(client, WIRE_ROW_TIMES, json_times));
+    print_json(root, one_line);
+}
+
+void ctl_print_tenants_json(const struct ctl_client *client)
+{
+    print_json(json_rows(client, WIRE_ROW_TENANT, json_tenant), false);
+}
+
+void ctl_print_proxies_json(const struct ctl_client *client)
+{
+    print_json(json_rows(client, WIRE_ROW_PROXY, json_proxy), false);
 }
 
 /* ---- tables ---- */
@@ -153,7 +207,7 @@ static void print_proxy(const struct wire_row *row)
 
     printf("%-8" PRIu32 " %6" PRIu32 " %-16s %-8s %8" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64
            " %6" PRIu64 " %10s\n",
-           row->pid, row->uid, row->name, state_name(row->state), row->uptime_ms / 1000,
+           row->pid, row->uid, row->name, ctl_state_name(row), row->uptime_ms / 1000,
            ctl_value(row, COUNTER_hits), ctl_value(row, COUNTER_misses), ctl_value(row, COUNTER_fills),
            ctl_gauge(row, GAUGE_pins), size_human(ctl_value(row, COUNTER_bytes_served), served));
 }
@@ -168,17 +222,58 @@ static void print_kind(const struct ctl_client *client, uint32_t kind, const cha
     }
 }
 
+/* With what `cache_ctl drain` takes. */
+static void print_proxy_by_name(const struct wire_row *row)
+{
+    printf("%016" PRIx64 " %-8" PRIu32 " %6" PRIu32 " %-16s %-8s %8" PRIu64 " %10" PRIu64 " %10" PRIu64
+           " %6" PRIu64 " %6" PRIu64 "\n",
+           row->epoch, row->pid, row->uid, row->name, ctl_state_name(row), row->uptime_ms / 1000,
+           ctl_value(row, COUNTER_hits), ctl_value(row, COUNTER_misses), ctl_gauge(row, GAUGE_pins),
+           ctl_gauge(row, GAUGE_leases));
+}
+
+/* What it may have and what it does with it. */
+static void print_tenant_share(const struct wire_row *row)
+{
+    char used[SIZE_TEXT_BYTES], reserve[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
+
+    printf("%-16s %7" PRIu64 " %6.1f %9" PRIu64 " %10s %10s %10s %6" PRIu64 " %9" PRIu64 " %10" PRIu64
+           " %8" PRIu64 "\n",
+           row->name, ctl_gauge(row, GAUGE_proxies), hit_percent(row), ctl_gauge(row, GAUGE_objects),
+           size_human(ctl_gauge(row, GAUGE_bytes_used), used),
+           size_human(ctl_gauge(row, GAUGE_bytes_reserved), reserve),
+           ctl_gauge(row, GAUGE_bytes_limit) ? size_human(ctl_gauge(row, GAUGE_bytes_limit), limit) : "none",
+           ctl_gauge(row, GAUGE_weight), ctl_value(row, COUNTER_evictions),
+           ctl_value(row, COUNTER_evicted_for_others), ctl_value(row, COUNTER_purged));
+}
+
+#define TENANT_HEADING                                                                                       \
+    "tenant           proxies       hits     misses      fills  hit %   evicted   objects       used    "    \
+    "allowed     served"
+
+void ctl_print_tenants(const struct ctl_client *client)
+{
+    print_kind(client, WIRE_ROW_TENANT,
+               "tenant           proxies  hit %   objects       used    reserve      limit weight   evicted "
+               "for others   purged",
+               print_tenant_share);
+}
+
+void ctl_print_proxies(const struct ctl_client *client)
+{
+    print_kind(client, WIRE_ROW_PROXY,
+               "registration     pid         uid tenant           state         up s       hits     misses   "
+               "pins leases",
+               print_proxy_by_name);
+}
+
 void ctl_print_tables(const struct ctl_client *client)
 {
     for (size_t i = 0; i < client->row_count; i++) {
         if (client->rows[i].kind == WIRE_ROW_CACHE)
             print_cache(&client->rows[i]);
     }
-    print_kind(client, WIRE_ROW_TENANT,
-               "\ntenant           proxies       hits     misses      fills  hit %   evicted   objects       "
-               "used    "
-               "allowed     served",
-               print_tenant);
+    print_kind(client, WIRE_ROW_TENANT, "\n" TENANT_HEADING, print_tenant);
     print_kind(client, WIRE_ROW_PROXY,
                "\nproxy       uid tenant           state         up s       hits     misses      fills   "
                "pins     served",

@@ -1,5 +1,6 @@
 #include "dispatch.h"
 
+#include "admin.h"
 #include "cache.h"
 #include "cache_reload.h"
 #include "clock.h"
@@ -286,11 +287,87 @@ static void on_purge(struct cache *cache, const union wire_message *message)
         answer(cache, &reply);
 }
 
+/* The session of an administrator that is who it says it is, or NULL after a refusal. */
+/* What is asked concerns this tenant; "": all of them, which is for those alone who could as well stop the
+ * cache. */
+static struct session *authenticate_admin(struct cache *cache, const struct wire_header *header,
+                                          uint64_t registration, uint64_t secret, const char *tenant)
+{
+    struct session *session = authenticate(cache, header, registration, secret);
+
+    if (!session)
+        return NULL;
+    if (session->role != WIRE_ROLE_ADMIN) {
+        refuse_with(cache, header, WIRE_REFUSAL_ROLE, secret);
+        return NULL;
+    }
+    if (!cache_is_ruled_by(session) && (tenant[0] == '\0' || !cache_lets_manage(cache, session, tenant))) {
+        refuse_with(cache, header, WIRE_REFUSAL_USER, secret);
+        return NULL;
+    }
+    return session;
+}
+
+static void answer_admin(struct cache *cache, struct session *session, const struct wire_header *header,
+                         enum admin_result result, const union wire_message *reply)
+{
+    static const enum wire_refusal refusals[] = {[ADMIN_MALFORMED] = WIRE_REFUSAL_MALFORMED,
+                                                 [ADMIN_NO_TENANT] = WIRE_REFUSAL_NO_TENANT,
+                                                 [ADMIN_NO_PROXY] = WIRE_REFUSAL_NO_PROXY};
+
+    if (result == ADMIN_DONE)
+        answer(cache, reply);
+    else if (result == ADMIN_FAULTED)
+        cache_part(cache, &session, DEPARTURE_FAULTED);
+    else
+        refuse_with(cache, header, refusals[result], session->secret);
+}
+
+static void on_top(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_top *top = &message->wire_top;
+    struct session *session =
+        authenticate_admin(cache, &top->header, top->registration, top->secret, top->tenant);
+    union wire_message reply;
+
+    if (!session)
+        return;
+    wire_prepare(&reply, WIRE_TOP_ROWS, session->token);
+    answer_admin(cache, session, &top->header, admin_top(cache, session, top, &reply.wire_top_rows), &reply);
+}
+
+static void on_show(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_show *show = &message->wire_show;
+    struct session *session =
+        authenticate_admin(cache, &show->header, show->registration, show->secret, show->tenant);
+    union wire_message reply;
+
+    if (!session)
+        return;
+    wire_prepare(&reply, WIRE_SHOWN, session->token);
+    answer_admin(cache, session, &show->header, admin_show(cache, session, show, &reply.wire_shown), &reply);
+}
+
+static void on_drain(struct cache *cache, const union wire_message *message)
+{
+    const struct wire_drain *drain = &message->wire_drain;
+    struct session *session =
+        authenticate_admin(cache, &drain->header, drain->registration, drain->secret, "");
+    union wire_message reply;
+
+    if (!session)
+        return;
+    wire_prepare(&reply, WIRE_DRAINED, session->token);
+    answer_admin(cache, session, &drain->header, admin_drain(cache, drain, &reply.wire_drained), &reply);
+}
+
 /* ---- the queue ---- */
 
 static void (*const handlers[])(struct cache *, const union wire_message *) = {
-    [WIRE_HELLO] = on_hello, [WIRE_BYE] = on_bye,       [WIRE_BELL] = on_bell,   [WIRE_PING] = on_ping,
-    [WIRE_STATS] = on_stats, [WIRE_RELOAD] = on_reload, [WIRE_PURGE] = on_purge,
+    [WIRE_HELLO] = on_hello, [WIRE_BYE] = on_bye,     [WIRE_BELL] = on_bell,     [WIRE_PING] = on_ping,
+    [WIRE_STATS] = on_stats, [WIRE_PURGE] = on_purge, [WIRE_RELOAD] = on_reload, [WIRE_TOP] = on_top,
+    [WIRE_SHOW] = on_show,   [WIRE_DRAIN] = on_drain,
 };
 
 static void dispatch(struct cache *cache, union wire_message *message, size_t length)

@@ -381,7 +381,7 @@ enum purge_result purge_carry_out(struct cache *cache, const struct purge_order 
 /* ---- tags ---- */
 
 struct reading {
-    const struct cache *cache;
+    struct cache *cache;
     const struct tenant *tenant;
     struct tag_list *list;
 };
@@ -390,7 +390,10 @@ static void found(void *context, const uint8_t *text, uint32_t length)
 {
     struct reading *reading = context;
 
-    tag_list_add(reading->list, store_tag(&reading->cache->store, reading->tenant, text, length));
+    uint64_t tag = store_tag(&reading->cache->store, reading->tenant, text, length);
+
+    tag_list_add(reading->list, tag);
+    tops_name(&reading->cache->tops, tag, text, length);
 }
 
 bool purge_read_tags(struct cache *cache, const struct tenant *tenant, const uint8_t *block, uint32_t length,

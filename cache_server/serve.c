@@ -1,6 +1,8 @@
 #include "serve.h"
 
+#include "admin.h"
 #include "cache.h"
+#include "clock.h"
 #include "follow.h"
 #include "pins.h"
 #include "purge.h"
@@ -197,6 +199,8 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
     if (!take_key(serving, request))
         return refuse(session, WIRE_STATUS_BAD);
     struct object *object = store_find(&serving->cache->store, &serving->cache->key, serving->cache->now);
+    if (sampler_takes(&serving->cache->lookups))
+        admin_note_lookup(serving->cache, object);
     if (!object)
         return serve_miss(serving, request, completion);
 
@@ -712,6 +716,19 @@ static const struct {
     [WIRE_OP_UNFOLLOW] = {serve_unfollow, true},     [WIRE_OP_PURGE] = {serve_purge, false},
 };
 
+static void begin(struct session *session)
+{
+    cache_count(session, COUNTER_requests, 1);
+    session->taken_ns = sampler_takes(&session->cache->entries) ? clock_mono_ns() : 0;
+}
+
+static void end(struct session *session, const struct wire_request *request, bool waits)
+{
+    session->progress = 0;
+    if (session->taken_ns > 0 && !waits)
+        times_note(&session->cache->times, request->op, clock_mono_ns() - session->taken_ns);
+}
+
 /* False: the completion ring has no room, which a client that counts what it has under way never causes. */
 static bool serve_one(struct serving *serving, const struct wire_request *request)
 {
@@ -725,7 +742,7 @@ static bool serve_one(struct serving *serving, const struct wire_request *reques
     bool known = request->op < WIRE_OP_END && operations[request->op].serve && session->tenant;
 
     if (session->progress == 0)
-        cache_count(session, COUNTER_requests, 1);
+        begin(session);
     if (request->registration != session->registration)
         completion.status = (uint8_t)refuse(session, WIRE_STATUS_FENCED);
     else if (!known)
@@ -736,7 +753,7 @@ static bool serve_one(struct serving *serving, const struct wire_request *reques
         session->ongoing = *request;
         return true;
     }
-    session->progress = 0;
+    end(session, request, completion.status == FOLLOW_WAITS);
     if (completion.status == FOLLOW_WAITS || (known && operations[request->op].silent))
         return true;
     return ring_put(&session->pool.completions, &completion) == RING_OK;

@@ -115,6 +115,7 @@ enum wire_refusal session_attach(struct session **out, const char *instance, con
     session->token = hello->header.token;
     session->secret = hello->secret;
     session->role = (enum wire_role)hello->role;
+    session->drained = hello->flags & WIRE_DRAIN_ON;
     session->since_mono_ms = clock_mono_ms();
     if (create_tables(session))
         refusal = open_queue(session, name, hello, gate);

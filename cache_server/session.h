@@ -52,6 +52,8 @@ struct session {
     uint64_t requests;        /* its requests at that time: they are signs of life too */
     bool active;              /* its ring is polled each turn; otherwise its bell wakes us */
     bool watched;             /* `death` is in the loop */
+    bool drained;             /* it is to take no new clients, */
+    bool untold;              /*   or again, but has not been told: its queue was full */
     struct loop_source death; /* pidfd */
     mqd_t reply;
     struct segment_pool pool;
@@ -60,6 +62,7 @@ struct session {
     struct tenant *tenant;       /* NULL for admin clients */
     struct wire_request ongoing; /* moved in pieces; `progress` bytes so far, 0: none is going on */
     uint64_t progress;
+    int64_t taken_ns; /* when the request being served was taken off the ring; 0: not sampled */
     struct counters counters;
     struct handles pins;    /* struct object * */
     struct handles leases;  /* struct lease * */

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Positions of a cursor: the cache, then the tenants, then the registry's places. */
-#define FIRST_TENANT 1u
+/* Positions of a cursor: the cache, operations, then the tenants, then the registry's places. */
+#define FIRST_OP     1u
+#define FIRST_TENANT (FIRST_OP + WIRE_OP_END)
 #define FIRST_PROXY  (FIRST_TENANT + TENANTS_MAX)
 #define END          (FIRST_PROXY + REGISTRY_MAX)
 
@@ -98,6 +99,7 @@ static void proxy_row(const struct session *session, struct wire_row *row)
 {
     row->kind = WIRE_ROW_PROXY;
     row->state = session->state == SESSION_STALLED ? WIRE_STATE_STALLED : WIRE_STATE_ALIVE;
+    row->state |= session->drained ? (uint32_t)WIRE_STATE_DRAINED : 0;
     row->pid = (uint32_t)session->pid;
     row->uid = session->owner.uid;
     row->epoch = session->registration;
@@ -110,16 +112,29 @@ static void proxy_row(const struct session *session, struct wire_row *row)
     set_gauge(row, GAUGE_followers, session->follows.used);
 }
 
+static void times_row(const struct cache *cache, uint32_t op, struct wire_row *row)
+{
+    row->kind = WIRE_ROW_TIMES;
+    row->state = op;
+    memcpy(row->name, wire_op_name(op), strlen(wire_op_name(op)));
+    memcpy(row->values, cache->times.counts[op], sizeof(cache->times.counts[op]));
+    row->values[WIRE_TIMES_BUCKETS] = cache->times.sums_ns[op];
+}
+
 /* The row at this position; false if there is none for this asker. */
 static bool row_at(const struct cache *cache, const struct session *asker, uint32_t position,
                    struct wire_row *row)
 {
     memset(row, 0, sizeof(*row));
-    if (position < FIRST_TENANT) {
+    if (position < FIRST_OP) {
         cache_row(cache, row);
         if (!cache_is_ruled_by(asker)) /* that it is there, but not what others do with it */
             memset(row->values, 0, sizeof(row->values));
         return true;
+    }
+    if (position < FIRST_TENANT) {
+        times_row(cache, position - FIRST_OP, row);
+        return position > FIRST_OP && cache_is_ruled_by(asker); /* there is no operation 0 */
     }
     if (position < FIRST_PROXY) {
         if (position - FIRST_TENANT >= cache->tenants.count)

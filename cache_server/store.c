@@ -1094,6 +1094,26 @@ struct tenant *object_tenant(const struct object *object)
     return object->tenant;
 }
 
+const struct tag_set *object_tags(const struct object *object)
+{
+    return object->tags;
+}
+
+const struct eviction_node *object_order(const struct object *object)
+{
+    return &object->order;
+}
+
+int64_t object_keep_until(const struct object *object)
+{
+    return object->keep.at;
+}
+
+uint32_t object_pins(const struct object *object)
+{
+    return pins_of(object);
+}
+
 int64_t object_fresh_until(const struct object *object)
 {
     return object->fresh_until;

@@ -196,6 +196,11 @@ struct tenant *object_tenant(const struct object *object);
 bool object_is_stored(const struct object *object);
 bool object_is_lapsed(const struct object *object); /* by a soft purge */
 int64_t object_fresh_until(const struct object *object);
+int64_t object_keep_until(const struct object *object);
+uint32_t object_pins(const struct object *object);
+const struct tag_set *object_tags(const struct object *object); /* NULL: none */
+/* Its place in its tenant's eviction; meant while it is stored. */
+const struct eviction_node *object_order(const struct object *object);
 /* Copies [offset, offset + length), which must lie within the object's size. */
 void object_read(const struct object *object, uint64_t offset, uint8_t *out, uint64_t length);
 

@@ -1,5 +1,6 @@
 #include "turn.h"
 
+#include "admin.h"
 #include "cache.h"
 #include "cache_reload.h"
 #include "claim.h"
@@ -271,8 +272,10 @@ static void check_heartbeats(struct cache *cache)
 {
     for (uint32_t i = 0; i < REGISTRY_MAX; i++) {
         struct session *session = cache->registry.places[i].session;
-        if (session && session->role == WIRE_ROLE_PROXY)
-            look_for_life(cache, session);
+        if (!session || session->role != WIRE_ROLE_PROXY)
+            continue;
+        admin_remind(session);
+        look_for_life(cache, session);
     }
 }
 

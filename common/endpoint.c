@@ -277,6 +277,7 @@ int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *t
 
     hello->secret = endpoint->secret;
     hello->role = role;
+    hello->flags = endpoint->drained ? WIRE_DRAIN_ON : 0;
     hello->segments = endpoint->pool.shape.segments;
     hello->segment_bytes = endpoint->pool.shape.segment_bytes;
     hello->ring_entries = endpoint->pool.shape.ring_entries;

@@ -34,6 +34,7 @@ struct endpoint {
     pid_t cache_pid;
     bool trusts_cache_of; /* a cache of this user, besides those of root and our own: */
     uid_t cache_user;
+    bool drained;     /* to be said in HELLO: it takes no new clients */
     bool lacks_queue; /* endpoint_create() failed: for want of a queue, not of a pool */
     char problem[ENDPOINT_PROBLEM_BYTES];
 };

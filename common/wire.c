@@ -12,6 +12,29 @@ static const struct {
 #undef WIRE_KIND
 };
 
+/* Texts in messages, which have to end within them. */
+static const struct {
+    uint16_t type;
+    uint16_t offset, size;
+} texts[] = {
+#define WIRE_TENANT(name, type)                                                                              \
+    {                                                                                                        \
+        WIRE_##name, offsetof(struct type, tenant), sizeof(((struct type *)0)->tenant)                       \
+    }
+    WIRE_TENANT(HELLO, wire_hello),
+    WIRE_TENANT(PURGE, wire_purge),
+    WIRE_TENANT(TOP, wire_top),
+    WIRE_TENANT(SHOW, wire_show),
+#undef WIRE_TENANT
+};
+
+static const char *const op_names[WIRE_OP_END] = {
+    [WIRE_OP_LOOKUP] = "lookup",         [WIRE_OP_READ] = "read",           [WIRE_OP_RELEASE] = "release",
+    [WIRE_OP_FILL_BEGIN] = "fill_begin", [WIRE_OP_FILL_DATA] = "fill_data", [WIRE_OP_FILL_END] = "fill_end",
+    [WIRE_OP_FILL_ABORT] = "fill_abort", [WIRE_OP_UPDATE] = "update",       [WIRE_OP_REMOVE] = "remove",
+    [WIRE_OP_FOLLOW] = "follow",         [WIRE_OP_UNFOLLOW] = "unfollow",   [WIRE_OP_PURGE] = "purge",
+};
+
 static const char *const refusal_texts[] = {
 #define WIRE_TEXT(name, text) text,
     WIRE_REFUSALS(WIRE_TEXT)
@@ -40,9 +63,19 @@ const char *wire_type_name(uint32_t type)
     return kind < 0 ? "unknown" : kinds[kind].name;
 }
 
-static bool is_text(const char *field, size_t size)
+const char *wire_op_name(uint32_t op)
 {
-    return memchr(field, '\0', size) != NULL;
+    return op < WIRE_OP_END && op_names[op] ? op_names[op] : "unknown";
+}
+
+static bool texts_end(const union wire_message *message)
+{
+    for (unsigned i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        if (texts[i].type == message->header.type &&
+            !memchr(message->bytes + texts[i].offset, '\0', texts[i].size))
+            return false;
+    }
+    return true;
 }
 
 enum wire_decoded wire_decode(union wire_message *message, size_t length)
@@ -58,13 +91,7 @@ enum wire_decoded wire_decode(union wire_message *message, size_t length)
         return WIRE_BAD_TYPE;
     if (header->length != length || length != kinds[kind].length)
         return WIRE_MALFORMED;
-    if (header->type == WIRE_HELLO &&
-        !is_text(message->wire_hello.tenant, sizeof(message->wire_hello.tenant)))
-        return WIRE_MALFORMED;
-    if (header->type == WIRE_PURGE &&
-        !is_text(message->wire_purge.tenant, sizeof(message->wire_purge.tenant)))
-        return WIRE_MALFORMED;
-    return WIRE_DECODED;
+    return texts_end(message) ? WIRE_DECODED : WIRE_MALFORMED;
 }
 
 size_t wire_prepare(union wire_message *message, enum wire_type type, uint64_t token)

@@ -18,7 +18,7 @@
 
 #define WIRE_MAGIC 0x5244524cu /* "LRDR" */
 #ifndef WIRE_VERSION           /* tests build programs of another version */
-#define WIRE_VERSION 4
+#define WIRE_VERSION 5
 #endif
 #define WIRE_MAX_BYTES 512
 
@@ -33,13 +33,20 @@
     X(STATS, 5, wire_stats)                                                                                  \
     X(RELOAD, 6, wire_reload)                                                                                \
     X(PURGE, 7, wire_purge)                                                                                  \
+    X(TOP, 8, wire_top)                                                                                      \
+    X(SHOW, 9, wire_show)                                                                                    \
+    X(DRAIN, 10, wire_drain)                                                                                 \
     X(WELCOME, 64, wire_welcome)                                                                             \
     X(REFUSED, 65, wire_refused)                                                                             \
     X(CACHE_BELL, 66, wire_cache_bell)                                                                       \
     X(PONG, 67, wire_pong)                                                                                   \
     X(STATS_ROWS, 68, wire_stats_rows)                                                                       \
     X(RELOADED, 69, wire_reloaded)                                                                           \
-    X(PURGED, 70, wire_purged)
+    X(PURGED, 70, wire_purged)                                                                               \
+    X(TOP_ROWS, 71, wire_top_rows)                                                                           \
+    X(SHOWN, 72, wire_shown)                                                                                 \
+    X(DRAINED, 73, wire_drained)                                                                             \
+    X(CACHE_DRAIN, 74, wire_cache_drain)
 
 enum wire_type {
 #define WIRE_ENUM(name, value, type) WIRE_##name = value,
@@ -56,6 +63,8 @@ struct wire_header {
     uint64_t token; /* names the peer's reply queue and pool; see names.h */
 };
 
+enum { WIRE_DRAIN_ON = 1 }; /* no new clients, until told otherwise */
+
 enum wire_role { WIRE_ROLE_PROXY = 0, WIRE_ROLE_ADMIN = 1 };
 
 /* Register me: my queue and pool are called by my token. The pool's header repeats the secret, which proves
@@ -67,6 +76,8 @@ struct wire_hello {
     uint32_t segments;
     uint32_t segment_bytes;
     uint32_t ring_entries;
+    uint32_t flags; /* WIRE_DRAIN_ON: told so by an earlier cache */
+    uint32_t reserved;
     char tenant[NAMES_TENANT_MAX + 1]; /* zero-terminated */
 };
 
@@ -121,6 +132,40 @@ struct wire_purge {
     char tenant[NAMES_TENANT_MAX + 1]; /* zero-terminated */
 };
 
+/* Fill `segment` of my pool with the most used keys and tags (struct wire_top_row) of whole tenants, from
+ * place `cursor` on; of all tenants, or of the one that is named. For WIRE_ROLE_ADMIN. */
+struct wire_top {
+    struct wire_header header;
+    uint64_t registration;
+    uint64_t secret;
+    uint32_t segment;
+    uint32_t cursor;
+    uint32_t most; /* of each kind and tenant */
+    uint32_t reserved;
+    char tenant[NAMES_TENANT_MAX + 1]; /* zero-terminated; empty: all */
+};
+
+/* What is stored under the key that stands in `segment`, `length` bytes of it? The metadata takes its place.
+ * For WIRE_ROLE_ADMIN. */
+struct wire_show {
+    struct wire_header header;
+    uint64_t registration;
+    uint64_t secret;
+    uint32_t segment;
+    uint32_t length;
+    char tenant[NAMES_TENANT_MAX + 1]; /* zero-terminated */
+};
+
+/* Tell a proxy to take no new clients, or to take them again. For WIRE_ROLE_ADMIN. */
+struct wire_drain {
+    struct wire_header header;
+    uint64_t registration;
+    uint64_t secret;
+    uint64_t proxy; /* its registration; 0: all those of process `pid` */
+    uint32_t pid;
+    uint32_t flags; /* WIRE_DRAIN_ON */
+};
+
 /* Registered. Every ring entry and message from now on carries `registration`. */
 struct wire_welcome {
     struct wire_header header;
@@ -134,9 +179,9 @@ struct wire_welcome {
 };
 
 /* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. `echo` is
- * what the message proved itself with: the secret of HELLO, BYE, STATS, RELOAD and PURGE, the registration of
- * BELL, else 0. A peer believes a refusal only if it echoes its own, because anybody can send a message that
- * names its token. */
+ * what the message proved itself with: the secret of HELLO, BYE and what administrators ask, the registration
+ * of BELL, else 0. A peer believes a refusal only if it echoes its own, because anybody can send a message
+ * that names its token. */
 struct wire_refused {
     struct wire_header header;
     uint32_t type;
@@ -184,6 +229,58 @@ struct wire_purged {
     uint32_t reserved;
 };
 
+struct wire_top_rows {
+    struct wire_header header;
+    uint32_t segment;
+    uint32_t rows;        /* in the segment */
+    uint32_t next_cursor; /* 0: that was all */
+    uint32_t reserved;
+};
+
+enum {
+    WIRE_SHOWN_STORED = 1,
+    WIRE_SHOWN_LAPSED = 2, /* stale by a soft purge */
+    WIRE_SHOWN_LEASED = 4, /* somebody has its lease, */
+    WIRE_SHOWN_FILLING = 8 /*   and is filling it */
+};
+struct wire_shown {
+    struct wire_header header;
+    uint32_t flags;       /* WIRE_SHOWN_...; the next ones are 0 unless it is STORED */
+    uint32_t segment;     /* holds the metadata, */
+    uint32_t meta_length; /*   so much as fits */
+    uint32_t meta_whole;
+    uint64_t size;
+    uint64_t charge; /* all that it takes of the tenant's memory */
+    int64_t fresh_until;
+    int64_t keep_until;
+    char policy[12]; /* of eviction, and where the object is by it; zero-terminated */
+    char queue[12];
+    uint32_t uses; /* that the policy remembers */
+    uint32_t pins;
+    uint32_t tags;
+    uint32_t reserved;
+    uint32_t holder; /* pid; this and the next ones are 0 unless it is LEASED */
+    uint32_t followers;
+    uint64_t filled;  /* body bytes */
+    int64_t quiet_ms; /* since its last progress */
+    int64_t now;      /* the cache's wall clock */
+};
+
+/* So many proxies were told, or will be as soon as they read what they were told before. */
+struct wire_drained {
+    struct wire_header header;
+    uint32_t proxies;
+    uint32_t reserved;
+};
+
+/* To a proxy: take no new clients, or take them again. `secret` is that of its HELLO. */
+struct wire_cache_drain {
+    struct wire_header header;
+    uint64_t secret;
+    uint32_t flags; /* WIRE_DRAIN_ON */
+    uint32_t reserved;
+};
+
 /* X(name, text for a person) */
 #define WIRE_REFUSALS(X)                                                                                     \
     X(NONE, "no reason given")                                                                               \
@@ -203,7 +300,8 @@ struct wire_purged {
     X(ROLE, "this registration may not ask for that")                                                        \
     X(RESOURCES, "the cache is out of memory or descriptors")                                                \
     X(NO_TENANT, "the cache knows no tenant of that name")                                                   \
-    X(BUSY, "too many purges of this tenant are under way; try again")
+    X(BUSY, "too many purges of this tenant are under way; try again")                                       \
+    X(NO_PROXY, "the cache knows no such proxy; see `cache_ctl proxies`")
 
 enum wire_refusal {
 #define WIRE_ENUM(name, text) WIRE_REFUSAL_##name,
@@ -253,6 +351,8 @@ enum wire_op {
     WIRE_OP_PURGE,
     WIRE_OP_END
 };
+/* "lookup", "fill_begin", ...; "unknown" */
+const char *wire_op_name(uint32_t op);
 
 enum wire_status {
     WIRE_STATUS_OK,
@@ -354,13 +454,26 @@ struct wire_completion {
 
 /* ---- statistics rows ---- */
 
-enum wire_row_kind { WIRE_ROW_CACHE = 1, WIRE_ROW_TENANT = 2, WIRE_ROW_PROXY = 3 };
-enum wire_row_state { WIRE_STATE_NONE, WIRE_STATE_ALIVE, WIRE_STATE_STALLED };
+enum wire_row_kind { WIRE_ROW_CACHE = 1, WIRE_ROW_TENANT = 2, WIRE_ROW_PROXY = 3, WIRE_ROW_TIMES = 4 };
+enum wire_row_state {
+    WIRE_STATE_NONE,
+    WIRE_STATE_ALIVE,
+    WIRE_STATE_STALLED,
+    WIRE_STATE_DRAINED = 16 /* flag: it was told to take no new clients */
+};
+#define WIRE_STATE_LIFE     15u /* mask of the others */
 
-#define WIRE_ROW_VALUES 72
+/* Requests whose time is taken, and look-ups whose key is noted: one of so many, at random. */
+#define WIRE_SAMPLE         64u
+/* Of values in a row of times: so many requests took at most WIRE_TIMES_FIRST_NS << bucket, and more than the
+ * bucket before says; the last one has no limit. Behind them stands the sum of all in nanoseconds. */
+#define WIRE_TIMES_BUCKETS  24u
+#define WIRE_TIMES_FIRST_NS 250u
+
+#define WIRE_ROW_VALUES     72
 struct wire_row {
     uint32_t kind;
-    uint32_t state; /* proxies */
+    uint32_t state; /* proxies; enum wire_op in rows of times */
     uint32_t pid;   /* of the proxy; of the cache in the cache's row */
     uint32_t uid;
     uint64_t epoch; /* cache: epoch; proxy: registration */
@@ -369,10 +482,31 @@ struct wire_row {
     uint64_t values[WIRE_ROW_VALUES]; /* by enum counter, then by enum gauge; see counters.h */
 };
 
+enum wire_top_kind { WIRE_TOP_KEY = 1, WIRE_TOP_TAG = 2 };
+#define WIRE_TOP_TEXT 152u
+#define WIRE_TOP_MOST 64u
+/* Counts are those of sampled look-ups, halved each minute. */
+struct wire_top_row {
+    char tenant[NAMES_TENANT_MAX + 1];
+    uint32_t kind;
+    uint32_t text_length; /* in `text` */
+    uint32_t length;      /* of the whole key or tag; 0: a tag whose text is not known */
+    uint32_t reserved;
+    uint64_t count; /* at most; */
+    uint64_t error; /*   at least so much less */
+    uint64_t total; /* of the tenant, all its keys */
+    uint8_t text[WIRE_TOP_TEXT];
+};
+
 _Static_assert(sizeof(struct wire_header) == 24, "every version's header");
 _Static_assert(sizeof(union wire_message) == WIRE_MAX_BYTES, "one queue slot");
-_Static_assert(offsetof(struct wire_hello, tenant) == 48, "hello layout");
+_Static_assert(offsetof(struct wire_hello, tenant) == 56, "hello layout");
 _Static_assert(offsetof(struct wire_purge, tenant) == 56, "purge layout");
+_Static_assert(offsetof(struct wire_top, tenant) == 56, "top layout");
+_Static_assert(offsetof(struct wire_show, tenant) == 48, "show layout");
+_Static_assert(sizeof(struct wire_shown) == 144, "shown layout");
+_Static_assert(sizeof(struct wire_top_row) == 256, "top row layout");
+_Static_assert(WIRE_TIMES_BUCKETS < WIRE_ROW_VALUES, "a row has room for a histogram");
 _Static_assert(WIRE_TAGS_BYTES <= UINT16_MAX, "their length fits");
 _Static_assert(sizeof(struct wire_request) == 64, "one cache line");
 _Static_assert(offsetof(struct wire_request, handle) == 24 &&

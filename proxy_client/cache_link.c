@@ -484,6 +484,12 @@ static void complain(struct cache_link *link)
     log_warn("not registered with a cache", "why=\"%s\"", problem);
 }
 
+static void drain_or_not(struct cache_link *link, bool on)
+{
+    if (link->drain)
+        link->drain(link->drain_owner, on);
+}
+
 static void drain(struct loop_source *source)
 {
     struct cache_link *link = (struct cache_link *)source;
@@ -499,6 +505,8 @@ static void drain(struct loop_source *source)
         any = true;
         if (event.kind == LARDER_EVENT_ATTACHED || event.kind == LARDER_EVENT_DETACHED)
             attachment_changed(link, event.kind == LARDER_EVENT_ATTACHED);
+        else if (event.kind == LARDER_EVENT_DRAIN || event.kind == LARDER_EVENT_UNDRAIN)
+            drain_or_not(link, event.kind == LARDER_EVENT_DRAIN);
         else
             answered(link, &event);
     }

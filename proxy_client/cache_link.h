@@ -49,7 +49,9 @@ struct cache_link {
     bool silent;          /* asked, and nothing came back in time */
     bool readable;
     int64_t last_answer_ms;
-    int64_t complain_after_ms; /* about not being registered */
+    int64_t complain_after_ms;           /* about not being registered */
+    void (*drain)(void *owner, bool on); /* an administrator wants no new clients, or again; may be NULL */
+    void *drain_owner;
 };
 
 int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const struct larder_options *options,

@@ -142,6 +142,7 @@ struct larder_client {
     bool armed;            /* our sleeping flag is up */
     bool unpublished;      /* requests were put since the last flush */
     bool tell_attached, tell_detached;
+    bool drained, tell_drained;   /* see LARDER_EVENT_DRAIN */
     struct operation *operations; /* ring_entries of them */
     uint32_t first_free_operation;
     uint32_t under_way;
@@ -260,6 +261,7 @@ static void greet(struct larder_client *client)
     struct endpoint *endpoint = &client->connection->endpoint;
     int patience = client->found_full >= FULL_QUEUE_TRIES ? HELLO_PATIENCE_MS : 0;
 
+    endpoint->drained = client->drained;
     if (endpoint_hello(endpoint, WIRE_ROLE_PROXY, client->tenant, patience)) {
         /* A full queue: the cache is there and busy. Not sent, so the endpoint is still fresh. */
         client->found_full++;
@@ -423,6 +425,15 @@ static void on_refused(struct larder_client *client, const struct wire_refused *
     }
 }
 
+/* Only the cache knows the secret. */
+static void on_drain(struct larder_client *client, const struct wire_cache_drain *drain)
+{
+    if (client->state != CLIENT_ATTACHED || drain->secret != client->connection->endpoint.secret)
+        return;
+    client->drained = drain->flags & WIRE_DRAIN_ON;
+    client->tell_drained = true;
+}
+
 /* True if there was a message. */
 static bool read_message(struct larder_client *client)
 {
@@ -438,6 +449,8 @@ static bool read_message(struct larder_client *client)
             on_welcome(client, &message.wire_welcome);
         else if (message.header.type == WIRE_REFUSED)
             on_refused(client, &message.wire_refused);
+        else if (message.header.type == WIRE_CACHE_DRAIN)
+            on_drain(client, &message.wire_cache_drain);
         break; /* a bell has done its work by waking us */
     case WIRE_BAD_VERSION:
         if (client->state == CLIENT_GREETING) {
@@ -706,6 +719,11 @@ void larder_client_destroy(struct larder_client **pointer)
 int larder_client_fd(const struct larder_client *client)
 {
     return client->watch;
+}
+
+bool larder_client_drained(const struct larder_client *client)
+{
+    return client->drained;
 }
 
 bool larder_client_attached(const struct larder_client *client)
@@ -1144,6 +1162,11 @@ static bool next_announcement(struct larder_client *client, struct larder_event 
     event->kind = LARDER_EVENT_ATTACHED;
     if (client->tell_attached) {
         client->tell_attached = false;
+        return true;
+    }
+    event->kind = client->drained ? LARDER_EVENT_DRAIN : LARDER_EVENT_UNDRAIN;
+    if (client->tell_drained) {
+        client->tell_drained = false;
         return true;
     }
     return false;

@@ -388,6 +388,11 @@ void connection_home_stop(struct connection_home *home)
     }
 }
 
+void connection_home_go_on(struct connection_home *home)
+{
+    home->stopping = false;
+}
+
 static bool is_idle(const struct connection *connection)
 {
     return connection->served && connection->output.bytes == 0 && connection->input_used == 0;

@@ -95,6 +95,8 @@ void connection_home_set_timeouts(struct connection_home *home, const struct con
 void connection_home_teardown(struct connection_home *home); /* closes all at once */
 /* From now on each connection ends with the response that it is at; proceed() is called for all. */
 void connection_home_stop(struct connection_home *home);
+/* Those that come from now on may stay again. */
+void connection_home_go_on(struct connection_home *home);
 /* Closes the one that has been idle longest between two requests. One that has not been answered yet, or has
  * not taken its answer, is not idle. False: none is, among the first few. */
 bool connection_home_drop_idle(struct connection_home *home);

@@ -42,6 +42,7 @@ struct following {
     enum outcome outcome;
     uint64_t follow, handle, lease; /* 0: none */
     uint64_t second;                /* a pin of what should be the same, and has not been compared; 0: none */
+    uint64_t again; /* one of what is the same: it is the cache's to tell us of the end with */
     uint64_t filled, size;
     bool asking, reading; /* under way */
     bool waited;          /* in line, when it was last looked at */
@@ -149,6 +150,7 @@ static void destroy(struct following *following)
     cache_link_give_up(link, &following->lease);
     cache_link_release(link, &following->handle);
     cache_link_release(link, &following->second);
+    cache_link_release(link, &following->again);
     free(following->meta);
     free(following);
 }
@@ -308,11 +310,17 @@ static bool is_same(const struct following *following, const void *meta, uint32_
 /* Each body has metadata of its own, so where these are the same the pins are of one object. */
 static void compare(struct following *following, const struct larder_event *event)
 {
-    cache_link_release(following->home->link, &following->second);
-    if (is_same(following, event->segment->data, event->meta_length))
+    struct cache_link *link = following->home->link;
+
+    if (is_same(following, event->segment->data, event->meta_length)) {
+        cache_link_release(link, &following->again);
+        following->again = following->second;
+        following->second = 0;
         go_on(following);
-    else
+    } else {
+        cache_link_release(link, &following->second);
         set_outcome(following, OUTCOME_BROKEN);
+    }
 }
 
 static void keep_meta(struct following *following, const struct larder_event *event)

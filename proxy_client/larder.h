@@ -76,6 +76,8 @@ enum larder_event_kind {
     LARDER_EVENT_REMOVE,
     LARDER_EVENT_FOLLOW,
     LARDER_EVENT_PURGE,
+    LARDER_EVENT_DRAIN,   /* an administrator wants us to take no new clients and finish what we are at, */
+    LARDER_EVENT_UNDRAIN, /*   or to take clients again; the registration stays, all operations work */
 };
 
 enum larder_status {
@@ -169,6 +171,8 @@ bool larder_client_next(struct larder_client *client, struct larder_event *event
 void larder_client_flush(struct larder_client *client);
 bool larder_client_may_sleep(struct larder_client *client);
 bool larder_client_attached(const struct larder_client *client);
+/* Whether LARDER_EVENT_DRAIN came last; also kept for, and told to, the next cache. */
+bool larder_client_drained(const struct larder_client *client);
 /* Largest body that the cache accepts, in bytes; 0 while not attached. */
 uint64_t larder_client_max_object(const struct larder_client *client);
 /* What is wrong while not attached (one line, for a log), or "" if all is well. */

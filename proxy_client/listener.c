@@ -217,6 +217,42 @@ int listener_open(struct listener *listener, struct connection_home *connections
     return 0;
 }
 
+/* shutdown() ends listening, and lets go of a port that the kernel chose. EINVAL: it is still bound. */
+static int bind_again(const struct listener *listener)
+{
+    const struct listen_address *bound = &listener->bound;
+
+    return bind(listener->watch.fd, &bound->address.any, bound->size) == 0 || errno == EINVAL ? 0 : -errno;
+}
+
+void listener_suspend(struct listener *listener)
+{
+    if (!listener->open || listener->suspended)
+        return;
+    while (have_room(listener) && accept_one(listener))
+        ;
+    deadline_clear(&listener->deadline);
+    loop_unwatch(listener->connections->loop, &listener->watch);
+    listener->paused = false;
+    listener->suspended = true;
+    shutdown(listener->watch.fd, SHUT_RD);
+    (void)bind_again(listener); /* if it fails now, it may not when we go on */
+}
+
+int listener_go_on(struct listener *listener)
+{
+    int error;
+
+    if (!listener->suspended)
+        return 0;
+    error = bind_again(listener);
+    listener->watch.ready = clients_wait;
+    if (!error)
+        error = begin_listening(listener);
+    listener->suspended = error != 0;
+    return error;
+}
+
 void listener_close(struct listener *listener)
 {
     if (listener->open) {

@@ -27,7 +27,7 @@ struct listener {
     struct deadline_list pauses;
     struct deadline deadline;    /* while paused */
     struct listen_address bound; /* what the kernel chose */
-    bool bound_here, open, paused, complained;
+    bool bound_here, open, paused, suspended, complained;
     int (*accepted)(void *front, int fd, const union connection_peer *peer); /* owns fd if it returns 0 */
     void *front;
 };
@@ -41,6 +41,11 @@ int listener_open(struct listener *listener, struct connection_home *connections
                   int (*accepted)(void *front, int fd, const union connection_peer *peer), void *front);
 /* A connection was closed: there may be room again. */
 void listener_resume(struct listener *listener);
+/* Takes whoever has connected already, then no more: they are refused, or go to others on this address. The
+ * address stays ours where the kernel lets us keep it; a port below 1024 needs no privilege to go on. */
+void listener_suspend(struct listener *listener);
+/* 0, or -errno: it stays suspended. */
+int listener_go_on(struct listener *listener);
 void listener_close(struct listener *listener); /* harmless if it is neither bound nor open */
 
 #endif

@@ -165,6 +165,30 @@ static int give_up_privileges(const struct privileges_user *user)
     return error ? cannot("privileges", problem) : 0;
 }
 
+/* An administrator wants it, through the cache. */
+static void drain(void *owner, bool on)
+{
+    struct proxy *proxy = owner;
+    int error = 0;
+
+    if (proxy->shutdown.stopping)
+        return;
+    log_info(on ? "taking no new clients" : "taking clients again", "connections=%u",
+             proxy->connections.count);
+    for (int i = 0; i < LISTENERS_MAX; i++) {
+        if (on)
+            listener_suspend(&proxy->listeners[i]);
+        else if (!error)
+            error = listener_go_on(&proxy->listeners[i]);
+    }
+    if (error)
+        log_error("cannot listen again", "why=\"%s\"", strerror(-error));
+    if (on)
+        connection_home_stop(&proxy->connections);
+    else
+        connection_home_go_on(&proxy->connections);
+}
+
 static void tear_down_listeners(struct proxy *proxy)
 {
     for (int i = 0; i < LISTENERS_MAX; i++)
@@ -235,6 +259,8 @@ static int serve(struct proxy *proxy, struct proxy_conf *conf, const struct prox
         goto err_fronts;
     if ((status = set_up_shutdown(proxy, conf, command)) != 0)
         goto err_fronts;
+    proxy->link.drain = drain;
+    proxy->link.drain_owner = proxy;
     announce(proxy, conf);
     schedule_short_turns();
     proxy_loop_run(&proxy->loop);

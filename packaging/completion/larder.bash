@@ -17,7 +17,7 @@ _larder_values() { # OPTION WORD: 0 if the option takes a value, which is comple
         ;;
     --origin) COMPREPLY=($(compgen -W "http:// https://" -- "$2")) ;;
     --memory | --max-object | --*-time | --*-limit | --*-timeout | --listen | --getfile | --tenant | --segments | \
-        --segment-size | --targeted-fields | --tag-fields | --purge-from | --key | --prefix | --tag | --max-* | --timeout) COMPREPLY=() ;;
+        --segment-size | --targeted-fields | --tag-fields | --purge-from | --key | --prefix | --tag | --max-* | --timeout | --count) COMPREPLY=() ;;
     *) return 1 ;;
     esac
 }
@@ -25,7 +25,7 @@ _larder_values() { # OPTION WORD: 0 if the option takes a value, which is comple
 _larder() {
     local word=${COMP_WORDS[COMP_CWORD]} commands=
     _larder_values "${COMP_WORDS[COMP_CWORD - 1]}" "$word" && return
-    [[ ${1##*/} != cache_ctl ]] || commands="ping stats purge reload doctor"
+    [[ ${1##*/} != cache_ctl ]] || commands="ping stats tenants proxies top show purge drain undrain reload doctor"
     COMPREPLY=($(compgen -W "$commands $(_larder_options "$1")" -- "$word"))
 }
 

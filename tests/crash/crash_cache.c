@@ -411,14 +411,14 @@ START_TEST(sixty_four_idle_proxies)
     enum { PEERS = 64 };
     struct story story;
     struct peer peers[PEERS];
-    static struct wire_row rows[PEERS + 8];
+    static struct wire_row rows[PEERS + WIRE_OP_END + 8];
     int proxies = 0;
 
     story_begin(&story, "sixtyfour");
     story_start_cache(&story, NULL);
     for (int i = 0; i < PEERS; i++)
         peer_create_with(&peers[i], &story, i % 2 ? "news" : "shop", 4, 4096);
-    int count = story_rows(&story, rows, PEERS + 8);
+    int count = story_rows(&story, rows, PEERS + WIRE_OP_END + 8);
     for (int i = 0; i < count; i++)
         proxies += rows[i].kind == WIRE_ROW_PROXY && rows[i].pid == (uint32_t)getpid();
     ck_assert_int_eq(proxies, PEERS);

@@ -326,7 +326,7 @@ START_TEST(askers_mistakes_are_refused)
     liar_expect_refusal(&asker, WIRE_STATS, WIRE_REFUSAL_MALFORMED);
     ask(&asker, 0, UINT32_MAX);
     liar_expect_refusal(&asker, WIRE_STATS, WIRE_REFUSAL_MALFORMED);
-    ask(&asker, 0, 1 + 256 + 1024); /* just behind the last row */
+    ask(&asker, 0, 1 + WIRE_OP_END + 256 + 1024); /* just behind the last row */
     liar_expect_refusal(&asker, WIRE_STATS, WIRE_REFUSAL_MALFORMED);
     ck_assert(segment_win_write(&asker.endpoint.pool, 0));
     ask(&asker, 0, 0);

@@ -385,7 +385,7 @@ static void puppet_kill(const struct puppet *puppet)
 static bool is_stalled(void *context)
 {
     const struct puppet *puppet = context;
-    static struct wire_row rows[16];
+    static struct wire_row rows[64];
     int count = story_rows(&story, rows, ROWS(rows));
 
     for (int i = 0; i < count; i++) {

@@ -390,12 +390,12 @@ END_TEST
 
 START_TEST(other_registrations_are_fenced)
 {
-    static struct wire_row rows[16];
+    static struct wire_row rows[64];
     uint64_t numbers[4] = {0, UINT64_MAX, liar.registration, 0};
 
     begin();
     numbers[2] = liar.registration + 1024; /* the next generation of its place */
-    int count = story_rows(&story, rows, 16);
+    int count = story_rows(&story, rows, 64);
     for (int i = 0; i < count; i++) {
         if (rows[i].kind == WIRE_ROW_PROXY && rows[i].epoch != liar.registration)
             numbers[3] = rows[i].epoch; /* the honest one's */
@@ -482,8 +482,8 @@ END_TEST
 /* As the honest proxy's own registration shows up in the statistics, and its token in /dev/shm. */
 static uint64_t registration_of_other(void)
 {
-    static struct wire_row rows[16];
-    int count = story_rows(&story, rows, 16);
+    static struct wire_row rows[64];
+    int count = story_rows(&story, rows, 64);
 
     for (int i = 0; i < count; i++) {
         if (rows[i].kind == WIRE_ROW_PROXY && rows[i].epoch != liar.registration)

@@ -263,18 +263,19 @@ static void message_raw(struct peer *peer, struct fuzz_input *input)
 /* A message of any type that is right as far as `what` says. */
 static void message_typed(struct peer *peer, struct fuzz_input *input)
 {
-    static const uint16_t types[] = {WIRE_HELLO, WIRE_BYE,        WIRE_BELL,    WIRE_PING,
-                                     WIRE_STATS, WIRE_CACHE_BELL, WIRE_WELCOME, WIRE_PURGE};
+    static const uint16_t types[] = {WIRE_HELLO, WIRE_BYE,  WIRE_BELL,  WIRE_PING,
+                                     WIRE_STATS, WIRE_SHOW, WIRE_DRAIN, WIRE_PURGE};
     uint8_t what = fuzz_u8(input);
     const struct peer *about = what & 0x40 ? peer_at(fuzz_u8(input) % PEERS_MAX) : peer;
     union wire_message message;
-    size_t length = wire_prepare(&message, (enum wire_type)types[what & 7], about->token);
+    uint16_t type = types[what & 7] == WIRE_SHOW && what & 0x20 ? WIRE_TOP : types[what & 7];
+    size_t length = wire_prepare(&message, (enum wire_type)type, about->token);
 
     fuzz_read(input, message.bytes + sizeof(message.header), length - sizeof(message.header));
     message.wire_stats.registration = what & 8 ? message.wire_stats.registration : about->registration;
     if (!(what & 16))
         message.wire_stats.secret = peer->secret;
-    if (what & 32)
+    if (what & 32 && type != WIRE_TOP)
         fuzz_read(input, message.bytes, 8);
     if (what & 0x80)
         length = fuzz_u8(input);

@@ -18,6 +18,10 @@ static void check_decoded(const union wire_message *message, size_t size)
         REQUIRE(strlen(message->wire_hello.tenant) < sizeof(message->wire_hello.tenant));
     if (header->type == WIRE_PURGE)
         REQUIRE(strlen(message->wire_purge.tenant) < sizeof(message->wire_purge.tenant));
+    if (header->type == WIRE_TOP)
+        REQUIRE(strlen(message->wire_top.tenant) < sizeof(message->wire_top.tenant));
+    if (header->type == WIRE_SHOW)
+        REQUIRE(strlen(message->wire_show.tenant) < sizeof(message->wire_show.tenant));
     if (header->type == WIRE_REFUSED)
         REQUIRE(strlen(wire_refusal_text(message->wire_refused.reason)) > 0);
 }

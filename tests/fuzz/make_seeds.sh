@@ -27,19 +27,21 @@ seed() { # seed TARGET/NAME: standard input
 
 header() { # header TYPE LENGTH [VERSION]
     printf LRDR
-    u16 "${3:-4}"
+    u16 "${3:-5}"
     u16 "$1"
     u32 "$2"
     u32 0
     u64 0x1122334455667788
 }
 hello() { # hello TENANT-OF-64-BYTES
-    header 1 112
+    header 1 120
     u64 42
     u32 0
     u32 4
     u32 4096
     u32 16
+    u32 1
+    u32 0
     printf '%s' "$1"
 }
 
@@ -94,6 +96,60 @@ purge() { # purge TENANT-OF-64-BYTES
     zeros 57
 } | seed wire/purge
 purge "$(letters 64)" | seed wire/purge-unterminated
+top() { # top TENANT-OF-64-BYTES
+    header 8 120
+    u64 1
+    u64 42
+    u32 0
+    u32 0
+    u32 10
+    u32 0
+    printf '%s' "$1"
+}
+{
+    top ""
+    zeros 64
+} | seed wire/top
+top "$(letters 64)" | seed wire/top-unterminated
+show() { # show TENANT-OF-64-BYTES
+    header 9 112
+    u64 1
+    u64 42
+    u32 0
+    u32 4
+    printf '%s' "$1"
+}
+{
+    show default
+    zeros 57
+} | seed wire/show
+show "$(letters 64)" | seed wire/show-unterminated
+{
+    header 10 56
+    u64 1
+    u64 42
+    u64 7
+    u32 0
+    u32 1
+} | seed wire/drain
+{
+    header 71 40
+    zeros 16
+} | seed wire/top-rows
+{
+    header 72 144
+    zeros 120
+} | seed wire/shown
+{
+    header 73 32
+    zeros 8
+} | seed wire/drained
+{
+    header 74 40
+    u64 42
+    u32 1
+    u32 0
+} | seed wire/cache-drain
 {
     header 70 48
     zeros 24

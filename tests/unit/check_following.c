@@ -304,18 +304,20 @@ START_TEST(the_rest_is_for_one)
     ck_assert_told(1, 2, FOLLOWING_GREW);
     ck_assert_uint_eq(asked[0].follow, 6);
     ck_assert_uint_eq(asked[0].offset, 60);
-    grow(6, 8, 80, 100); /* another pin of the same: compared, and given back */
+    grow(6, 8, 80, 100); /* another pin of the same: compared, and kept, for the cache relies on it */
     ck_assert_uint_eq(sitters[1].count, 2);
     ck_assert_uint_eq(asked[0].handle, 8);
     give_meta("meta");
-    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 8), 1);
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 8), 0);
     ck_assert_told(1, 3, FOLLOWING_GREW);
     ck_assert_uint_eq(sitters[1].readable, 80);
     complete(0, 100);
     ck_assert_told(1, 4, FOLLOWING_COMPLETE);
     ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 7), 0);
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 8), 0);
     end();
     ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 7), 1);
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 8), 1);
     ck_assert_uint_eq(times_given_back(PLAYED_UNFOLLOW, 6), 0);
 }
 END_TEST

@@ -133,15 +133,25 @@ START_TEST(unknown_type_is_refused)
 }
 END_TEST
 
+static const struct {
+    enum wire_type type;
+    size_t tenant;
+} texts[] = {
+    {WIRE_HELLO, offsetof(struct wire_hello, tenant)},
+    {WIRE_PURGE, offsetof(struct wire_purge, tenant)},
+    {WIRE_TOP, offsetof(struct wire_top, tenant)},
+    {WIRE_SHOW, offsetof(struct wire_show, tenant)},
+};
+
 START_TEST(tenant_must_be_terminated)
 {
     union wire_message message;
-    size_t length = wire_prepare(&message, WIRE_HELLO, TOKEN);
-    char *tenant = message.wire_hello.tenant;
+    size_t length = wire_prepare(&message, texts[_i].type, TOKEN);
+    unsigned char *tenant = message.bytes + texts[_i].tenant;
 
-    memset(tenant, 'a', sizeof(message.wire_hello.tenant));
+    memset(tenant, 'a', NAMES_TENANT_MAX + 1);
     ck_assert_int_eq(wire_decode(&message, length), WIRE_MALFORMED);
-    tenant[sizeof(message.wire_hello.tenant) - 1] = '\0';
+    tenant[NAMES_TENANT_MAX] = '\0';
     ck_assert_int_eq(wire_decode(&message, length), WIRE_DECODED);
     tenant[0] = '\0';
     ck_assert_int_eq(wire_decode(&message, length), WIRE_DECODED);
@@ -152,10 +162,10 @@ END_TEST
 START_TEST(terminator_behind_the_text_does_not_count)
 {
     union wire_message message;
-    size_t length = wire_prepare(&message, WIRE_HELLO, TOKEN);
+    size_t length = wire_prepare(&message, texts[_i].type, TOKEN);
 
     memset(message.bytes + length, 0, sizeof(message) - length);
-    memset(message.wire_hello.tenant, 'a', sizeof(message.wire_hello.tenant));
+    memset(message.bytes + texts[_i].tenant, 'a', NAMES_TENANT_MAX + 1);
     ck_assert_int_eq(wire_decode(&message, length), WIRE_MALFORMED);
 }
 END_TEST
@@ -184,7 +194,7 @@ START_TEST(noise_is_survived)
         }
         message.header.magic = WIRE_MAGIC;
         message.header.version = WIRE_VERSION;
-        message.header.type = (uint16_t)random_below(&state, 72);
+        message.header.type = (uint16_t)random_below(&state, 80);
         size_t length = random_below(&state, WIRE_MAX_BYTES + 1);
         if (random_below(&state, 2))
             message.header.length = (uint32_t)length;
@@ -239,8 +249,8 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, damaged_header_is_told_apart, kinds);
     tcase_add_test(tcase, another_version_is_refused_by_its_header_alone);
     tcase_add_test(tcase, unknown_type_is_refused);
-    tcase_add_test(tcase, tenant_must_be_terminated);
-    tcase_add_test(tcase, terminator_behind_the_text_does_not_count);
+    ADD_ROWS(tcase, tenant_must_be_terminated, texts);
+    ADD_ROWS(tcase, terminator_behind_the_text_does_not_count, texts);
     ADD_ROWS(tcase, reserved_fields_are_not_read, kinds);
     tcase_add_test(tcase, noise_is_survived);
     tcase_add_test(tcase, refusals_have_texts);
