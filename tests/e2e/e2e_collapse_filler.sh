@@ -5,17 +5,19 @@ source "$(dirname "$0")/../support/e2e.sh"
 source "$(dirname "$0")/../support/crowd.sh"
 e2e_begin filler
 
-SIZE=4M
-CROWD=(--clients 100 --size "$SIZE" --rate 2M)
+# By hand also with more: CLIENTS=1000 SIZE=10M RATE=1M AT=5M e2e_collapse_filler.sh filler_is_killed
+CLIENTS=${CLIENTS:-100} SIZE=${SIZE:-4M} RATE=${RATE:-2M} AT=${AT:-2M}
+CROWD=(--clients "$CLIENTS" --size "$SIZE" --rate "$RATE")
 
 filler_is_killed() {
-    open_stage "${CROWD[@]}" --kill-filler-at 2M
+    open_stage "${CROWD[@]}" --kill-filler-at "$AT"
     play_round
     expect_result '.filler.pid > 0' true
     expect_all_whole
     expect_result .origin.requests 2
     expect_result .origin.ranges 1
     expect_result .origin.if_ranges 1
+    result '"\(.whole) of \(.clients) whole, \(.broken_of_killed) broken with the proxy; first byte at most \(.first_byte_ms.max) ms"'
     expect_cache .cache.fills 1
     close_stage
     expect_eq "exit status" "$EXIT_STATUS" 0
@@ -23,7 +25,7 @@ filler_is_killed() {
 
 # Everything comes once more, and what is there already is skipped.
 origin_without_ranges() {
-    open_stage "${CROWD[@]}" --kill-filler-at 2M --no-range
+    open_stage "${CROWD[@]}" --kill-filler-at "$AT" --no-range
     play_round
     expect_result '.filler.pid > 0' true
     expect_all_whole
@@ -41,7 +43,7 @@ living_proxy() {
 
 # Who has bytes of the first version cannot be given a whole response any more, and never gets a mixed one.
 origin_has_changed() {
-    open_stage "${CROWD[@]}" --kill-filler-at 2M --change-on-resume --rounds 2 # so that the origin stays
+    open_stage "${CROWD[@]}" --kill-filler-at "$AT" --change-on-resume --rounds 2 # so that the origin stays
     play_round
     expect_result '.filler.pid > 0' true
     expect_result .wrong 0
@@ -60,7 +62,7 @@ origin_has_changed() {
 filler_freezes() {
     local frozen
     CACHE_OPTIONS=(--stall-time 1)
-    open_stage "${CROWD[@]}" --stop-filler-at 2M
+    open_stage "${CROWD[@]}" --stop-filler-at "$AT"
     CACHE_OPTIONS=()
     begin_round
     frozen=$(await_line crowd stopped)
@@ -69,7 +71,7 @@ filler_freezes() {
     kill -CONT "$frozen"
     end_round
     expect_all_whole
-    expect_result .whole 100
+    expect_result .whole "$CLIENTS"
     expect_result .origin.requests 2
     expect_result .origin.ranges 1
     close_stage
