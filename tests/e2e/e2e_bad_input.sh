@@ -6,8 +6,10 @@ e2e_begin bad
 start_origin --max-age 3600
 start_cache --memory 64M
 start_proxy proxy --origin-timeout 2
-await_proxies 1
+start_proxy neighbour
+await_proxies 2
 PROXY=${HTTP[proxy]}
+NEIGHBOUR=${HTTP[neighbour]} # gets nothing bad, and must find nothing bad in what is shared
 
 # ---- requests that are not HTTP ----
 
@@ -174,14 +176,20 @@ wait_until "nothing else is stored from failing origins" cache_shows ".cache.obj
 # What was broken off is completed or fetched anew when the origin is well.
 release never
 for query in 'size=100000' 'size=100000&hold=never&hold_at=50000'; do
+    get_ok "$DIR/body" "http://$NEIGHBOUR/fails?$query"
+    cmp "$DIR/body" <(generated 100000) >&2 || fail "bytes differ through the neighbour"
+    wait_until "it is stored" cache_shows .cache.leases 0
     get_ok "$DIR/body" "http://$PROXY/fails?$query"
+    expect_hit
     cmp "$DIR/body" <(generated 100000) >&2 || fail "bytes differ"
 done
 
 # The origin is down: what is cached is served, the rest is an error.
 stop origin
-get_ok "$DIR/body" "http://$PROXY/good?size=100"
-expect_hit
+for proxy in "$PROXY" "$NEIGHBOUR"; do
+    get_ok "$DIR/body" "http://$proxy/good?size=100"
+    expect_hit
+done
 get_status 502 "$DIR/body" "http://$PROXY/other?size=100"
 expect_match "the message names the origin" "$(cat "$DIR/body")" "$ORIGIN"
 printf 'GETFILE GET /other?size=100\r\n\r\n' | raw "$DIR/getfile.answer" "${GETFILE[proxy]}"
@@ -190,5 +198,7 @@ expect_eq "GETFILE" "$(tr -d '\r' <"$DIR/getfile.answer" | head -n 1)" "GETFILE 
 expect_cache .cache.bad_requests 0
 expect_cache .cache.pins 0
 stop proxy
+stop neighbour
+expect_match "what the neighbour has refused" "$(grep 'refused so far' "$DIR/neighbour.err")" 'bad_requests=0 '
 stop cache
 e2e_done
