@@ -345,6 +345,7 @@ int main(int argc, char **argv)
     struct proxy_command command;
     int status;
 
+    schedule_long_turns();
     log_setup("proxy_client");
     status = parse(&command, &conf, argc, argv);
     if (status < 0)

@@ -9,11 +9,11 @@
 #include "origin.h"
 
 #include "invariant.h"
+#include "libcurl.h"
 #include "log.h"
 #include "origin_head.h"
 #include "origin_url.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ enum fetch_state { FETCH_FREE, FETCH_RUNNING, FETCH_ENDED };
 struct origin {
     struct proxy_loop *loop;
     struct origin_url url;
-    CURLM *multi;
+    CURLM *multi; /* NULL until the first fetch */
     char *ca_file;
     struct deadline_list curl_timer; /* holds at most curl_deadline */
     struct deadline curl_deadline;
@@ -40,6 +40,7 @@ struct origin {
     struct origin_fetch *fetches;  /* every one that was ever made and not freed */
     struct origin_fetch *free_fetches;
     unsigned free_count;
+    bool is_lame; /* libcurl cannot be loaded, which was said */
 };
 
 struct origin_fetch {
@@ -75,7 +76,7 @@ static struct origin_fetch *fetch_of_easy(CURL *easy)
 {
     char *fetch = NULL;
 
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &fetch);
+    curl->easy_getinfo(easy, CURLINFO_PRIVATE, &fetch);
     return (struct origin_fetch *)(void *)fetch;
 }
 
@@ -84,7 +85,7 @@ static void take_results(struct origin *origin)
     CURLMsg *message;
     int left;
 
-    while ((message = curl_multi_info_read(origin->multi, &left))) {
+    while ((message = curl->multi_info_read(origin->multi, &left))) {
         if (message->msg == CURLMSG_DONE)
             fetch_ended(fetch_of_easy(message->easy_handle), message->data.result);
     }
@@ -100,7 +101,7 @@ static void socket_ready(struct loop_watch *watch, uint32_t events)
     mask |= events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0;
     mask |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
     mask |= events & EPOLLERR ? CURL_CSELECT_ERR : 0;
-    curl_multi_socket_action(origin->multi, watch->fd, mask, &running);
+    curl->multi_socket_action(origin->multi, watch->fd, mask, &running);
     take_results(origin);
 }
 
@@ -126,7 +127,7 @@ static struct origin_socket *add_socket(struct origin *origin, curl_socket_t fd,
         free(socket);
         return NULL;
     }
-    curl_multi_assign(origin->multi, fd, socket);
+    curl->multi_assign(origin->multi, fd, socket);
     return socket;
 }
 
@@ -153,7 +154,7 @@ static void curl_time_has_come(struct deadline *deadline)
         (struct origin *)(void *)((char *)deadline - offsetof(struct origin, curl_deadline));
     int running;
 
-    curl_multi_socket_action(origin->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    curl->multi_socket_action(origin->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     take_results(origin);
 }
 
@@ -278,29 +279,29 @@ static void easy_setup(struct origin_fetch *fetch)
     struct origin *origin = fetch->origin;
     CURL *easy = fetch->easy;
 
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->problem);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
-    curl_easy_setopt(easy, CURLOPT_READDATA, fetch);
-    curl_easy_setopt(easy, CURLOPT_URL, origin->url.connect);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* else http_proxy of the environment counts */
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl->easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+    curl->easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->problem);
+    curl->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl->easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
+    curl->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl->easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+    curl->easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+    curl->easy_setopt(easy, CURLOPT_READDATA, fetch);
+    curl->easy_setopt(easy, CURLOPT_URL, origin->url.connect);
+    curl->easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl->easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+    curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl->easy_setopt(easy, CURLOPT_PROXY, ""); /* else http_proxy of the environment counts */
+    curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    curl->easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+    curl->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     if (origin->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, origin->ca_file);
+        curl->easy_setopt(easy, CURLOPT_CAINFO, origin->ca_file);
 }
 
 static void fetch_task(struct loop_task *task);
@@ -310,7 +311,7 @@ static struct origin_fetch *fetch_new(struct origin *origin)
     struct origin_fetch *fetch = calloc(1, sizeof *fetch);
 
     INVARIANT(fetch);
-    fetch->easy = curl_easy_init();
+    fetch->easy = curl->easy_init();
     if (!fetch->easy) {
         free(fetch);
         return NULL;
@@ -336,8 +337,8 @@ static void fetch_destroy(struct origin_fetch *fetch)
     if (fetch->next)
         fetch->next->prev = fetch->prev;
     deadline_clear(&fetch->deadline);
-    curl_easy_cleanup(fetch->easy);
-    curl_slist_free_all(fetch->headers);
+    curl->easy_cleanup(fetch->easy);
+    curl->slist_free_all(fetch->headers);
     origin_head_free(&fetch->response);
     free(fetch);
 }
@@ -358,7 +359,7 @@ static void fetch_give(struct origin_fetch *fetch)
     struct origin *origin = fetch->origin;
 
     fetch->state = FETCH_FREE;
-    curl_slist_free_all(fetch->headers);
+    curl->slist_free_all(fetch->headers);
     fetch->headers = NULL;
     if (origin->free_count >= FREE_FETCHES_KEPT) {
         fetch_destroy(fetch);
@@ -375,7 +376,7 @@ static void leave_multi(struct origin_fetch *fetch)
         return;
     fetch->state = FETCH_ENDED;
     deadline_clear(&fetch->deadline);
-    curl_multi_remove_handle(fetch->origin->multi, fetch->easy);
+    curl->multi_remove_handle(fetch->origin->multi, fetch->easy);
 }
 
 static void resume_now(struct origin_fetch *fetch)
@@ -384,14 +385,14 @@ static void resume_now(struct origin_fetch *fetch)
         return;
     fetch->receive_paused = fetch->send_paused = false;
     watch_progress(fetch);
-    curl_easy_pause(fetch->easy, CURLPAUSE_CONT); /* calls on_body() for what it kept */
+    curl->easy_pause(fetch->easy, CURLPAUSE_CONT); /* calls on_body() for what it kept */
     take_results(fetch->origin);
 }
 
 static void start_now(struct origin_fetch *fetch)
 {
     fetch->start_wanted = false;
-    if (curl_multi_add_handle(fetch->origin->multi, fetch->easy) == CURLM_OK)
+    if (curl->multi_add_handle(fetch->origin->multi, fetch->easy) == CURLM_OK)
         return;
     snprintf(fetch->problem, sizeof fetch->problem, "cannot be asked");
     leave_multi(fetch);
@@ -451,7 +452,7 @@ static void fetch_ended(struct origin_fetch *fetch, CURLcode code)
     if (!fetch->calls)
         return; /* closed; its task is on the way */
     if (result != ORIGIN_OK && fetch->problem[0] == '\0')
-        snprintf(fetch->problem, sizeof fetch->problem, "%s", curl_easy_strerror(code));
+        snprintf(fetch->problem, sizeof fetch->problem, "%s", curl->easy_strerror(code));
     if (result == ORIGIN_OK)
         give_held_head(fetch);
     if (fetch->calls)
@@ -479,7 +480,7 @@ static bool is_made_here(const struct http_field *field)
 
 static bool append_line(struct curl_slist **list, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(*list, line);
+    struct curl_slist *longer = curl->slist_append(*list, line);
 
     if (longer)
         *list = longer;
@@ -532,7 +533,7 @@ static bool set_headers(struct origin_fetch *fetch, const struct origin_request 
     if (!append_line(&fetch->headers, fetch->awaits_continue ? "Expect: 100-continue" : "Expect:") ||
         (!accept && !append_line(&fetch->headers, "Accept:")))
         return false;
-    return curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers) == CURLE_OK;
+    return curl->easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers) == CURLE_OK;
 }
 
 static bool set_target(struct origin_fetch *fetch, struct http_span target)
@@ -546,7 +547,7 @@ static bool set_target(struct origin_fetch *fetch, struct http_span target)
     memcpy(text, base, base_length);
     memcpy(text + base_length, target.at, target.length);
     text[base_length + target.length] = '\0';
-    code = curl_easy_setopt(fetch->easy, CURLOPT_REQUEST_TARGET, text);
+    code = curl->easy_setopt(fetch->easy, CURLOPT_REQUEST_TARGET, text);
     free(text);
     return code == CURLE_OK;
 }
@@ -572,26 +573,26 @@ static bool set_method(struct origin_fetch *fetch, const struct origin_request *
         return false;
     memcpy(method, request->method.at, request->method.length);
     method[request->method.length] = '\0';
-    curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD, 0L);
-    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L); /* undoes whatever the last fetch was */
-    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)-1);
+    curl->easy_setopt(easy, CURLOPT_NOBODY, 0L);
+    curl->easy_setopt(easy, CURLOPT_UPLOAD, 0L);
+    curl->easy_setopt(easy, CURLOPT_HTTPGET, 1L); /* undoes whatever the last fetch was */
+    curl->easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)-1);
     /* libcurl repeats a request by itself when a kept connection ends without an answer. */
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_idempotent(method) ? 0L : 1L);
+    curl->easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_idempotent(method) ? 0L : 1L);
     if (strcmp(method, "HEAD") ==
         0) { /* a response to HEAD has no body, and a body of its own means nothing */
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        curl->easy_setopt(easy, CURLOPT_NOBODY, 1L);
     } else if (request->has_body) {
-        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl->easy_setopt(easy, CURLOPT_UPLOAD, 1L);
         if (request->body_length != ORIGIN_LENGTH_UNKNOWN)
-            curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_length);
+            curl->easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_length);
     }
-    return curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
+    return curl->easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
 }
 
 static bool start(struct origin_fetch *fetch)
 {
-    CURLMcode code = curl_multi_add_handle(fetch->origin->multi, fetch->easy);
+    CURLMcode code = curl->multi_add_handle(fetch->origin->multi, fetch->easy);
 
     fetch->start_wanted = code == CURLM_RECURSIVE_API_CALL;
     if (fetch->start_wanted)
@@ -599,11 +600,40 @@ static bool start(struct origin_fetch *fetch)
     return code == CURLM_OK || fetch->start_wanted;
 }
 
+/* What the first fetch finds not done. A library that cannot be had is said once. */
+static int multi_setup(struct origin *origin)
+{
+    char problem[512];
+    int error = libcurl_load(problem, sizeof problem);
+
+    if (error) {
+        if (!origin->is_lame)
+            log_error("nothing can be fetched", "why=\"%s\"", problem);
+        origin->is_lame = true;
+        return error;
+    }
+    origin->multi = curl->multi_init();
+    if (!origin->multi) {
+        libcurl_release();
+        return -ENOMEM;
+    }
+    curl->multi_setopt(origin->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl->multi_setopt(origin->multi, CURLMOPT_SOCKETDATA, origin);
+    curl->multi_setopt(origin->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl->multi_setopt(origin->multi, CURLMOPT_TIMERDATA, origin);
+    curl->multi_setopt(origin->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS);
+    return 0;
+}
+
 int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct origin_request *request,
                  const struct origin_calls *calls, void *owner)
 {
-    struct origin_fetch *fetch = fetch_take(origin);
+    struct origin_fetch *fetch;
+    int error = origin->multi ? 0 : multi_setup(origin);
 
+    if (error)
+        return error;
+    fetch = fetch_take(origin);
     if (!fetch)
         return -ENOMEM;
     fetch->calls = calls;
@@ -662,19 +692,6 @@ const char *origin_scheme(const struct origin *origin)
     return origin->url.scheme;
 }
 
-static int multi_setup(struct origin *origin)
-{
-    origin->multi = curl_multi_init();
-    if (!origin->multi)
-        return -ENOMEM;
-    curl_multi_setopt(origin->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(origin->multi, CURLMOPT_SOCKETDATA, origin);
-    curl_multi_setopt(origin->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(origin->multi, CURLMOPT_TIMERDATA, origin);
-    curl_multi_setopt(origin->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS);
-    return 0;
-}
-
 int origin_create(struct origin **out, struct proxy_loop *loop, const struct origin_options *options,
                   char *problem, size_t problem_size)
 {
@@ -692,22 +709,14 @@ int origin_create(struct origin **out, struct proxy_loop *loop, const struct ori
                  strerror(errno));
         goto err_free;
     }
-    error = -EIO;
-    snprintf(problem, problem_size, "libcurl could not be set up");
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        goto err_free;
-    error = multi_setup(origin);
-    if (error)
-        goto err_global;
     origin->loop = loop;
     origin->ca_file = options->ca_file ? strdup(options->ca_file) : NULL;
     loop_add_deadlines(loop, &origin->curl_timer, 0, curl_time_has_come);
     loop_add_deadlines(loop, &origin->progress, (int64_t)options->timeout_s * 1000, no_progress);
+    libcurl_load_early();
     *out = origin;
     return 0;
 
-err_global:
-    curl_global_cleanup();
 err_free:
     free(origin);
     return error;
@@ -728,10 +737,13 @@ void origin_destroy(struct origin **origin)
         leave_multi(fetch);
     while (dying->fetches)
         fetch_destroy(dying->fetches);
-    curl_multi_cleanup(dying->multi); /* closes the connections, which gives their sockets to tasks */
+    if (dying->multi)
+        curl->multi_cleanup(dying->multi); /* closes the connections, which gives their sockets to tasks */
     loop_finish_tasks(dying->loop);
     deadline_clear(&dying->curl_deadline);
-    curl_global_cleanup();
+    libcurl_settle();
+    if (dying->multi)
+        libcurl_release();
     free(dying->ca_file);
     free(dying);
     *origin = NULL;

@@ -72,8 +72,23 @@ START_TEST(who_has_a_policy_of_his_own_keeps_it)
 }
 END_TEST
 
+START_TEST(long_turns_are_long_until_they_are_short_again)
+{
+    struct attributes before = own_attributes();
+
+    schedule_long_turns();
+    if (before.sched_runtime > 0)
+        ck_assert_uint_eq(own_attributes().sched_runtime, 100000000);
+    ck_assert_int_eq(own_attributes().sched_nice, before.sched_nice);
+    schedule_short_turns();
+    if (before.sched_runtime > 0)
+        ck_assert_uint_eq(own_attributes().sched_runtime, 100000);
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
+    tcase_add_test(tcase, long_turns_are_long_until_they_are_short_again);
     tcase_add_test(tcase, the_slice_is_short_where_the_kernel_knows_slices);
     tcase_add_test(tcase, threads_made_later_have_the_usual_one);
     tcase_add_test(tcase, who_has_a_policy_of_his_own_keeps_it);
