@@ -102,7 +102,12 @@ bool cache_link_usable(const struct cache_link *link)
 
 bool cache_link_is_scarce(const struct cache_link *link)
 {
-    return link->held > link->segments / 2;
+    return link->held - link->kept > (link->segments - link->kept) / 2;
+}
+
+void cache_link_set_keeper(struct cache_link *link, struct cache_keeper *keeper)
+{
+    link->keeper = keeper;
 }
 
 void cache_link_timed_out(struct cache_link *link, int64_t asked_ms)
@@ -125,6 +130,8 @@ int cache_link_borrow(struct cache_link *link, struct larder_segment **segment)
 {
     int error = larder_segment_borrow(link->client, segment);
 
+    if (error == -EAGAIN && link->keeper && link->keeper->give_way(link->keeper))
+        error = larder_segment_borrow(link->client, segment);
     if (!error)
         link->held++;
     return error;
@@ -470,6 +477,8 @@ static void attachment_changed(struct cache_link *link, bool attached)
     else
         log_warn("cache lost", "action=\"serving from the origin and looking for the next one\"");
     link->complain_after_ms = link->loop->now_ms + FIRST_COMPLAINT_MS;
+    if (!attached && link->keeper)
+        link->keeper->lost(link->keeper);
     wake_waiters(link);
 }
 
@@ -496,11 +505,6 @@ static void drain(struct loop_source *source)
     struct larder_event event;
     bool any = false;
 
-    if (link->readable)
-        larder_client_wake(link->client);
-    if (link->readable && !larder_client_attached(link->client))
-        complain(link);
-    link->readable = false;
     while (larder_client_next(link->client, &event)) {
         any = true;
         if (event.kind == LARDER_EVENT_ATTACHED || event.kind == LARDER_EVENT_DETACHED)
@@ -522,12 +526,15 @@ static bool may_sleep(struct loop_source *source)
     return larder_client_may_sleep(link->client);
 }
 
+/* At once, not with the next turn: of a cache that has died nothing may be served any more that is kept. */
 static void client_readable(struct loop_watch *watch, uint32_t events)
 {
     struct cache_link *link = (struct cache_link *)((char *)watch - offsetof(struct cache_link, watch));
 
     (void)events;
-    link->readable = true;
+    larder_client_wake(link->client);
+    if (!larder_client_attached(link->client))
+        complain(link);
 }
 
 int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const struct larder_options *options,

@@ -34,6 +34,13 @@ struct cache_wait {
     struct cache_wait *prev, *next;
 };
 
+/* Keeps segments for later that requests may need now. */
+struct cache_keeper {
+    /* A request finds no segment. True: one came back. */
+    bool (*give_way)(struct cache_keeper *keeper);
+    void (*lost)(struct cache_keeper *keeper); /* the cache is gone: what is kept is void */
+};
+
 struct cache_link {
     struct loop_source source;
     struct loop_watch watch;
@@ -44,10 +51,11 @@ struct cache_link {
     struct cache_wait waiting; /* head of the line */
     unsigned waiting_count;
     uint32_t segments, segment_bytes;
-    uint32_t held;        /* segments that are out */
-    uint32_t outstanding; /* operations that were asked for and not answered, but for follows */
-    bool silent;          /* asked, and nothing came back in time */
-    bool readable;
+    uint32_t held;               /* segments that are out, */
+    uint32_t kept;               /*   and those among them that the keeper has */
+    struct cache_keeper *keeper; /* or NULL */
+    uint32_t outstanding;        /* operations that were asked for and not answered, but for follows */
+    bool silent;                 /* asked, and nothing came back in time */
     int64_t last_answer_ms;
     int64_t complain_after_ms;           /* about not being registered */
     void (*drain)(void *owner, bool on); /* an administrator wants no new clients, or again; may be NULL */
@@ -61,8 +69,9 @@ void cache_link_teardown(struct cache_link *link);
 /* Attached and answering: is it worth asking? A silent cache is asked again when it owes no answer, because
  * only an answer shows that it is well. */
 bool cache_link_usable(const struct cache_link *link);
-/* More than half of the segments are out: whoever can do without one gives it back. */
+/* More than half of the segments that are not kept are out: whoever can do without one gives it back. */
 bool cache_link_is_scarce(const struct cache_link *link);
+void cache_link_set_keeper(struct cache_link *link, struct cache_keeper *keeper);
 /* An answer to an operation did not come in time. Unless others were answered meanwhile, the cache counts as
  * silent. Waiting in line for a segment is no reason to call this: nothing has been asked. */
 void cache_link_timed_out(struct cache_link *link, int64_t asked_ms);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -136,7 +137,7 @@ static void output_waits(struct connection *connection, bool progress)
 }
 
 /* False: the connection is lost. */
-static bool send_once(struct connection *connection)
+static bool send_copied(struct connection *connection)
 {
     struct iovec vectors[OUTPUT_IOVECS];
     struct msghdr message = {.msg_iov = vectors};
@@ -146,7 +147,8 @@ static bool send_once(struct connection *connection)
     message.msg_iovlen = (size_t)output_gather(&connection->output, vectors, OUTPUT_IOVECS);
     for (size_t i = 0; i < message.msg_iovlen; i++)
         offered += vectors[i].iov_len;
-    sent = sendmsg(connection->watch.fd, &message, MSG_NOSIGNAL);
+    sent = sendmsg(connection->watch.fd, &message,
+                   MSG_NOSIGNAL | (offered < connection->output.bytes ? MSG_MORE : 0));
     if (sent < 0 && errno == EINTR)
         return true;
     if (sent < 0 && errno != EAGAIN)
@@ -155,6 +157,34 @@ static bool send_once(struct connection *connection)
         output_consume(&connection->output, (size_t)sent);
     connection->may_write = sent == (ssize_t)offered;
     return true;
+}
+
+/* What this kernel does not send so is copied. 0 bytes: the file is shorter than it was, which nobody who
+ * means well does to his own pool. */
+static bool send_file(struct connection *connection, const struct output_file *file)
+{
+    off_t offset = file->offset;
+    ssize_t sent = sendfile(connection->watch.fd, file->fd, &offset, file->size);
+
+    if (sent < 0 && errno == EINTR)
+        return true;
+    if (sent < 0 && (errno == EINVAL || errno == ENOSYS)) {
+        output_refuse_file(&connection->output);
+        return true;
+    }
+    if (sent == 0 || (sent < 0 && errno != EAGAIN))
+        return false;
+    if (sent > 0)
+        output_file_sent(&connection->output, (size_t)sent);
+    connection->may_write = sent == (ssize_t)file->size;
+    return true;
+}
+
+static bool send_once(struct connection *connection)
+{
+    struct output_file file;
+
+    return output_file(&connection->output, &file) ? send_file(connection, &file) : send_copied(connection);
 }
 
 static bool send_output(struct connection *connection)

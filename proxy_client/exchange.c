@@ -140,6 +140,7 @@ void exchange_end(struct exchange *exchange)
     cache_link_unwait(link, &exchange->wait);
     cache_ops_sever(&exchange->ops);
     body_reader_stop(&exchange->reader);
+    hot_drop(&exchange->hot);
     fill_writer_abort(&exchange->fill);
     follow_leave(exchange);
     cache_link_release(link, &exchange->handle);
@@ -345,10 +346,13 @@ void exchange_look_up(struct exchange *exchange)
     struct cache_key key = exchange_key(exchange);
     struct cache_link *link = exchange->home->link;
     uint32_t flags = flags_of_lookup(exchange);
-    int error = cache_link_lookup(link, &exchange->ops, &key, flags, answered, exchange);
+    int error;
 
     parts_forget(exchange); /* what was found before, if anything */
     exchange->state = EXCHANGE_LOOKUP;
+    if (hot_answers(exchange, &flags))
+        return;
+    error = cache_link_lookup(link, &exchange->ops, &key, flags, answered, exchange);
     if (!deadline_is_set(&exchange->deadline))
         exchange_await_answer(exchange);
     if (error == -EAGAIN)
@@ -661,7 +665,9 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
 
 void exchange_room(struct exchange *exchange)
 {
-    if (exchange->state == EXCHANGE_STORED || parts_come_first(exchange))
+    if (exchange->hot)
+        hot_give(exchange);
+    else if (exchange->state == EXCHANGE_STORED || parts_come_first(exchange))
         body_reader_room(&exchange->reader);
     else if (exchange->fetch)
         origin_resume(exchange->fetch);
@@ -707,6 +713,7 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
     loop_add_deadlines(loop, &home->read_stalls, STALL_FACTOR * cache_timeout_ms, body_reader_stalled);
     loop_add_deadlines(loop, &home->patience, PATIENCE_MS, fetch_patience_ended);
+    hot_setup(&home->hot, link);
     following_home_setup(&home->followings, loop, link, cache_timeout_ms);
     *out = home;
     return 0;
@@ -745,6 +752,7 @@ void exchange_home_destroy(struct exchange_home **home)
     parts_end_notes(*home);
     loop_finish_tasks((*home)->loop);
     following_home_teardown(&(*home)->followings);
+    hot_teardown(&(*home)->hot);
     for (struct exchange *exchange = (*home)->free_exchanges; exchange; exchange = next) {
         next = exchange->next;
         free(exchange);

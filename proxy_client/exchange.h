@@ -6,7 +6,7 @@
  *                               <──     head()           once, unless broken() or abandoned
  *     exchange_room()           ──>                      whenever the front-end has room again
  *     exchange_body_ready()     ──>     (read_body())    whenever more of the request's body is there
- *                               <──     body(), body_segment()
+ *                               <──     body(), body_segment(), body_shared()
  *                               <──     finished()       the response is whole: the exchange is gone
  *                               <──     broken()         the rest cannot be had: the exchange is gone
  *     exchange_abandon()        ──>                      the client is gone: so is the exchange
@@ -26,6 +26,7 @@
 #include "http_tags.h"
 #include "http_targeted.h"
 #include "origin.h"
+#include "output.h"
 
 struct exchange;
 
@@ -48,6 +49,15 @@ struct exchange_request {
     int64_t max_forwards; /* of OPTIONS and TRACE, as received, when above 0 (RFC 9110 section 7.6.2) */
 };
 
+#define EXCHANGE_MEMO_BYTES 2048u
+
+/* The head as the front-end has written it, for the next time. Whoever gives the head empties it as soon as
+ * it would be written differently. */
+struct exchange_memo {
+    uint32_t length; /* 0: it has not been written */
+    char text[EXCHANGE_MEMO_BYTES];
+};
+
 struct exchange_head {
     int status;
     struct http_span lines; /* "Name: value\r\n" each; no Content-Length, nothing hop-by-hop */
@@ -56,6 +66,7 @@ struct exchange_head {
     uint64_t length;
     int64_t age; /* -1: no Age of ours */
     struct http_cache_status cache_status;
+    struct exchange_memo *memo; /* NULL: it is not the same again */
 };
 
 struct exchange_sink {
@@ -65,6 +76,10 @@ struct exchange_sink {
     void (*body)(void *owner, const char *data, size_t size);
     /* Takes the segment and nulls the caller's pointer. */
     void (*body_segment)(void *owner, struct larder_segment **segment, uint32_t offset, uint32_t size);
+    /* Bytes that others read as well, in a segment that is not written into while there are references to its
+     * source: takes one. */
+    void (*body_shared)(void *owner, struct output_source *source, struct larder_segment *segment,
+                        uint32_t offset, uint32_t size);
     void (*finished)(void *owner);
     void (*broken)(void *owner);
     /* Bytes that the front-end takes without hoarding; 0: wait for exchange_room(). */

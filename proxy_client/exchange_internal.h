@@ -1,11 +1,12 @@
 /* exchange_internal.h: what the files of the exchange share: exchange.c (life, look-up, decisions),
- * exchange_stored.c (responses out of the cache), exchange_fetch.c (responses from the origin),
- * exchange_follow.c (responses that another exchange fetches), exchange_background.c (exchanges without a
- * client), exchange_marks.c (what is known of failed and of useless attempts), exchange_purge.c (requests
- * that purge), exchange_ranges.c (ranges of responses), exchange_parts.c and exchange_parts.h (parts of them
- * that are stored), exchange_variants.c (resources that vary), exchange_rules.c (what the operator wants
- * otherwise), exchange_post.c (responses to POST that are stored), exchange_fields.c (the fields that go to
- * the origin and to the client). Nobody else includes this. */
+ * exchange_stored.c (responses out of the cache), exchange_hot.c (without asking it), exchange_fetch.c
+ * (responses from the origin), exchange_follow.c (responses that another exchange fetches),
+ * exchange_background.c (exchanges without a client), exchange_marks.c (what is known of failed and of
+ * useless attempts), exchange_purge.c (requests that purge), exchange_ranges.c (ranges of responses),
+ * exchange_parts.c and exchange_parts.h (parts of them that are stored), exchange_variants.c (resources that
+ * vary), exchange_rules.c (what the operator wants otherwise), exchange_post.c (responses to POST that are
+ * stored), exchange_fields.c (the fields that go to the origin and to the client). Nobody else includes this.
+ */
 #ifndef LARDER_EXCHANGE_INTERNAL_H
 #define LARDER_EXCHANGE_INTERNAL_H
 
@@ -13,6 +14,7 @@
 #include "exchange.h"
 #include "fill_writer.h"
 #include "following.h"
+#include "hot.h"
 #include "http_meta.h"
 #include "http_policy.h"
 #include "http_range.h"
@@ -83,6 +85,7 @@ struct exchange {
     uint64_t position, end; /* what of the stored body goes to the client next, and where that piece ends */
     struct exchange_parts *parts;     /* of a multipart response; else NULL */
     struct exchange_extents *extents; /* of a response that is not stored whole; else NULL */
+    struct hot_entry *hot;            /* what is stored comes from there; else NULL */
     struct body_reader reader;
 
     /* the origin */
@@ -119,6 +122,7 @@ struct exchange_home {
     struct http_place place; /* of one request, as exchange_rules() left it */
     struct deadline_list answers, fill_stalls, read_stalls, patience;
     struct following_home followings;
+    struct hot hot;
     struct exchange *first;
     struct exchange *free_exchanges;
     unsigned count;
@@ -159,9 +163,13 @@ struct http_rules exchange_rules(const struct exchange *exchange);
 struct http_place exchange_place(const struct exchange *exchange);
 
 /* exchange_stored.c */
+/* A copy of that size costs less than a segment that stays out until the socket has drained. */
+#define STORED_COPY_MAX 4096u
 /* Reads the metadata; false: it is no good. */
 bool stored_decode(struct exchange *exchange, const struct larder_event *event);
 enum http_serving stored_serving(const struct exchange *exchange);
+/* What is hot. */
+void stored_serve_hot(struct exchange *exchange);
 bool stored_may_be_served(const struct exchange *exchange);
 void stored_serve(struct exchange *exchange,
                   struct larder_event *event); /* straight out of a look-up's segment */
@@ -199,6 +207,15 @@ void stored_leave_as_it_is(struct exchange *exchange);
 /* `failure`: HTTP_META_FAILED_... */
 void stored_note_failure(struct exchange *exchange, uint16_t failure);
 bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *trouble);
+
+/* exchange_hot.c */
+/* The key is about to be looked up. True: it need not be, the exchange has been answered. Else *flags may be
+ * added to. */
+bool hot_answers(struct exchange *exchange, uint32_t *flags);
+/* The look-up brought what may be kept: true if the exchange holds it from now on, and not the event. */
+bool hot_takes(struct exchange *exchange, struct larder_event *event);
+/* Gives the body, from where it is, as far as there is room. */
+void hot_give(struct exchange *exchange);
 
 /* exchange_follow.c */
 /* Takes the event's follow handle. */

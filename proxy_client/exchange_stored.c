@@ -3,6 +3,7 @@
  * sent from where it stands. What does not fit in one segment is read through the handle. */
 #include "exchange_internal.h"
 
+#include "event_meta.h"
 #include "http_date.h"
 #include "invariant.h"
 #include "log.h"
@@ -10,9 +11,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A copy of that size costs less than a segment that stays out until the socket has drained. */
-#define COPY_MAX 4096u
 
 static int64_t age_now(const struct exchange *exchange)
 {
@@ -24,32 +22,13 @@ static int64_t ttl_now(const struct exchange *exchange)
     return exchange->meta.head.lifetime - age_now(exchange);
 }
 
-/* A soft purge has ended its freshness earlier than the response said: it is as old now as if that had been
- * its lifetime, so that what a stale response may be used for counts from then on. */
-static void cut_lifetime(struct http_meta_head *head, int64_t fresh_until_ms)
-{
-    int64_t fresh_until = fresh_until_ms > 0 ? fresh_until_ms / 1000 : 0;
-    int64_t lifetime = http_meta_age(head, fresh_until);
-
-    if (lifetime < head->lifetime)
-        head->lifetime = lifetime;
-}
-
-/* The cache holds what some proxy of the tenant gave it, so the numbers are checked against each other. */
 bool stored_decode(struct exchange *exchange, const struct larder_event *event)
 {
-    const struct larder_segment *segment = event->segment;
-
-    if (!segment || event->meta_length > segment->size || event->length > segment->size - event->meta_length)
-        return false;
     if (!exchange->is_head &&
         (event->length > event->object_size || (event->length < event->object_size && !exchange->handle)))
         return false;
     exchange->object_size = event->object_size;
-    if (!http_meta_decode(&exchange->meta, segment->data, event->meta_length))
-        return false;
-    cut_lifetime(&exchange->meta.head, event->fresh_until);
-    return true;
+    return event_meta_decode(&exchange->meta, event);
 }
 
 static struct http_stored stored_facts(const struct exchange *exchange)
@@ -161,7 +140,7 @@ static void give_segment(struct exchange *exchange, struct larder_segment **segm
                          uint32_t size)
 {
     exchange->position += size;
-    if (size <= COPY_MAX || cache_link_is_scarce(exchange->home->link))
+    if (size <= STORED_COPY_MAX || cache_link_is_scarce(exchange->home->link))
         exchange->sink->body(exchange->owner, (const char *)(*segment)->data + offset, size);
     else
         exchange->sink->body_segment(exchange->owner, segment, offset, size);
@@ -173,6 +152,10 @@ void stored_read_on(struct exchange *exchange)
 {
     const struct following *following = exchange->seat.following;
 
+    if (exchange->hot) {
+        hot_give(exchange);
+        return;
+    }
     if (exchange->extents) {
         parts_read_on(exchange);
         return;
@@ -214,6 +197,10 @@ void stored_serve(struct exchange *exchange, struct larder_event *event)
         parts_serve(exchange);
         return;
     }
+    if (event->kept && hot_takes(exchange, event)) {
+        stored_serve_hot(exchange);
+        return;
+    }
     if (event->length < event->object_size && !exchange->is_head)
         stored_keep(exchange, event);
     if (give_stored_head(exchange)) {
@@ -228,6 +215,36 @@ void stored_serve(struct exchange *exchange, struct larder_event *event)
         }
     } while (ranges_next(exchange));
     exchange_finish(exchange);
+}
+
+/* As it is for everybody who asks within this second? */
+static void offer_memo(struct exchange *exchange, struct exchange_head *head)
+{
+    struct hot_entry *entry = exchange->hot;
+    int64_t now = exchange_now_s(exchange);
+
+    if (head->status != exchange->meta.head.status || head->lines.at != exchange->meta.fields.at)
+        return;
+    if (entry->memo_second != now)
+        entry->memo.length = 0;
+    entry->memo_second = now;
+    head->memo = &entry->memo;
+}
+
+void stored_serve_hot(struct exchange *exchange)
+{
+    struct exchange_head head;
+
+    exchange->state = EXCHANGE_STORED;
+    exchange->cache_status =
+        (struct http_cache_status){.hit = true, .has_ttl = true, .ttl = ttl_now(exchange)};
+    stored_make_head(exchange, &head);
+    offer_memo(exchange, &head);
+    exchange_give_head(exchange, &head);
+    if (head.has_body)
+        hot_give(exchange);
+    else
+        exchange_finish(exchange);
 }
 
 void stored_serve_kept(struct exchange *exchange)

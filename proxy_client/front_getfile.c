@@ -162,6 +162,21 @@ static void sink_body_segment(void *owner, struct larder_segment **segment, uint
     connection_wake(&client->base);
 }
 
+static void sink_body_shared(void *owner, struct output_source *source, struct larder_segment *segment,
+                             uint32_t offset, uint32_t size)
+{
+    struct getfile_client *client = owner;
+
+    if (client->state != GETFILE_EXCHANGE || client->spooling) {
+        sink_body(owner, (const char *)segment->data + offset, size);
+        source->calls->drop(source);
+        return;
+    }
+    output_add_shared(&client->base.output, source, segment, offset, size);
+    client->sent += size;
+    connection_wake(&client->base);
+}
+
 static void sink_finished(void *owner)
 {
     struct getfile_client *client = owner;
@@ -211,6 +226,7 @@ static const struct exchange_sink sink = {
     .head = sink_head,
     .body = sink_body,
     .body_segment = sink_body_segment,
+    .body_shared = sink_body_shared,
     .finished = sink_finished,
     .broken = sink_broken,
     .room = sink_room,

@@ -229,6 +229,20 @@ static void sink_body_segment(void *owner, struct larder_segment **segment, uint
     connection_wake(&client->base);
 }
 
+static void sink_body_shared(void *owner, struct output_source *source, struct larder_segment *segment,
+                             uint32_t offset, uint32_t size)
+{
+    struct http_client *client = owner;
+
+    if (client->framing.chunked)
+        http1_write_chunk_start(&client->base.output, size);
+    output_add_shared(&client->base.output, source, segment, offset, size);
+    if (client->framing.chunked)
+        http1_write_chunk_end(&client->base.output);
+    client->sent += size;
+    connection_wake(&client->base);
+}
+
 /* The response is queued whole. */
 static void response_over(struct http_client *client)
 {
@@ -335,6 +349,7 @@ static const struct exchange_sink sink = {
     .head = sink_head,
     .body = sink_body,
     .body_segment = sink_body_segment,
+    .body_shared = sink_body_shared,
     .finished = sink_finished,
     .broken = sink_broken,
     .room = sink_room,

@@ -58,11 +58,25 @@ static bool read_method(struct http1_line *line, const char *buffer, struct http
     return true;
 }
 
-/* Which bytes a target may have is http1_target's to say; here it ends, or cannot be one. */
-static bool read_target(struct http1_line *line, char byte, struct http1_refusal *refusal)
+/* Past those bytes that may go on, of a target that is not too long; most of a request line is there. */
+static uint32_t skip_visible(struct http1_line *line, const char *buffer, uint32_t size)
 {
-    uint32_t length = line->at - line->start;
+    uint32_t limit = size - line->start < HTTP1_MAX_TARGET ? size : line->start + HTTP1_MAX_TARGET;
 
+    line->at = (uint32_t)(http_skip_visible(buffer + line->at, buffer + limit) - buffer);
+    return line->at;
+}
+
+/* Which bytes a target may have is http1_target's to say; here it ends, or cannot be one. */
+static bool read_target(struct http1_line *line, const char *buffer, uint32_t size,
+                        struct http1_refusal *refusal)
+{
+    uint32_t length = skip_visible(line, buffer, size) - line->start;
+    char byte;
+
+    if (line->at == size)
+        return true;
+    byte = buffer[line->at];
     if (byte == ' ' && length > 0) {
         line->target_at = line->start;
         line->target_length = length;
@@ -76,10 +90,7 @@ static bool read_target(struct http1_line *line, char byte, struct http1_refusal
         return malformed(refusal);
     if ((unsigned char)byte < ' ' || (unsigned char)byte >= 0x7f)
         return refuse(refusal, 400, HTTP1_REFUSAL_target, "malformed request target");
-    if (length == HTTP1_MAX_TARGET)
-        return refuse(refusal, 414, HTTP1_REFUSAL_target, "request target is longer than 8192 bytes");
-    line->at++;
-    return true;
+    return refuse(refusal, 414, HTTP1_REFUSAL_target, "request target is longer than 8192 bytes");
 }
 
 /* RFC 9112 section 2.3: case-sensitive, one digit each. */
@@ -100,7 +111,8 @@ static bool read_version(struct http1_line *line, char byte, struct http1_refusa
     return true;
 }
 
-static bool read_byte(struct http1_line *line, const char *buffer, struct http1_refusal *refusal)
+static bool read_some(struct http1_line *line, const char *buffer, uint32_t size,
+                      struct http1_refusal *refusal)
 {
     switch (line->phase) {
     case EMPTY:
@@ -108,7 +120,7 @@ static bool read_byte(struct http1_line *line, const char *buffer, struct http1_
     case METHOD:
         return read_method(line, buffer, refusal);
     case TARGET:
-        return read_target(line, buffer[line->at], refusal);
+        return read_target(line, buffer, size, refusal);
     default:
         return read_version(line, buffer[line->at], refusal);
     }
@@ -120,7 +132,7 @@ enum http1_line_result http1_line_read(struct http1_line *line, const char *buff
     while (line->phase != COMPLETE) {
         if (line->at == size)
             return HTTP1_LINE_MORE;
-        if (!read_byte(line, buffer, refusal))
+        if (!read_some(line, buffer, size, refusal))
             return HTTP1_LINE_REFUSED;
     }
     return HTTP1_LINE_COMPLETE;

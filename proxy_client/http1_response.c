@@ -145,20 +145,55 @@ static void add_own_lines(struct http_text *text, const struct exchange_head *he
     if (head->age >= 0)
         add_number_line(text, HTTP_SPAN("Age: "), head->age);
     add_cache_status(text, &head->cache_status);
+}
+
+static void add_end(struct http_text *text, const struct http1_framing *framing)
+{
     add_connection(text, framing);
     http_text_add(text, HTTP_SPAN("\r\n"));
+}
+
+/* All but the lines that depend on the connection. */
+static void write_memo(struct exchange_memo *memo, const struct exchange_head *head,
+                       const struct http1_framing *framing)
+{
+    struct http_text text = http_text_into(memo->text, sizeof memo->text);
+
+    add_status_line(&text, head->status);
+    http_text_add(&text, head->lines);
+    add_own_lines(&text, head, framing);
+    memo->length = text.failed ? 0 : (uint32_t)text.length;
+}
+
+static void write_from_memo(struct output *output, const struct exchange_memo *memo,
+                            const struct http1_framing *framing)
+{
+    size_t size = memo->length + OWN_LINES_MAX;
+    struct http_text text = http_text_into(output_reserve(output, size), size);
+
+    http_text_add(&text, (struct http_span){memo->text, memo->length});
+    add_end(&text, framing);
+    output_commit(output, text.length);
 }
 
 void http1_write_head(struct output *output, const struct exchange_head *head,
                       const struct http1_framing *framing)
 {
-    struct http_text text = http_text_into(output_reserve(output, OWN_LINES_MAX), OWN_LINES_MAX);
+    struct http_text text;
 
+    if (head->memo && head->memo->length == 0)
+        write_memo(head->memo, head, framing);
+    if (head->memo && head->memo->length > 0) {
+        write_from_memo(output, head->memo, framing);
+        return;
+    }
+    text = http_text_into(output_reserve(output, OWN_LINES_MAX), OWN_LINES_MAX);
     add_status_line(&text, head->status);
     output_commit(output, text.length);
     output_add(output, head->lines.at, head->lines.length);
     text = http_text_into(output_reserve(output, OWN_LINES_MAX), OWN_LINES_MAX);
     add_own_lines(&text, head, framing);
+    add_end(&text, framing);
     output_commit(output, text.length);
 }
 

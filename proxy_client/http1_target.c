@@ -69,9 +69,11 @@ static bool is_path_and_query(struct http_span span)
     for (uint32_t i = 0; i < span.length; i++) {
         unsigned char byte = (unsigned char)span.at[i];
 
+        if (may_stand(byte, where)) /* '%' may not */
+            continue;
         if (byte == '?')
             where = QUERY;
-        if (byte == '%' ? where == PATH && !is_encoded(span, i) : !may_stand(byte, where))
+        else if (byte != '%' || (where == PATH && !is_encoded(span, i)))
             return false;
     }
     return true;

@@ -334,6 +334,32 @@ static const char *skip_words(const char *at, const char *end)
     return at;
 }
 
+/* The same for bytes that are not visible: up to 0x20, and from 0x7f on. */
+static uint64_t invisible_bits(uint64_t bytes)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    const uint64_t high = 0x8080808080808080u;
+    uint64_t is_del = bytes ^ (ones * 0x7f);
+
+    return (((bytes - ones * 0x21) & ~bytes) | ((is_del - ones) & ~is_del) | bytes) & high;
+}
+
+const char *http_skip_visible(const char *at, const char *end)
+{
+    while (end - at >= (ptrdiff_t)sizeof(uint64_t)) {
+        uint64_t bytes, bits;
+
+        memcpy(&bytes, at, sizeof bytes);
+        bits = invisible_bits(le64toh(bytes));
+        if (bits)
+            return at + __builtin_ctzll(bits) / 8;
+        at += sizeof bytes;
+    }
+    while (at<end && * at> ' ' && *at < 0x7f)
+        at++;
+    return at;
+}
+
 static bool is_control(unsigned char c)
 {
     return (c < 0x20 && c != '\t') || c == 0x7f;

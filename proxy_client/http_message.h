@@ -47,6 +47,8 @@ static inline bool http_is_digit(char c)                             /* ASCII, w
 {
     return c >= '0' && c <= '9';
 }
+/* Past the bytes that are visible ASCII: neither white space, nor control characters, nor above 0x7e. */
+const char *http_skip_visible(const char *at, const char *end);
 bool http_is_token(struct http_span span); /* RFC 9110 section 5.6.2, not empty */
 
 /* First field of that name, or NULL. `after` continues behind an earlier result (NULL: from the start). */

@@ -55,6 +55,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct larder_client; /* opaque */
 
@@ -117,6 +118,7 @@ struct larder_event {
      *         it is the same again, unless a FOLLOW event ends it for all of them.
      * FOLLOW: the handle asked with; 0: it has ended. */
     uint64_t follow;
+    bool kept;       /* LOOKUP: the segment may be used again while larder_segment_is_current() */
     uint64_t filled; /* FOLLOW: body bytes that have arrived */
     bool promoted;   /* FOLLOW: `lease` was another's */
     bool broken;     /* FOLLOW: the rest will not come, */
@@ -183,6 +185,11 @@ int larder_segment_borrow(struct larder_client *client, struct larder_segment **
 /* Nulls the caller's pointer. */
 void larder_segment_return(struct larder_client *client, struct larder_segment **segment);
 
+bool larder_segment_is_current(const struct larder_segment *segment);
+void larder_segment_used(struct larder_segment *segment);
+int larder_segment_file(const struct larder_segment *segment, off_t *offset);
+void larder_segment_lent(struct larder_segment *segment);
+
 /* Operations. All take ownership of *segment (and null it) only when they return 0. Errors: -ENOTCONN,
  * -EAGAIN (too many under way: wait for an event), -ESTALE (handle or lease of an earlier registration),
  * -EINVAL (lengths that do not fit), in which case the caller still has its segment. */
@@ -190,6 +197,7 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
 #define LARDER_LOOKUP_LEASE      1u /* on MISS or STALE, grant the lease if nobody has it */
 #define LARDER_LOOKUP_NO_BODY    2u /* metadata only (HEAD); nothing is pinned unless STALE */
 #define LARDER_LOOKUP_REVALIDATE 4u /* treat what is found as stale */
+#define LARDER_LOOKUP_KEEP       16u /* see struct larder_event, kept */
 #define LARDER_LOOKUP_FOLLOW     8u /* on MISS or STALE, if the lease is out (also to us): a follow handle */
 /* The segment's first key_length bytes are the key. HIT with the whole body in the segment pins nothing; HIT
  * with a longer body, and every STALE, returns a handle. A lease that is granted ends with FILL_END,

@@ -12,6 +12,8 @@ struct output_block {
     const char *at; /* what waits */
     size_t size;
     struct larder_segment *segment; /* NULL: the bytes stand in storage */
+    struct output_source *source;   /* whose segment it is; NULL: ours */
+    bool by_file;                   /* leaves by sendfile(2) */
     char storage[];                 /* OUTPUT_BLOCK_BYTES, or nothing in a block that borrows */
 };
 
@@ -50,6 +52,8 @@ static struct output_block *take_free(struct output_block **list, size_t storage
     }
     block->next = NULL;
     block->segment = NULL;
+    block->source = NULL;
+    block->by_file = false;
     block->size = 0;
     return block;
 }
@@ -65,10 +69,18 @@ static struct output_block *block_take(struct output_pool *pool)
     return block;
 }
 
+static void let_segment_go(struct output_pool *pool, struct output_block *block)
+{
+    if (block->source)
+        block->source->calls->drop(block->source);
+    else
+        pool->return_segment(pool->segments_owner, &block->segment);
+}
+
 static void block_give(struct output_pool *pool, struct output_block *block)
 {
     if (block->segment) {
-        pool->return_segment(pool->segments_owner, &block->segment);
+        let_segment_go(pool, block);
         block->next = pool->free_borrowed;
         pool->free_borrowed = block;
     } else if (pool->free_block_count < FREE_BLOCKS_KEPT) {
@@ -151,24 +163,72 @@ void output_add(struct output *output, const void *data, size_t size)
     }
 }
 
-void output_add_segment(struct output *output, struct larder_segment **segment, uint32_t offset,
-                        uint32_t size)
+static struct output_block *append_segment(struct output *output, struct larder_segment *segment,
+                                           uint32_t offset, uint32_t size)
 {
     struct output_block *block = take_free(&output->pool->free_borrowed, 0);
 
-    block->segment = *segment;
-    block->at = (const char *)(*segment)->data + offset;
+    block->segment = segment;
+    block->at = (const char *)segment->data + offset;
     block->size = size;
-    *segment = NULL;
     append_block(output, block);
     output->bytes += size;
+    return block;
+}
+
+void output_add_segment(struct output *output, struct larder_segment **segment, uint32_t offset,
+                        uint32_t size)
+{
+    append_segment(output, *segment, offset, size);
+    *segment = NULL;
+}
+
+void output_add_shared(struct output *output, struct output_source *source, struct larder_segment *segment,
+                       uint32_t offset, uint32_t size)
+{
+    struct output_block *block = append_segment(output, segment, offset, size);
+
+    block->source = source;
+    block->by_file = size >= OUTPUT_FILE_MIN;
+}
+
+bool output_file(struct output *output, struct output_file *file)
+{
+    struct output_block *block = output->first;
+    off_t begin;
+
+    if (!block || !block->by_file)
+        return false;
+    file->fd = block->source->calls->file(block->source, block->segment, &begin);
+    if (file->fd < 0) {
+        block->by_file = false;
+        return false;
+    }
+    file->offset = begin + (block->at - (const char *)block->segment->data);
+    file->size = block->size;
+    return true;
+}
+
+void output_file_sent(struct output *output, size_t size)
+{
+    struct output_block *block = output->first;
+
+    INVARIANT(block && block->by_file && size <= block->size);
+    block->source->calls->lent(block->source, block->segment);
+    output_consume(output, size);
+}
+
+void output_refuse_file(struct output *output)
+{
+    output->first->by_file = false;
 }
 
 int output_gather(const struct output *output, struct iovec *vectors, int count)
 {
     int used = 0;
 
-    for (const struct output_block *block = output->first; block && used < count; block = block->next) {
+    for (const struct output_block *block = output->first; block && !block->by_file && used < count;
+         block = block->next) {
         /* sendmsg() does not write through the vectors it is given. */
         vectors[used].iov_base = (void *)(uintptr_t)block->at;
         vectors[used].iov_len = block->size;
@@ -202,7 +262,7 @@ void output_free_segments(struct output *output)
         struct output_block *next = block->next;
 
         block->next = NULL;
-        if (block->segment) {
+        if (block->segment && !block->source) {
             output_add(output, block->at, block->size);
             block_give(output->pool, block);
         } else {

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #define CLIENTS 40
@@ -29,7 +30,8 @@ void cache_link_return(struct cache_link *link, struct larder_segment **segment)
 }
 
 /* A front-end whose requests are single bytes: 'r' is answered by 'R', 'l' by LARGE bytes, 'f' and 'b' by
- * half a body and an end (finish, break), anything else only counted. */
+ * half a body and an end (finish, break), 's' by what stands in a file (below), anything else only counted.
+ */
 
 #define LARGE (8u * 1024 * 1024)
 
@@ -62,6 +64,73 @@ static void answer_half(struct connection *connection, bool broken)
         connection_finish(connection);
 }
 
+/* What 's' is answered by: HEAD bytes, PIECES pieces of a segment that stands in a file, TAIL bytes; all of
+ * them one pattern. */
+
+#define FILE_OFFSET 5000
+#define PIECE       (60u * 1024)
+#define PIECES      64u
+#define HEAD        100u
+#define TAIL        10u
+#define WHOLE       ((size_t)HEAD + (size_t)PIECES * PIECE + TAIL)
+
+struct shared {
+    struct output_source source;
+    unsigned references, lent;
+    int fd;
+};
+
+static struct shared shared;
+static uint8_t pieces[PIECES * PIECE];
+static struct larder_segment shared_segment = {pieces, sizeof pieces};
+
+static int shared_file(struct output_source *source, const struct larder_segment *segment, off_t *offset)
+{
+    ck_assert_ptr_eq(source, &shared.source);
+    ck_assert_ptr_eq(segment, &shared_segment);
+    *offset = FILE_OFFSET;
+    return shared.fd;
+}
+
+static void shared_lent(struct output_source *source, struct larder_segment *segment)
+{
+    (void)source;
+    ck_assert_ptr_eq(segment, &shared_segment);
+    shared.lent++;
+}
+
+static void shared_drop(struct output_source *source)
+{
+    (void)source;
+    ck_assert_uint_gt(shared.references, 0);
+    shared.references--;
+}
+
+static const struct output_source_calls shared_calls = {
+    .file = shared_file, .lent = shared_lent, .drop = shared_drop};
+
+static void make_file(void)
+{
+    fill_pattern(pieces, 1, HEAD, sizeof pieces);
+    shared = (struct shared){.source = {&shared_calls}, .fd = memfd_create("pieces", MFD_CLOEXEC)};
+    ck_assert_int_ge(shared.fd, 0);
+    ck_assert_int_eq(pwrite(shared.fd, pieces, sizeof pieces, FILE_OFFSET), sizeof pieces);
+}
+
+static void answer_shared(struct connection *connection)
+{
+    uint8_t bytes[HEAD];
+
+    fill_pattern(bytes, 1, 0, HEAD);
+    output_add(&connection->output, bytes, HEAD);
+    for (uint32_t i = 0; i < PIECES; i++) {
+        shared.references++;
+        output_add_shared(&connection->output, &shared.source, &shared_segment, i * PIECE, PIECE);
+    }
+    fill_pattern(bytes, 1, WHOLE - TAIL, TAIL);
+    output_add(&connection->output, bytes, TAIL);
+}
+
 static void answer(struct connection *connection, char request)
 {
     received++;
@@ -73,6 +142,8 @@ static void answer(struct connection *connection, char request)
         output_add(&connection->output, "R", 1);
     else if (request == 'l')
         answer_large(connection);
+    else if (request == 's')
+        answer_shared(connection);
     else
         return;
     connection_expect_request(connection);
@@ -376,6 +447,91 @@ START_TEST(dropping_input_is_bounded)
 }
 END_TEST
 
+/* ---- sending what stands in a file ---- */
+
+static size_t read_so_far;
+
+/* A little at a time, so that sends stop short everywhere. */
+static bool whole_is_read(void)
+{
+    static uint8_t bytes[40000];
+    ssize_t got = recv(clients[0], bytes, sizeof bytes, MSG_DONTWAIT);
+
+    ck_assert(got > 0 || (got < 0 && errno == EAGAIN));
+    if (got > 0) {
+        ck_assert_msg(is_pattern(bytes, 1, read_so_far, (size_t)got), "wrong bytes at %zu", read_so_far);
+        read_so_far += (size_t)got;
+    }
+    return read_so_far == WHOLE;
+}
+
+START_TEST(file_is_sent_in_order)
+{
+    begin(CLIENTS);
+    make_file();
+    client_send(client_connect(_i == 0 ? 4096 : 0), "s", 0);
+    turn_until(whole_is_read);
+    ck_assert_uint_eq(shared.references, 0);
+    ck_assert_uint_ge(shared.lent, PIECES);
+    ck_assert_uint_eq(accepted[0]->base.output.bytes, 0);
+    clients_close();
+    close(shared.fd);
+    end();
+}
+END_TEST
+
+/* sendfile(2) reads from no socket: what the kernel will not send so is copied out of the segment. */
+START_TEST(what_is_no_file_is_copied)
+{
+    begin(CLIENTS);
+    make_file();
+    close(shared.fd);
+    shared.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    client_send(client_connect(0), "s", 0);
+    turn_until(whole_is_read);
+    ck_assert_uint_eq(shared.references, 0);
+    ck_assert_uint_eq(shared.lent, 0);
+    clients_close();
+    close(shared.fd);
+    end();
+}
+END_TEST
+
+static bool connection_is_lost(void)
+{
+    return !accepted[0];
+}
+
+/* A file that has shrunk gives no bytes, and its segment none that could be touched. */
+START_TEST(file_without_bytes_ends_the_connection)
+{
+    begin(CLIENTS);
+    make_file();
+    ck_assert_int_eq(ftruncate(shared.fd, FILE_OFFSET), 0);
+    client_send(client_connect(0), "s", 0);
+    turn_until(connection_is_lost);
+    ck_assert_uint_eq(shared.references, 0);
+    clients_close();
+    close(shared.fd);
+    end();
+}
+END_TEST
+
+START_TEST(client_that_leaves_gives_the_file_back)
+{
+    begin(CLIENTS);
+    make_file();
+    client_send(client_connect(4096), "s", 0);
+    turn_until(all_have_spoken);
+    ck_assert_uint_gt(shared.references, 0);
+    clients_close();
+    turn_until(connection_is_lost);
+    ck_assert_uint_eq(shared.references, 0);
+    close(shared.fd);
+    end();
+}
+END_TEST
+
 /* ---- reading ---- */
 
 static bool seven_have_arrived(void)
@@ -408,6 +564,10 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, only_the_idle_are_dropped);
     tcase_add_test(tcase, search_for_the_idle_goes_on);
     ADD_ROWS(tcase, broken_body_does_not_look_whole, ends);
+    tcase_add_loop_test(tcase, file_is_sent_in_order, 0, 2);
+    tcase_add_test(tcase, what_is_no_file_is_copied);
+    tcase_add_test(tcase, file_without_bytes_ends_the_connection);
+    tcase_add_test(tcase, client_that_leaves_gives_the_file_back);
     tcase_add_test(tcase, body_cut_off_by_a_close_does_not_look_whole);
     tcase_add_test(tcase, dropping_input_is_bounded);
     tcase_add_test(tcase, urgent_data_stalls_nobody);

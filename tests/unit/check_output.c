@@ -5,10 +5,11 @@
 
 #include <string.h>
 
-#define SEGMENTS 8
-#define STREAM   (4u * 1024 * 1024)
+#define SEGMENTS      8
+#define SHARED_OFFSET 100000 /* of the shared segment in its file */
+#define STREAM        (4u * 1024 * 1024)
 
-static uint8_t memory[SEGMENTS][1000];
+static uint8_t memory[SEGMENTS][1000], large[64 * 1024];
 static struct larder_segment segments[SEGMENTS];
 static bool out[SEGMENTS];
 static struct output_pool pool;
@@ -24,8 +25,51 @@ static void return_segment(void *owner, struct larder_segment **segment)
     *segment = NULL;
 }
 
+/* Those whose segments several outputs may read. */
+struct shared {
+    struct output_source source;
+    unsigned references, lent;
+    int fd;
+};
+static struct shared shared;
+
+static int shared_file(struct output_source *source, const struct larder_segment *segment, off_t *offset)
+{
+    ck_assert_ptr_eq(source, &shared.source);
+    (void)segment;
+    *offset = SHARED_OFFSET;
+    return shared.fd;
+}
+
+static void shared_lent(struct output_source *source, struct larder_segment *segment)
+{
+    ck_assert_ptr_eq(source, &shared.source);
+    ck_assert_ptr_eq(segment->data, large);
+    shared.lent++;
+}
+
+static void shared_drop(struct output_source *source)
+{
+    ck_assert_ptr_eq(source, &shared.source);
+    ck_assert_uint_gt(shared.references, 0);
+    shared.references--;
+}
+
+static const struct output_source_calls shared_calls = {
+    .file = shared_file, .lent = shared_lent, .drop = shared_drop};
+
+static void add_shared(uint64_t at, uint32_t size)
+{
+    static struct larder_segment segment = {large, sizeof large};
+
+    fill_pattern(large + 5, 1, at, size);
+    shared.references++;
+    output_add_shared(&output, &shared.source, &segment, 5, size);
+}
+
 static void begin(void)
 {
+    shared = (struct shared){.source = {&shared_calls}, .fd = 77};
     for (int i = 0; i < SEGMENTS; i++) {
         segments[i] = (struct larder_segment){memory[i], sizeof memory[i]};
         out[i] = false;
@@ -40,6 +84,7 @@ static void end(void)
     ck_assert_uint_eq(output.bytes, 0);
     for (int i = 0; i < SEGMENTS; i++)
         ck_assert(!out[i]);
+    ck_assert_uint_eq(shared.references, 0);
     output_pool_teardown(&pool);
 }
 
@@ -144,8 +189,90 @@ START_TEST(what_is_reserved_is_contiguous)
 }
 END_TEST
 
+/* ---- what others read as well ---- */
+
+START_TEST(small_shared_bytes_are_gathered)
+{
+    begin();
+    add_copied(0, 10);
+    add_shared(10, OUTPUT_FILE_MIN - 1);
+    ck_assert(!output_file(&output, &(struct output_file){0}));
+    ck_assert_uint_eq(drain(0, 500), 500);
+    ck_assert_uint_eq(shared.references, 1);
+    output_free_segments(&output); /* it is no segment of ours that somebody could wait for */
+    ck_assert_uint_eq(shared.references, 1);
+    ck_assert_uint_eq(drain(500, SIZE_MAX), OUTPUT_FILE_MIN - 1 + 10 - 500);
+    ck_assert_uint_eq(shared.references, 0);
+    ck_assert_uint_eq(shared.lent, 0);
+    end();
+}
+END_TEST
+
+START_TEST(large_shared_bytes_leave_by_file)
+{
+    struct output_file file;
+
+    begin();
+    add_copied(0, 10);
+    add_shared(10, OUTPUT_FILE_MIN + 1);
+    add_copied(10 + OUTPUT_FILE_MIN + 1, 20);
+    ck_assert(!output_file(&output, &file));   /* the first bytes come first, */
+    ck_assert_uint_eq(drain(0, SIZE_MAX), 10); /* and nothing behind the file with them */
+    ck_assert(output_file(&output, &file));
+    ck_assert_int_eq(file.fd, 77);
+    ck_assert_int_eq(file.offset, SHARED_OFFSET + 5);
+    ck_assert_uint_eq(file.size, OUTPUT_FILE_MIN + 1);
+    output_file_sent(&output, OUTPUT_FILE_MIN); /* the rest is below the limit, and in the same file still */
+    ck_assert_uint_eq(shared.lent, 1);
+    ck_assert_uint_eq(shared.references, 1);
+    output_free_segments(&output);
+    ck_assert(output_file(&output, &file));
+    ck_assert_int_eq(file.offset, SHARED_OFFSET + 5 + OUTPUT_FILE_MIN);
+    ck_assert_uint_eq(file.size, 1);
+    output_file_sent(&output, 1);
+    ck_assert_uint_eq(shared.references, 0);
+    ck_assert(!output_file(&output, &file));
+    ck_assert_uint_eq(drain(10 + OUTPUT_FILE_MIN + 1, SIZE_MAX), 20);
+    end();
+}
+END_TEST
+
+/* Refused by the kernel, or no longer there: then it is copied. */
+START_TEST(file_that_cannot_be_sent_is_gathered)
+{
+    struct output_file file;
+
+    begin();
+    shared.fd = _i == 0 ? -1 : 77;
+    add_shared(0, OUTPUT_FILE_MIN);
+    if (_i == 1) {
+        ck_assert(output_file(&output, &file));
+        output_refuse_file(&output);
+    }
+    ck_assert(!output_file(&output, &file));
+    ck_assert_uint_eq(drain(0, SIZE_MAX), OUTPUT_FILE_MIN);
+    ck_assert_uint_eq(shared.lent, 0);
+    end();
+}
+END_TEST
+
+START_TEST(references_are_dropped_with_the_output)
+{
+    begin();
+    add_shared(0, 100);
+    add_shared(0, OUTPUT_FILE_MIN);
+    output_clear(&output);
+    ck_assert_uint_eq(shared.references, 0);
+    end();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
+    tcase_add_test(tcase, small_shared_bytes_are_gathered);
+    tcase_add_test(tcase, large_shared_bytes_leave_by_file);
+    tcase_add_loop_test(tcase, file_that_cannot_be_sent_is_gathered, 0, 2);
+    tcase_add_test(tcase, references_are_dropped_with_the_output);
     tcase_add_test(tcase, bytes_keep_their_order);
     tcase_add_test(tcase, segments_go_back_when_they_are_sent);
     tcase_add_test(tcase, segments_can_be_freed_early);

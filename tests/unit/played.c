@@ -6,9 +6,11 @@
 
 #define SILENT_MAX 4096
 
-static uint8_t memory[SEGMENTS][SEGMENT_BYTES];
-static struct larder_segment segments[SEGMENTS];
-static bool out[SEGMENTS];
+static uint8_t memory[PLAYED_SEGMENTS_MAX][SEGMENT_BYTES];
+static struct larder_segment segments[PLAYED_SEGMENTS_MAX];
+static bool out[PLAYED_SEGMENTS_MAX], stale[PLAYED_SEGMENTS_MAX];
+uint32_t played_segments = SEGMENTS;
+unsigned times_used;
 bool attached;
 uint64_t max_object = UINT64_MAX;
 int refuse_with;
@@ -93,10 +95,11 @@ bool larder_client_next(struct larder_client *client, struct larder_event *event
 int larder_segment_borrow(struct larder_client *client, struct larder_segment **segment)
 {
     (void)client;
-    for (int i = 0; i < SEGMENTS; i++) {
+    for (uint32_t i = 0; i < played_segments; i++) {
         if (out[i])
             continue;
         out[i] = true;
+        stale[i] = false;
         *segment = &segments[i];
         return 0;
     }
@@ -111,6 +114,35 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
     ck_assert(out[number]);
     out[number] = false;
     *segment = NULL;
+}
+
+void make_stale(const struct larder_segment *segment)
+{
+    stale[segment - segments] = true;
+}
+
+bool larder_segment_is_current(const struct larder_segment *segment)
+{
+    return attached && !stale[segment - segments];
+}
+
+void larder_segment_used(struct larder_segment *segment)
+{
+    ck_assert(out[segment - segments]);
+    times_used++;
+}
+
+int larder_segment_file(const struct larder_segment *segment, off_t *offset)
+{
+    (void)segment;
+    *offset = 0;
+    return -1;
+}
+
+void larder_segment_lent(struct larder_segment *segment)
+{
+    (void)segment;
+    ck_abort_msg("there is no file to send");
 }
 
 static int take(struct asked op, struct larder_segment **segment)
@@ -351,14 +383,14 @@ struct proxy_loop loop;
 struct cache_link cache;
 struct deadline_list stalls;
 struct cache_ops ops;
-static struct larder_segment *held[SEGMENTS];
+static struct larder_segment *held[PLAYED_SEGMENTS_MAX];
 
 void play_begin(void (*stalled)(struct deadline *))
 {
-    struct larder_options options = {.segments = SEGMENTS, .segment_bytes = SEGMENT_BYTES};
+    struct larder_options options = {.segments = played_segments, .segment_bytes = SEGMENT_BYTES};
     int pipe_ends[2];
 
-    for (int i = 0; i < SEGMENTS; i++)
+    for (uint32_t i = 0; i < played_segments; i++)
         segments[i] = (struct larder_segment){memory[i], SEGMENT_BYTES};
     attached = true;
     ck_assert_int_eq(pipe(pipe_ends), 0);
@@ -372,7 +404,7 @@ int segments_out(void)
 {
     int count = 0;
 
-    for (int i = 0; i < SEGMENTS; i++)
+    for (uint32_t i = 0; i < played_segments; i++)
         count += out[i];
     return count;
 }
@@ -428,7 +460,7 @@ void hold_segments(int count)
 
 void put_segments_back(void)
 {
-    for (int i = 0; i < SEGMENTS; i++)
+    for (uint32_t i = 0; i < played_segments; i++)
         cache_link_return(&cache, &held[i]);
 }
 

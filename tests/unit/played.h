@@ -12,10 +12,11 @@
 
 #include "check_unit.h"
 
-#define SEGMENTS       4
-#define SEGMENT_BYTES  4096u
-#define PLAYED_OPS     64
-#define PLAYED_FETCHES 8
+#define SEGMENTS            4 /* unless played_segments says otherwise before play_begin() */
+#define SEGMENT_BYTES       4096u
+#define PLAYED_OPS          64
+#define PLAYED_SEGMENTS_MAX 16
+#define PLAYED_FETCHES      8
 
 /* ---- the cache ---- */
 
@@ -27,7 +28,9 @@ struct asked {
     uint32_t key_length, meta_length, length, flags;
 };
 
+extern uint32_t played_segments;
 extern bool attached;
+extern unsigned times_used;            /* segments that are kept */
 extern uint64_t max_object;            /* that the cache says it takes */
 extern int refuse_with;                /* what the next operations return */
 extern struct asked asked[PLAYED_OPS]; /* under way, oldest first */
@@ -43,6 +46,8 @@ struct larder_event *answer(unsigned number, enum larder_status status);
 /* Hands over what was answered, and runs what follows from it. */
 void deliver(void);
 int segments_out(void);
+/* What a segment shows is not stored any more. */
+void make_stale(const struct larder_segment *segment);
 
 /* ---- the origin ---- */
 

@@ -1,0 +1,108 @@
+/* Responses out of segments that the proxy has kept (hot.h): the look-up that would find the same is not
+ * made.
+ *
+ *     look-up ─┬─ hot, and may be served as it is ──> STORED, from the entry
+ *              ├─ asked for often ──> look-up that keeps ── hit ─┬─ whole in its segment ──> the same
+ *              │                                                 └─ larger ──> as ever; the set loads it
+ *              └─ else, or anything but a fresh response ──> as ever
+ * So whatever needs the cache, a lease or the origin (validation, marks, parts) goes the ordinary way, and
+ * what is served is decided and made by the same functions as after a look-up. */
+#include "exchange_internal.h"
+
+/* A look-up that wants nothing but what is stored, for a client. A lease that is here already would be kept
+ * from the origin. */
+static bool is_plain(const struct exchange *exchange, uint32_t flags)
+{
+    return exchange->sink && !exchange->background && !exchange->lease &&
+           exchange->verdict == HTTP_REQUEST_LOOKUP && !(flags & LARDER_LOOKUP_REVALIDATE) &&
+           (exchange->is_head || !(flags & LARDER_LOOKUP_NO_BODY)); /* else variants are surveyed */
+}
+
+static void hold(struct exchange *exchange, struct hot_entry *entry)
+{
+    exchange->hot = hot_hold(entry);
+    exchange->object_size = entry->object_size;
+}
+
+/* The index of a resource that varies: its variant is looked up next, which may be hot as well. */
+static bool open_index(struct exchange *exchange, struct hot_entry *entry)
+{
+    switch (variants_open(exchange)) {
+    case VARIANTS_OPENED:
+        hot_used(entry);
+        exchange_look_up(exchange);
+        return true;
+    case VARIANTS_NO_KEY:
+        hot_used(entry);
+        exchange_go_forward(exchange, HTTP_FWD_VARY_MISS, "vary");
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool hot_answers(struct exchange *exchange, uint32_t *flags)
+{
+    struct cache_key key = exchange_key(exchange);
+    struct hot_entry *entry;
+    bool keep;
+
+    if (!is_plain(exchange, *flags))
+        return false;
+    entry = hot_ask(&exchange->home->hot, &key, &keep);
+    if (!entry) {
+        *flags |= keep && !exchange->is_head ? LARDER_LOOKUP_KEEP : 0;
+        return false;
+    }
+    exchange->meta = entry->meta;
+    if (entry->meta.head.flags & HTTP_META_INDEX)
+        return open_index(exchange, entry);
+    if (stored_serving(exchange) != HTTP_SERVING_FRESH)
+        return false;
+    hot_used(entry);
+    hold(exchange, entry);
+    stored_serve_hot(exchange);
+    return true;
+}
+
+bool hot_takes(struct exchange *exchange, struct larder_event *event)
+{
+    struct hot *hot = &exchange->home->hot;
+    struct cache_key key = exchange_key(exchange);
+    struct hot_entry *entry;
+
+    if (exchange->extents || exchange->is_follower || stored_serving(exchange) != HTTP_SERVING_FRESH)
+        return false;
+    if (event->length < event->object_size) {
+        hot_load(hot, &key, event->object_size);
+        return false;
+    }
+    entry = hot_adopt(hot, &key, event, &exchange->meta);
+    if (entry)
+        hold(exchange, entry);
+    return entry != NULL;
+}
+
+static void give_piece(struct exchange *exchange)
+{
+    struct hot_piece piece = hot_piece(exchange->hot, exchange->position, exchange->end);
+
+    exchange->position += piece.size;
+    if (piece.size <= STORED_COPY_MAX)
+        exchange->sink->body(exchange->owner, (const char *)piece.segment->data + piece.offset, piece.size);
+    else
+        exchange->sink->body_shared(exchange->owner, &hot_hold(exchange->hot)->source, piece.segment,
+                                    piece.offset, piece.size);
+}
+
+void hot_give(struct exchange *exchange)
+{
+    do {
+        while (exchange->position < exchange->end) {
+            if (exchange->sink->room(exchange->owner) == 0)
+                return;
+            give_piece(exchange);
+        }
+    } while (ranges_next(exchange));
+    exchange_finish(exchange);
+}

@@ -1,0 +1,526 @@
+/* An entry:
+ *
+ *     entry_new() ──> (LOADING: hot->loading.entry) ──> listed ──> not listed ── last reference ──> freed
+ * The set's reference is that of the list, or of the loading. Who is not listed any more is still read by the
+ * responses that hold it; its segments count until then. */
+#include "hot.h"
+
+#include "event_meta.h"
+#include "invariant.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef HOT_AFTER    /* a build for tests may find everything hot at once */
+#define HOT_AFTER 4u /* questions within a window of the sketch */
+#endif
+#define WINDOW_FACTOR   64u   /* questions a window, for each segment of the share */
+#define WINDOW_MIN      1024u /* questions */
+#define WIDTH_MAX       65536u
+#define SEARCH_INTERVAL 64u /* questions: so seldom one entry gives way to another */
+#define SEARCH_STEPS    8u
+#define PAUSE_MS        1000 /* after requests needed segments */
+#define READS_AHEAD     4u
+
+_Static_assert(sizeof((struct hot){0}.hash_key) == crypto_shorthash_KEYBYTES, "the key of the hash");
+
+/* ---- how often keys are asked for ---- */
+
+static void sketch_setup(struct hot_sketch *sketch, uint32_t segments)
+{
+    uint32_t window = segments * WINDOW_FACTOR < WINDOW_MIN ? WINDOW_MIN : segments * WINDOW_FACTOR;
+    uint32_t width = 1;
+
+    while (width < 4 * window && width < WIDTH_MAX)
+        width *= 2;
+    *sketch = (struct hot_sketch){.width = width, .age_after = window};
+    sketch->counters = calloc(2, width);
+    INVARIANT(sketch->counters);
+}
+
+static uint8_t *counter(const struct hot_sketch *sketch, unsigned row, uint64_t hash)
+{
+    return &sketch->counters[row * sketch->width + ((hash >> (32 + 16 * row)) & (sketch->width - 1))];
+}
+
+static uint32_t sketch_estimate(const struct hot_sketch *sketch, uint64_t hash)
+{
+    uint8_t a = *counter(sketch, 0, hash), b = *counter(sketch, 1, hash);
+
+    return a < b ? a : b;
+}
+
+static void sketch_age(struct hot_sketch *sketch)
+{
+    for (uint32_t i = 0; i < 2 * sketch->width; i++)
+        sketch->counters[i] /= 2;
+    sketch->asked = 0;
+}
+
+/* Only the lower counter is raised: the other one is too high already, by what others have added. */
+static uint32_t sketch_add(struct hot_sketch *sketch, uint64_t hash)
+{
+    uint8_t *a = counter(sketch, 0, hash), *b = counter(sketch, 1, hash);
+    uint8_t low = *a < *b ? *a : *b;
+
+    if (++sketch->asked >= sketch->age_after)
+        sketch_age(sketch);
+    if (low == UINT8_MAX)
+        return low;
+    *a += *a == low;
+    *b += *b == low;
+    return low + 1u;
+}
+
+static uint64_t hash_of(const struct hot *hot, struct http_span key)
+{
+    uint64_t hash;
+
+    _Static_assert(sizeof hash == crypto_shorthash_BYTES, "the hash is a number");
+    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)key.at, key.length, hot->hash_key);
+    return hash;
+}
+
+/* ---- entries ---- */
+
+static void source_drops(struct output_source *source)
+{
+    struct hot_entry *entry = (struct hot_entry *)source;
+
+    _Static_assert(offsetof(struct hot_entry, source) == 0, "the source is cast to its entry");
+    hot_drop(&entry);
+}
+
+static int source_file(struct output_source *source, const struct larder_segment *segment, off_t *offset)
+{
+    (void)source;
+    return larder_segment_file(segment, offset);
+}
+
+static void source_lent(struct output_source *source, struct larder_segment *segment)
+{
+    (void)source;
+    larder_segment_lent(segment);
+}
+
+static const struct output_source_calls source_calls = {
+    .file = source_file, .lent = source_lent, .drop = source_drops};
+
+static struct hot_entry *entry_new(struct hot *hot, struct http_span key, uint64_t hash, uint32_t segments)
+{
+    struct hot_entry *entry = malloc(sizeof *entry + segments * sizeof *entry->segments + key.length);
+
+    INVARIANT(entry);
+    memset(entry, 0, offsetof(struct hot_entry, memo));
+    entry->source.calls = &source_calls;
+    entry->memo.length = 0;
+    entry->hot = hot;
+    entry->hash = hash;
+    entry->references = 1;
+    entry->segments_wanted = segments;
+    entry->segments_held = 0;
+    entry->segments = (struct larder_segment **)(void *)(entry + 1);
+    memset(entry->segments, 0, segments * sizeof *entry->segments);
+    entry->key = (char *)(entry->segments + segments);
+    entry->key_length = key.length;
+    memcpy(entry->key, key.at, key.length);
+    hot->segments += segments;
+    return entry;
+}
+
+static void entry_free(struct hot_entry *entry)
+{
+    struct hot *hot = entry->hot;
+
+    hot->segments -= entry->segments_wanted;
+    hot->link->kept -= entry->segments_held;
+    for (uint32_t i = 0; i < entry->segments_wanted; i++)
+        cache_link_return(hot->link, &entry->segments[i]);
+    free(entry);
+}
+
+static void take_segment(struct hot_entry *entry, uint32_t i, struct larder_segment **segment)
+{
+    entry->segments[i] = *segment;
+    *segment = NULL;
+    entry->segments_held++;
+    entry->hot->link->kept++;
+}
+
+static void take_look_up(struct hot_entry *entry, struct larder_event *event, const struct http_meta *meta)
+{
+    entry->meta = *meta;
+    entry->meta_length = event->meta_length;
+    entry->object_size = event->object_size;
+    entry->fresh_until = event->fresh_until;
+    entry->first_bytes = event->length;
+    entry->piece_bytes = entry->hot->link->segment_bytes;
+    take_segment(entry, 0, &event->segment);
+}
+
+struct hot_entry *hot_hold(struct hot_entry *entry)
+{
+    entry->references++;
+    return entry;
+}
+
+void hot_drop(struct hot_entry **pointer)
+{
+    struct hot_entry *entry = *pointer;
+
+    *pointer = NULL;
+    if (entry && --entry->references == 0)
+        entry_free(entry);
+}
+
+static bool is_good(const struct hot_entry *entry)
+{
+    return entry->hot->link->loop->wall_ms < entry->fresh_until &&
+           larder_segment_is_current(entry->segments[0]);
+}
+
+/* ---- the set ---- */
+
+static struct hot_entry *find(struct hot *hot, struct http_span key, uint64_t hash)
+{
+    struct hot_entry *entry;
+
+    HASH_FIND_BYHASHVALUE(hh, hot->entries, key.at, key.length, (unsigned)hash, entry);
+    return entry;
+}
+
+static void list(struct hot *hot, struct hot_entry *entry)
+{
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, hot->entries, entry->key, entry->key_length, (unsigned)entry->hash,
+                                entry);
+    INVARIANT(entry->hh.tbl); /* NULL: there was no memory for it */
+    entry->listed = true;
+}
+
+static void unlist(struct hot *hot, struct hot_entry *entry)
+{
+    if (hot->hand == entry)
+        hot->hand = entry->hh.next;
+    HASH_DELETE(hh, hot->entries, entry);
+    entry->listed = false;
+    hot_drop(&entry);
+}
+
+static struct hot_entry *next_at_hand(struct hot *hot)
+{
+    struct hot_entry *entry = hot->hand ? hot->hand : hot->entries;
+
+    if (entry)
+        hot->hand = entry->hh.next;
+    return entry;
+}
+
+/* A response under way would keep its segments. */
+static bool is_in_use(const struct hot_entry *entry)
+{
+    return entry->references > 1;
+}
+
+/* The coldest of the next few, if it is clearly colder: counts of equally hot keys differ by chance. What is
+ * no good any more is cold. */
+static struct hot_entry *find_colder(struct hot *hot, uint32_t uses)
+{
+    struct hot_entry *coldest = NULL;
+    uint32_t least = UINT32_MAX;
+
+    for (unsigned i = 0; i < SEARCH_STEPS; i++) {
+        struct hot_entry *entry = next_at_hand(hot);
+        uint32_t estimate;
+
+        if (!entry)
+            break;
+        if (is_in_use(entry))
+            continue;
+        if (!is_good(entry))
+            return entry;
+        estimate = sketch_estimate(&hot->sketch, entry->hash);
+        if (estimate < least) {
+            least = estimate;
+            coldest = entry;
+        }
+    }
+    return coldest && 2 * least + 2 < uses ? coldest : NULL;
+}
+
+static bool make_room(struct hot *hot, uint32_t segments, uint32_t uses)
+{
+    if (segments > hot->limit)
+        return false;
+    while (hot->segments + segments > hot->limit) {
+        struct hot_entry *entry = find_colder(hot, uses);
+
+        if (!entry)
+            return false;
+        unlist(hot, entry);
+    }
+    return true;
+}
+
+static bool may_take_more(const struct hot *hot)
+{
+    return hot->link->loop->now_ms >= hot->paused_until_ms && !cache_link_is_scarce(hot->link);
+}
+
+/* Where the set is full, one in so many questions may find that there is something colder. */
+static bool is_worth_keeping(struct hot *hot, uint32_t uses)
+{
+    if (uses < HOT_AFTER || hot->limit == 0 || !may_take_more(hot))
+        return false;
+    if (hot->segments < hot->limit)
+        return true;
+    if (hot->since_search < SEARCH_INTERVAL)
+        return false;
+    hot->since_search = 0;
+    return find_colder(hot, uses) != NULL;
+}
+
+struct hot_entry *hot_ask(struct hot *hot, const struct cache_key *key, bool *keep)
+{
+    struct hot_entry *entry;
+    uint64_t hash;
+    uint32_t uses;
+
+    *keep = false;
+    if (key->rest.length > HOT_KEY_MAX)
+        return NULL;
+    hash = hash_of(hot, key->rest);
+    uses = sketch_add(&hot->sketch, hash);
+    hot->since_search++;
+    entry = find(hot, key->rest, hash);
+    if (entry && is_good(entry))
+        return entry;
+    if (entry)
+        unlist(hot, entry);
+    *keep = is_worth_keeping(hot, uses);
+    return NULL;
+}
+
+void hot_used(struct hot_entry *entry)
+{
+    larder_segment_used(entry->segments[0]);
+}
+
+struct hot_entry *hot_adopt(struct hot *hot, const struct cache_key *key, struct larder_event *event,
+                            const struct http_meta *meta)
+{
+    struct hot_entry *entry;
+    uint64_t hash;
+
+    if (key->rest.length > HOT_KEY_MAX || !may_take_more(hot))
+        return NULL;
+    hash = hash_of(hot, key->rest);
+    if (find(hot, key->rest, hash) || !make_room(hot, 1, sketch_estimate(&hot->sketch, hash)))
+        return NULL;
+    entry = entry_new(hot, key->rest, hash, 1);
+    take_look_up(entry, event, meta);
+    list(hot, entry);
+    return entry;
+}
+
+struct hot_piece hot_piece(const struct hot_entry *entry, uint64_t position, uint64_t end)
+{
+    uint64_t in_rest = position - entry->first_bytes;
+    uint32_t skip = entry->meta_length, from, limit = entry->first_bytes;
+    struct larder_segment *segment = entry->segments[0];
+
+    from = (uint32_t)position;
+    if (position >= entry->first_bytes) {
+        segment = entry->segments[1 + in_rest / entry->piece_bytes];
+        from = (uint32_t)(in_rest % entry->piece_bytes);
+        limit = entry->piece_bytes;
+        skip = 0;
+    }
+    if (end - position < limit - from)
+        limit = from + (uint32_t)(end - position);
+    return (struct hot_piece){.segment = segment, .offset = skip + from, .size = limit - from};
+}
+
+/* ---- loading ---- */
+
+static struct http_span loading_key(const struct hot_loading *loading)
+{
+    return (struct http_span){loading->key, loading->key_length};
+}
+
+static void stop_loading(struct hot *hot)
+{
+    cache_ops_sever(&hot->loading.ops);
+    cache_link_release(hot->link, &hot->loading.handle);
+    hot_drop(&hot->loading.entry);
+    hot->loading.key_length = 0;
+}
+
+static void loaded(struct hot *hot)
+{
+    struct hot_entry *entry = hot->loading.entry;
+
+    if (is_good(entry) && !find(hot, loading_key(&hot->loading), entry->hash)) {
+        hot->loading.entry = NULL;
+        list(hot, entry);
+    }
+    stop_loading(hot);
+}
+
+static uint64_t offset_of(const struct hot_entry *entry, uint32_t segment)
+{
+    return entry->first_bytes + (uint64_t)(segment - 1) * entry->piece_bytes;
+}
+
+static uint32_t bytes_of(const struct hot_entry *entry, uint32_t segment)
+{
+    uint64_t left = entry->object_size - offset_of(entry, segment);
+
+    return left < entry->piece_bytes ? (uint32_t)left : entry->piece_bytes;
+}
+
+static void read_on(struct hot *hot);
+
+static void rest_answered(void *owner, struct cache_op *op, struct larder_event *event)
+{
+    struct hot *hot = owner;
+    struct hot_entry *entry = hot->loading.entry;
+    uint64_t place = 1 + (event->offset - entry->first_bytes) / entry->piece_bytes;
+
+    (void)op;
+    if (event->status != LARDER_OK || place >= entry->segments_wanted || entry->segments[place] ||
+        event->offset != offset_of(entry, (uint32_t)place) ||
+        event->length != bytes_of(entry, (uint32_t)place)) {
+        stop_loading(hot);
+        return;
+    }
+    take_segment(entry, (uint32_t)place, &event->segment);
+    read_on(hot);
+}
+
+/* The last segments are for requests. */
+static bool may_read(const struct hot *hot)
+{
+    return hot->link->held < hot->link->segments && !cache_link_is_scarce(hot->link);
+}
+
+static void read_on(struct hot *hot)
+{
+    struct hot_loading *loading = &hot->loading;
+    const struct hot_entry *entry = loading->entry;
+
+    while (loading->next < entry->segments_wanted && loading->ops.count < READS_AHEAD && may_read(hot)) {
+        if (cache_link_read(hot->link, &loading->ops, loading->handle, offset_of(entry, loading->next),
+                            bytes_of(entry, loading->next), rest_answered, hot) != 0)
+            break;
+        loading->next++;
+    }
+    if (entry->segments_held == entry->segments_wanted)
+        loaded(hot);
+    else if (loading->ops.count == 0) /* neither room nor anything to wait for */
+        stop_loading(hot);
+}
+
+static uint32_t segments_for(const struct hot *hot, uint64_t bytes)
+{
+    uint64_t segments = bytes / hot->link->segment_bytes + (bytes % hot->link->segment_bytes != 0);
+
+    return segments < UINT32_MAX ? (uint32_t)segments : UINT32_MAX;
+}
+
+static bool is_whole_response(const struct http_meta *meta)
+{
+    return (meta->head.flags & (HTTP_META_INDEX | HTTP_META_MARK | HTTP_META_PARTS)) == 0;
+}
+
+static void first_answered(void *owner, struct cache_op *op, struct larder_event *event)
+{
+    struct hot *hot = owner;
+    struct hot_loading *loading = &hot->loading;
+    struct http_span key = loading_key(loading);
+    uint64_t hash = hash_of(hot, key);
+    struct http_meta meta;
+    uint32_t segments;
+
+    (void)op;
+    loading->handle = event->handle;
+    event->handle = 0;
+    if (event->status != LARDER_HIT || !event->kept || !loading->handle || !event_meta_decode(&meta, event) ||
+        !is_whole_response(&meta) || event->length >= event->object_size) {
+        stop_loading(hot);
+        return;
+    }
+    segments = segments_for(hot, event->object_size - event->length);
+    if (segments >= hot->limit || !make_room(hot, segments + 1, sketch_estimate(&hot->sketch, hash))) {
+        stop_loading(hot);
+        return;
+    }
+    loading->entry = entry_new(hot, key, hash, segments + 1);
+    take_look_up(loading->entry, event, &meta);
+    loading->next = 1;
+    read_on(hot);
+}
+
+void hot_load(struct hot *hot, const struct cache_key *key, uint64_t object_size)
+{
+    struct hot_loading *loading = &hot->loading;
+    uint32_t least = segments_for(hot, object_size);
+
+    if (loading->key_length > 0 || key->rest.length == 0 || key->rest.length > HOT_KEY_MAX ||
+        least > hot->limit || !may_take_more(hot) || find(hot, key->rest, hash_of(hot, key->rest)))
+        return;
+    memcpy(loading->key, key->rest.at, key->rest.length);
+    loading->key_length = key->rest.length;
+    if (cache_link_lookup(hot->link, &loading->ops, key, LARDER_LOOKUP_KEEP, first_answered, hot) != 0)
+        stop_loading(hot);
+}
+
+/* ---- giving way ---- */
+
+static bool give_way(struct cache_keeper *keeper)
+{
+    struct hot *hot = (struct hot *)keeper;
+    uint32_t before = hot->segments;
+
+    _Static_assert(offsetof(struct hot, keeper) == 0, "the keeper is cast to its set");
+    hot->paused_until_ms = hot->link->loop->now_ms + PAUSE_MS;
+    for (unsigned i = 0; i < SEARCH_STEPS && hot->segments == before; i++) {
+        struct hot_entry *entry = next_at_hand(hot);
+
+        if (entry && !is_in_use(entry))
+            unlist(hot, entry);
+    }
+    return hot->segments < before;
+}
+
+void hot_clear(struct hot *hot)
+{
+    stop_loading(hot);
+    while (hot->entries)
+        unlist(hot, hot->entries);
+}
+
+static void cache_lost(struct cache_keeper *keeper)
+{
+    hot_clear((struct hot *)keeper);
+}
+
+/* ---- life ---- */
+
+void hot_setup(struct hot *hot, struct cache_link *link)
+{
+    *hot = (struct hot){
+        .keeper = {.give_way = give_way, .lost = cache_lost}, .link = link, .limit = link->segments / 2};
+    randombytes_buf(hot->hash_key, sizeof hot->hash_key);
+    sketch_setup(&hot->sketch, hot->limit);
+    cache_link_set_keeper(link, &hot->keeper);
+}
+
+void hot_teardown(struct hot *hot)
+{
+    cache_link_set_keeper(hot->link, NULL);
+    hot_clear(hot);
+    INVARIANT(hot->segments == 0);
+    free(hot->sketch.counters);
+}

@@ -1,0 +1,615 @@
+/* hot: what is kept, for how long, in whose place, and what becomes of the segments. The cache is played. */
+#include "hot.h"
+
+#include "played.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define POOL   16u
+#define LIMIT  (POOL / 2)
+#define FRESH  60000 /* milliseconds */
+#define ASKED  4u    /* questions after which a key is worth keeping */
+#define PREFIX "GET http://origin:80"
+
+static struct hot hot;
+static char name_text[HOT_KEY_MAX + 2];
+
+static struct cache_key key_of(const char *name)
+{
+    return (struct cache_key){HTTP_SPAN(PREFIX), {name, (uint32_t)strlen(name)}};
+}
+
+static const char *nth(unsigned number)
+{
+    snprintf(name_text, sizeof name_text, "/%u", number);
+    return name_text;
+}
+
+static void stalled(struct deadline *deadline)
+{
+    (void)deadline;
+}
+
+static void begin(void)
+{
+    played_segments = POOL;
+    play_begin(stalled);
+    hot_setup(&hot, &cache);
+}
+
+static void end(void)
+{
+    hot_teardown(&hot);
+    ck_assert_uint_eq(cache.kept, 0);
+    play_end();
+}
+
+static struct hot_entry *ask(const char *name, bool *keep)
+{
+    struct cache_key key = key_of(name);
+
+    return hot_ask(&hot, &key, keep);
+}
+
+static struct hot_entry *find(const char *name)
+{
+    bool keep;
+
+    return ask(name, &keep);
+}
+
+/* Asked for so often that it is worth keeping? */
+static bool heat(const char *name, unsigned times)
+{
+    bool keep = false;
+
+    while (times-- > 0)
+        ask(name, &keep);
+    return keep;
+}
+
+/* ---- what the cache answers ---- */
+
+static struct hot_entry *adopted;
+static uint64_t object_size; /* of what is found next */
+static int64_t fresh_for;
+
+static uint32_t write_meta(uint8_t *to)
+{
+    static struct http_fields fields;
+    struct http_meta_head head = {.status = 200, .response_time = loop.wall_ms / 1000, .lifetime = 600};
+    int length;
+
+    fields.count = 0;
+    http_field_add(&fields, HTTP_SPAN("Content-Type"), HTTP_SPAN("text/plain"));
+    length = http_meta_encode(&head, &fields, to, SEGMENT_BYTES);
+    ck_assert_int_gt(length, 0);
+    return (uint32_t)length;
+}
+
+/* Metadata, and as much of the body as there is room for. */
+static struct larder_event *answer_found(unsigned number, bool kept_there)
+{
+    uint8_t *data = asked[number].segment->data;
+    uint32_t meta_length = write_meta(data);
+    uint32_t room = SEGMENT_BYTES - meta_length;
+    uint32_t length = object_size < room ? (uint32_t)object_size : room;
+    struct larder_event *event = answer(number, LARDER_HIT);
+
+    fill_pattern(data + meta_length, 1, 0, length);
+    event->meta_length = meta_length;
+    event->length = length;
+    event->object_size = object_size;
+    event->handle = length < object_size ? 99 : 0;
+    event->fresh_until = loop.wall_ms + fresh_for;
+    event->kept = kept_there;
+    return event;
+}
+
+static void found(void *owner, struct cache_op *op, struct larder_event *event)
+{
+    struct cache_key key = key_of(owner);
+    struct http_meta meta;
+
+    (void)op;
+    ck_assert(http_meta_decode(&meta, event->segment->data, event->meta_length));
+    adopted = hot_adopt(&hot, &key, event, &meta);
+    ck_assert(adopted ? !event->segment : event->segment != NULL);
+}
+
+static struct hot_entry *adopt(const char *name)
+{
+    struct cache_key key = key_of(name);
+
+    adopted = NULL;
+    object_size = 1000;
+    if (fresh_for == 0)
+        fresh_for = FRESH;
+    ck_assert_int_eq(
+        cache_link_lookup(&cache, &ops, &key, LARDER_LOOKUP_KEEP, found, (void *)(uintptr_t)name), 0);
+    answer_found(asked_count - 1, true);
+    deliver();
+    return adopted;
+}
+
+static void fill_set(void)
+{
+    for (unsigned i = 0; i < LIMIT; i++) {
+        heat(nth(i), ASKED);
+        ck_assert_ptr_nonnull(adopt(nth(i)));
+    }
+    ck_assert_uint_eq(hot.segments, LIMIT);
+    ck_assert_int_eq(segments_out(), LIMIT);
+}
+
+/* ---- which keys become hot ---- */
+
+START_TEST(only_what_is_asked_for_often_is_worth_keeping)
+{
+    begin();
+    for (unsigned i = 1; i < ASKED; i++)
+        ck_assert(!heat("/a", 1));
+    ck_assert(heat("/a", 1));
+    ck_assert(!heat("/b", 1));
+    end();
+}
+END_TEST
+
+START_TEST(questions_of_long_ago_do_not_count)
+{
+    begin();
+    heat("/a", ASKED - 1);
+    for (unsigned i = 0; i < 3 * hot.sketch.age_after; i++)
+        heat(nth(i), 1);
+    ck_assert(!heat("/a", 1));
+    end();
+}
+END_TEST
+
+START_TEST(long_keys_are_never_kept)
+{
+    begin();
+    memset(name_text, 'x', sizeof name_text - 1);
+    ck_assert(!heat(name_text, 10 * ASKED));
+    name_text[HOT_KEY_MAX] = '\0';
+    ck_assert(heat(name_text, ASKED));
+    end();
+}
+END_TEST
+
+/* Asks at random for one of so many; adopts what is worth it. Returns how often that was. */
+static unsigned ask_at_random(uint64_t *state, unsigned names, unsigned times)
+{
+    unsigned count = 0;
+
+    while (times-- > 0) {
+        const char *name = nth((unsigned)random_below(state, names));
+        bool keep;
+
+        if (!ask(name, &keep) && keep)
+            count += adopt(name) != NULL;
+        ck_assert_uint_le(hot.segments, LIMIT);
+    }
+    return count;
+}
+
+START_TEST(uniform_load_does_not_thrash)
+{
+    uint64_t state = 1;
+
+    begin();
+    ask_at_random(&state, 40, 20000);
+    ck_assert_uint_lt(ask_at_random(&state, 40, 20000), 20000 / 200);
+    ask_at_random(&state, 1000, 20000);
+    ck_assert_uint_lt(ask_at_random(&state, 1000, 20000), 20000 / 200);
+    end();
+}
+END_TEST
+
+START_TEST(what_becomes_hot_finds_a_place)
+{
+    uint64_t state = 1;
+    bool keep = false;
+
+    begin();
+    ask_at_random(&state, 40, 20000);
+    for (unsigned i = 0; i < 1000 && !keep; i++) {
+        ask_at_random(&state, 40, 5);
+        ask("/new", &keep);
+    }
+    ck_assert(keep);
+    ck_assert_ptr_nonnull(adopt("/new"));
+    ck_assert_ptr_nonnull(find("/new"));
+    end();
+}
+END_TEST
+
+START_TEST(only_the_colder_give_way)
+{
+    begin();
+    fill_set();
+    heat("/x", 2 * ASKED + 2); /* it is not clear that it is hotter than they are */
+    ck_assert_ptr_null(adopt("/x"));
+    heat("/x", 1);
+    ck_assert_ptr_nonnull(adopt("/x"));
+    ck_assert_uint_eq(hot.segments, LIMIT);
+    end();
+}
+END_TEST
+
+/* ---- what is given out ---- */
+
+START_TEST(kept_object_is_found)
+{
+    struct hot_entry *entry;
+    struct hot_piece piece;
+
+    begin();
+    entry = adopt("/a");
+    ck_assert_ptr_eq(find("/a"), entry);
+    ck_assert_ptr_null(find("/b"));
+    ck_assert_uint_eq(entry->object_size, 1000);
+    ck_assert_int_eq(entry->meta.head.status, 200);
+    piece = hot_piece(entry, 10, 900);
+    ck_assert_uint_eq(piece.size, 890);
+    ck_assert(is_pattern(piece.segment->data + piece.offset, 1, 10, 890));
+    hot_used(entry);
+    ck_assert_uint_eq(times_used, 1);
+    ck_assert_int_eq(segments_out(), 1);
+    ck_assert_ptr_null(adopt("/a")); /* it is there already */
+    ck_assert_int_eq(segments_out(), 1);
+    end();
+}
+END_TEST
+
+START_TEST(stale_object_is_given_up)
+{
+    begin();
+    make_stale(adopt("/a")->segments[0]);
+    ck_assert_ptr_null(find("/a"));
+    ck_assert_int_eq(segments_out(), 0);
+    end();
+}
+END_TEST
+
+START_TEST(object_is_given_up_when_its_freshness_ends)
+{
+    begin();
+    ck_assert_ptr_nonnull(adopt("/a"));
+    loop.wall_ms += FRESH - 1;
+    ck_assert_ptr_nonnull(find("/a"));
+    loop.wall_ms++;
+    ck_assert_ptr_null(find("/a"));
+    ck_assert_int_eq(segments_out(), 0);
+    end();
+}
+END_TEST
+
+START_TEST(response_under_way_keeps_what_was_given_up)
+{
+    struct hot_entry *held, *other;
+
+    begin();
+    held = hot_hold(adopt("/a"));
+    make_stale(held->segments[0]);
+    ck_assert_ptr_null(find("/a"));
+    ck_assert_int_eq(segments_out(), 1);
+    ck_assert_uint_eq(hot.segments, 1);
+    other = hot_hold(held);
+    hot_drop(&other);
+    ck_assert_ptr_nonnull(adopt("/a")); /* the next version */
+    ck_assert_int_eq(segments_out(), 2);
+    ck_assert(is_pattern(held->segments[0]->data + held->meta_length, 1, 0, 1000));
+    hot_drop(&held);
+    ck_assert_ptr_null(held);
+    ck_assert_int_eq(segments_out(), 1);
+    end();
+}
+END_TEST
+
+START_TEST(reference_of_an_output_is_one_like_others)
+{
+    struct hot_entry *entry;
+
+    begin();
+    entry = hot_hold(adopt("/a"));
+    hot_clear(&hot);
+    ck_assert_int_eq(segments_out(), 1);
+    entry->source.calls->drop(&entry->source);
+    ck_assert_int_eq(segments_out(), 0);
+    end();
+}
+END_TEST
+
+START_TEST(nothing_is_kept_of_a_cache_that_is_gone)
+{
+    begin();
+    fill_set();
+    cache.keeper->lost(cache.keeper);
+    ck_assert_int_eq(segments_out(), 0);
+    ck_assert_ptr_null(find(nth(0)));
+    end();
+}
+END_TEST
+
+/* ---- bounds ---- */
+
+START_TEST(share_is_half_of_the_pool)
+{
+    begin();
+    fill_set();
+    ck_assert_ptr_null(adopt("/cold"));
+    ck_assert_uint_eq(hot.segments, LIMIT);
+    ck_assert(!cache_link_is_scarce(&cache)); /* what is kept does not make the rest scarce */
+    end();
+}
+END_TEST
+
+/* Whatever responses still need counts, although the set has given it up. */
+START_TEST(what_is_in_use_counts)
+{
+    struct hot_entry *held[LIMIT];
+
+    begin();
+    fill_set();
+    for (unsigned i = 0; i < LIMIT; i++)
+        held[i] = hot_hold(find(nth(i)));
+    hot_clear(&hot);
+    heat("/x", 100);
+    ck_assert_ptr_null(adopt("/x"));
+    ck_assert_uint_eq(hot.segments, LIMIT);
+    hot_drop(&held[0]);
+    ck_assert_ptr_nonnull(adopt("/x"));
+    for (unsigned i = 1; i < LIMIT; i++)
+        hot_drop(&held[i]);
+    end();
+}
+END_TEST
+
+START_TEST(requests_take_segments_back)
+{
+    begin();
+    fill_set();
+    hold_segments(POOL - 2);
+    ck_assert_uint_eq(hot.segments, 2);
+    ck_assert_uint_eq(cache.kept, 2);
+    put_segments_back();
+    ck_assert(!heat("/x", 100)); /* for a while they may be needed again */
+    ck_assert_ptr_null(adopt("/x"));
+    loop.now_ms += 1000;
+    ck_assert(heat("/x", 1));
+    ck_assert_ptr_nonnull(adopt("/x"));
+    end();
+}
+END_TEST
+
+START_TEST(requests_take_nothing_that_is_in_use)
+{
+    struct hot_entry *held[LIMIT];
+    struct larder_segment *segment;
+
+    begin();
+    fill_set();
+    for (unsigned i = 0; i < LIMIT; i++)
+        held[i] = hot_hold(find(nth(i)));
+    hold_segments(POOL - LIMIT);
+    ck_assert_int_eq(cache_link_borrow(&cache, &segment), -EAGAIN);
+    for (unsigned i = 0; i < LIMIT; i++)
+        hot_drop(&held[i]);
+    ck_assert_int_eq(cache_link_borrow(&cache, &segment), 0);
+    cache_link_return(&cache, &segment);
+    put_segments_back();
+    end();
+}
+END_TEST
+
+START_TEST(nothing_is_kept_while_segments_are_scarce)
+{
+    begin();
+    hold_segments(POOL / 2 + 1);
+    ck_assert(!heat("/a", 100));
+    put_segments_back();
+    ck_assert(heat("/a", 1));
+    end();
+}
+END_TEST
+
+/* ---- larger than a segment ---- */
+
+#define LARGE (3 * SEGMENT_BYTES + 100) /* 4 segments, with the metadata */
+
+static void answer_rest(unsigned number)
+{
+    struct larder_event *event;
+
+    ck_assert_int_eq(asked[number].kind, LARDER_EVENT_READ);
+    ck_assert_uint_eq(asked[number].handle, 99);
+    fill_pattern(asked[number].segment->data, 1, asked[number].offset, asked[number].length);
+    event = answer(number, LARDER_OK);
+    event->object_size = LARGE;
+}
+
+static void begin_to_load(const char *name)
+{
+    struct cache_key key = key_of(name);
+
+    heat(name, ASKED);
+    object_size = LARGE;
+    fresh_for = FRESH;
+    hot_load(&hot, &key, LARGE);
+    ck_assert_uint_eq(asked_count, 1);
+    ck_assert_uint_eq(asked[0].flags, LARDER_LOOKUP_KEEP);
+    ck_assert_int_eq(memcmp(asked[0].segment->data, PREFIX, strlen(PREFIX)), 0);
+}
+
+static void load(const char *name)
+{
+    begin_to_load(name);
+    answer_found(0, true);
+    deliver();
+    while (asked_count > 0) {
+        ck_assert_ptr_null(find(name)); /* not before it is whole */
+        answer_rest(asked_count - 1);
+        deliver();
+    }
+}
+
+static void check_all_of(const struct hot_entry *entry, uint64_t from)
+{
+    while (from < LARGE) {
+        struct hot_piece piece = hot_piece(entry, from, LARGE);
+
+        ck_assert_uint_gt(piece.size, 0);
+        ck_assert(is_pattern(piece.segment->data + piece.offset, 1, from, piece.size));
+        from += piece.size;
+    }
+    ck_assert_uint_eq(from, LARGE);
+}
+
+START_TEST(larger_object_is_loaded)
+{
+    struct hot_entry *entry;
+
+    begin();
+    load("/large");
+    entry = find("/large");
+    ck_assert_ptr_nonnull(entry);
+    ck_assert_uint_eq(entry->object_size, LARGE);
+    for (uint64_t from = 0; from < LARGE; from += 1 + from / 3)
+        check_all_of(entry, from);
+    ck_assert_uint_eq(hot_piece(entry, SEGMENT_BYTES, SEGMENT_BYTES + 1).size, 1);
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 1);
+    ck_assert_uint_eq(hot.segments, 4);
+    ck_assert_uint_eq(cache.kept, 4);
+    ck_assert_int_eq(segments_out(), 4);
+    end();
+}
+END_TEST
+
+enum failure {
+    NOT_KEPT,
+    NOT_FOUND,
+    LOST_FIRST,
+    LOST_READ,
+    SHORT_READ,
+    STALE_MEANWHILE,
+    GONE_MEANWHILE,
+    FAILURES
+};
+
+static void fail_to_load(enum failure failure)
+{
+    const struct larder_segment *first = asked[0].segment;
+
+    if (failure == NOT_FOUND || failure == LOST_FIRST)
+        answer(0, failure == NOT_FOUND ? LARDER_MISS : LARDER_LOST);
+    else
+        answer_found(0, failure != NOT_KEPT);
+    deliver();
+    if (failure < LOST_READ)
+        return;
+    ck_assert_uint_eq(asked_count, 3);
+    if (failure == STALE_MEANWHILE)
+        make_stale(first);
+    if (failure == GONE_MEANWHILE)
+        hot_clear(&hot);
+    for (unsigned i = 0; asked_count > 0; i++) {
+        if (failure == LOST_READ && i == 1)
+            answer(0, LARDER_LOST);
+        else if (failure == SHORT_READ && i == 1)
+            answer(0, LARDER_OK)->length--;
+        else
+            answer_rest(0);
+        deliver();
+    }
+}
+
+START_TEST(loading_may_fail)
+{
+    begin();
+    begin_to_load("/large");
+    fail_to_load((enum failure)_i);
+    ck_assert_ptr_null(find("/large"));
+    ck_assert_int_eq(segments_out(), 0);
+    ck_assert_uint_eq(hot.segments, 0);
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), _i == NOT_FOUND || _i == LOST_FIRST ? 0 : 1);
+    load("/large"); /* and be tried again */
+    ck_assert_ptr_nonnull(find("/large"));
+    end();
+}
+END_TEST
+
+START_TEST(one_object_is_loaded_at_a_time)
+{
+    struct cache_key other;
+
+    begin();
+    begin_to_load("/large");
+    other = key_of("/other");
+    hot_load(&hot, &other, LARGE);
+    ck_assert_uint_eq(asked_count, 1);
+    answer(0, LARDER_MISS);
+    deliver();
+    end();
+}
+END_TEST
+
+START_TEST(what_is_larger_than_the_share_is_not_loaded)
+{
+    struct cache_key key = key_of("/huge");
+
+    begin();
+    heat("/huge", 100);
+    hot_load(&hot, &key, (uint64_t)LIMIT * SEGMENT_BYTES + 1);
+    hot_load(&hot, &key, UINT64_MAX);
+    ck_assert_uint_eq(asked_count, 0);
+    end();
+}
+END_TEST
+
+START_TEST(loading_leaves_segments_to_requests)
+{
+    begin();
+    begin_to_load("/large");
+    hold_segments((int)POOL / 2);
+    answer_found(0, true);
+    deliver();
+    ck_assert_uint_eq(asked_count, 0);
+    ck_assert_uint_eq(hot.segments, 0);
+    put_segments_back();
+    end();
+}
+END_TEST
+
+static void add_cases(TCase *tcase)
+{
+    tcase_add_test(tcase, only_what_is_asked_for_often_is_worth_keeping);
+    tcase_add_test(tcase, questions_of_long_ago_do_not_count);
+    tcase_add_test(tcase, long_keys_are_never_kept);
+    tcase_add_test(tcase, uniform_load_does_not_thrash);
+    tcase_add_test(tcase, what_becomes_hot_finds_a_place);
+    tcase_add_test(tcase, only_the_colder_give_way);
+    tcase_add_test(tcase, kept_object_is_found);
+    tcase_add_test(tcase, stale_object_is_given_up);
+    tcase_add_test(tcase, object_is_given_up_when_its_freshness_ends);
+    tcase_add_test(tcase, response_under_way_keeps_what_was_given_up);
+    tcase_add_test(tcase, reference_of_an_output_is_one_like_others);
+    tcase_add_test(tcase, nothing_is_kept_of_a_cache_that_is_gone);
+    tcase_add_test(tcase, share_is_half_of_the_pool);
+    tcase_add_test(tcase, what_is_in_use_counts);
+    tcase_add_test(tcase, requests_take_segments_back);
+    tcase_add_test(tcase, requests_take_nothing_that_is_in_use);
+    tcase_add_test(tcase, nothing_is_kept_while_segments_are_scarce);
+    tcase_add_test(tcase, larger_object_is_loaded);
+    tcase_add_loop_test(tcase, loading_may_fail, 0, FAILURES);
+    tcase_add_test(tcase, one_object_is_loaded_at_a_time);
+    tcase_add_test(tcase, what_is_larger_than_the_share_is_not_loaded);
+    tcase_add_test(tcase, loading_leaves_segments_to_requests);
+}
+
+int main(void)
+{
+    return run_suite("hot", add_cases);
+}
