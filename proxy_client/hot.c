@@ -263,9 +263,10 @@ static bool make_room(struct hot *hot, uint32_t segments, uint32_t uses)
     return true;
 }
 
+/* However scarce segments are: what is hot needs none any more once it is kept. If others do, they get it. */
 static bool may_take_more(const struct hot *hot)
 {
-    return hot->link->loop->now_ms >= hot->paused_until_ms && !cache_link_is_scarce(hot->link);
+    return hot->link->loop->now_ms >= hot->paused_until_ms;
 }
 
 /* Where the set is full, one in so many questions may find that there is something colder. */
@@ -351,6 +352,7 @@ static struct http_span loading_key(const struct hot_loading *loading)
 
 static void stop_loading(struct hot *hot)
 {
+    cache_link_unwait(hot->link, &hot->loading.wait);
     cache_ops_sever(&hot->loading.ops);
     cache_link_release(hot->link, &hot->loading.handle);
     hot_drop(&hot->loading.entry);
@@ -399,26 +401,31 @@ static void rest_answered(void *owner, struct cache_op *op, struct larder_event 
     read_on(hot);
 }
 
-/* The last segments are for requests. */
-static bool may_read(const struct hot *hot)
+/* Where requests take all segments it stands in line as they do, and takes none from the set. */
+static int read_segment(struct hot *hot, uint32_t segment)
 {
-    return hot->link->held < hot->link->segments && !cache_link_is_scarce(hot->link);
+    const struct hot_entry *entry = hot->loading.entry;
+
+    if (hot->link->held >= hot->link->segments)
+        return -EAGAIN;
+    return cache_link_read(hot->link, &hot->loading.ops, hot->loading.handle, offset_of(entry, segment),
+                           bytes_of(entry, segment), rest_answered, hot);
 }
 
 static void read_on(struct hot *hot)
 {
     struct hot_loading *loading = &hot->loading;
     const struct hot_entry *entry = loading->entry;
+    int error = 0;
 
-    while (loading->next < entry->segments_wanted && loading->ops.count < READS_AHEAD && may_read(hot)) {
-        if (cache_link_read(hot->link, &loading->ops, loading->handle, offset_of(entry, loading->next),
-                            bytes_of(entry, loading->next), rest_answered, hot) != 0)
-            break;
-        loading->next++;
+    while (!error && loading->next < entry->segments_wanted && loading->ops.count < READS_AHEAD) {
+        error = read_segment(hot, loading->next);
+        loading->next += !error;
     }
     if (entry->segments_held == entry->segments_wanted)
         loaded(hot);
-    else if (loading->ops.count == 0) /* neither room nor anything to wait for */
+    else if (error && loading->ops.count == 0 &&
+             (error != -EAGAIN || cache_link_wait(hot->link, &loading->wait) != 0))
         stop_loading(hot);
 }
 
@@ -462,6 +469,35 @@ static void first_answered(void *owner, struct cache_op *op, struct larder_event
     read_on(hot);
 }
 
+static void ask_first(struct hot *hot)
+{
+    struct hot_loading *loading = &hot->loading;
+    struct cache_key key = {loading->prefix, loading_key(loading)};
+    int error =
+        hot->link->held < hot->link->segments
+            ? cache_link_lookup(hot->link, &loading->ops, &key, LARDER_LOOKUP_KEEP, first_answered, hot)
+            : -EAGAIN;
+
+    if (error == -EAGAIN)
+        error = cache_link_wait(hot->link, &loading->wait);
+    if (error)
+        stop_loading(hot);
+}
+
+static bool retry(struct cache_wait *wait)
+{
+    struct hot *hot = (struct hot *)(void *)((char *)wait - offsetof(struct hot, loading.wait));
+
+    if (hot->loading.entry)
+        read_on(hot);
+    else
+        ask_first(hot);
+    if (!cache_wait_waits(wait))
+        return true;
+    cache_link_unwait(hot->link, wait); /* it keeps its place instead */
+    return false;
+}
+
 void hot_load(struct hot *hot, const struct cache_key *key, uint64_t object_size)
 {
     struct hot_loading *loading = &hot->loading;
@@ -472,8 +508,8 @@ void hot_load(struct hot *hot, const struct cache_key *key, uint64_t object_size
         return;
     memcpy(loading->key, key->rest.at, key->rest.length);
     loading->key_length = key->rest.length;
-    if (cache_link_lookup(hot->link, &loading->ops, key, LARDER_LOOKUP_KEEP, first_answered, hot) != 0)
-        stop_loading(hot);
+    loading->prefix = key->prefix;
+    ask_first(hot);
 }
 
 /* ---- giving way ---- */
@@ -484,14 +520,16 @@ static bool give_way(struct cache_keeper *keeper)
     uint32_t before = hot->segments;
 
     _Static_assert(offsetof(struct hot, keeper) == 0, "the keeper is cast to its set");
-    hot->paused_until_ms = hot->link->loop->now_ms + PAUSE_MS;
     for (unsigned i = 0; i < SEARCH_STEPS && hot->segments == before; i++) {
         struct hot_entry *entry = next_at_hand(hot);
 
         if (entry && !is_in_use(entry))
             unlist(hot, entry);
     }
-    return hot->segments < before;
+    if (hot->segments == before)
+        return false;
+    hot->paused_until_ms = hot->link->loop->now_ms + PAUSE_MS;
+    return true;
 }
 
 void hot_clear(struct hot *hot)
@@ -512,6 +550,7 @@ void hot_setup(struct hot *hot, struct cache_link *link)
 {
     *hot = (struct hot){
         .keeper = {.give_way = give_way, .lost = cache_lost}, .link = link, .limit = link->segments / 2};
+    hot->loading.wait.retry = retry;
     randombytes_buf(hot->hash_key, sizeof hot->hash_key);
     sketch_setup(&hot->sketch, hot->limit);
     cache_link_set_keeper(link, &hot->keeper);

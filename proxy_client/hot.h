@@ -61,9 +61,11 @@ struct hot_sketch {
 struct hot_loading {
     struct hot_entry *entry; /* NULL while it is looked up, and while there is none */
     struct cache_ops ops;
+    struct cache_wait wait;
     uint64_t handle;
-    uint32_t next;       /* segment to be asked for */
-    uint32_t key_length; /* 0: nothing is being loaded */
+    struct http_span prefix; /* of the key: the caller's, for good */
+    uint32_t next;           /* segment to be asked for */
+    uint32_t key_length;     /* 0: nothing is being loaded */
     char key[HOT_KEY_MAX];
 };
 

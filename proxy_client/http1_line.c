@@ -1,6 +1,10 @@
 /* EMPTY ──> METHOD ── SP ──> TARGET ── SP ──> VERSION ("HTTP/d.d" CRLF) ──> complete */
 #include "http1_line.h"
 
+#include <string.h>
+
+#define USUAL_VERSION "HTTP/1.1\r\n"
+
 enum phase { EMPTY, METHOD, TARGET, VERSION, COMPLETE };
 
 static bool refuse(struct http1_refusal *refusal, int status, enum http1_refusal_kind kind,
@@ -93,6 +97,20 @@ static bool read_target(struct http1_line *line, const char *buffer, uint32_t si
     return refuse(refusal, 414, HTTP1_REFUSAL_target, "request target is longer than 8192 bytes");
 }
 
+/* What nearly all send, whole. */
+static bool is_usual_version(const struct http1_line *line, const char *buffer, uint32_t size)
+{
+    return line->at == line->start && size - line->at >= sizeof USUAL_VERSION - 1 &&
+           memcmp(buffer + line->at, USUAL_VERSION, sizeof USUAL_VERSION - 1) == 0;
+}
+
+static void take_usual_version(struct http1_line *line)
+{
+    line->major = line->minor = 1;
+    line->at += sizeof USUAL_VERSION - 1;
+    go_on_with(line, COMPLETE);
+}
+
 /* RFC 9112 section 2.3: case-sensitive, one digit each. */
 static bool read_version(struct http1_line *line, char byte, struct http1_refusal *refusal)
 {
@@ -122,6 +140,10 @@ static bool read_some(struct http1_line *line, const char *buffer, uint32_t size
     case TARGET:
         return read_target(line, buffer, size, refusal);
     default:
+        if (is_usual_version(line, buffer, size)) {
+            take_usual_version(line);
+            return true;
+        }
         return read_version(line, buffer[line->at], refusal);
     }
 }

@@ -405,13 +405,14 @@ START_TEST(requests_take_nothing_that_is_in_use)
 }
 END_TEST
 
-START_TEST(nothing_is_kept_while_segments_are_scarce)
+/* Many ask for the same at once, and have all segments: then it must be kept all the more. */
+START_TEST(scarcity_alone_keeps_nothing_out)
 {
     begin();
-    hold_segments(POOL / 2 + 1);
-    ck_assert(!heat("/a", 100));
+    hold_segments(POOL - 1);
+    ck_assert(heat("/a", 100));
+    ck_assert_ptr_nonnull(adopt("/a"));
     put_segments_back();
-    ck_assert(heat("/a", 1));
     end();
 }
 END_TEST
@@ -569,16 +570,33 @@ START_TEST(what_is_larger_than_the_share_is_not_loaded)
 }
 END_TEST
 
-START_TEST(loading_leaves_segments_to_requests)
+/* Before the look-up, or in the middle. It takes nothing from the set for itself. */
+START_TEST(loading_stands_in_line_for_segments)
 {
+    struct cache_key key = key_of("/large");
+
     begin();
-    begin_to_load("/large");
-    hold_segments((int)POOL / 2);
+    ck_assert_ptr_nonnull(adopt("/small"));
+    heat("/large", ASKED);
+    object_size = LARGE;
+    hold_segments(POOL - 1);
+    hot_load(&hot, &key, LARGE);
+    ck_assert_uint_eq(asked_count, 0);
+    return_segments();
+    ck_assert_uint_eq(asked_count, 1);
+    hold_segments(POOL - 2);
     answer_found(0, true);
     deliver();
     ck_assert_uint_eq(asked_count, 0);
-    ck_assert_uint_eq(hot.segments, 0);
-    put_segments_back();
+    ck_assert_ptr_nonnull(find("/small"));
+    return_segments();
+    ck_assert_uint_eq(asked_count, 3);
+    while (asked_count > 0) {
+        answer_rest(0);
+        deliver();
+    }
+    ck_assert_ptr_nonnull(find("/large"));
+    ck_assert_ptr_nonnull(find("/small"));
     end();
 }
 END_TEST
@@ -601,12 +619,12 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, what_is_in_use_counts);
     tcase_add_test(tcase, requests_take_segments_back);
     tcase_add_test(tcase, requests_take_nothing_that_is_in_use);
-    tcase_add_test(tcase, nothing_is_kept_while_segments_are_scarce);
+    tcase_add_test(tcase, scarcity_alone_keeps_nothing_out);
     tcase_add_test(tcase, larger_object_is_loaded);
     tcase_add_loop_test(tcase, loading_may_fail, 0, FAILURES);
     tcase_add_test(tcase, one_object_is_loaded_at_a_time);
     tcase_add_test(tcase, what_is_larger_than_the_share_is_not_loaded);
-    tcase_add_test(tcase, loading_leaves_segments_to_requests);
+    tcase_add_test(tcase, loading_stands_in_line_for_segments);
 }
 
 int main(void)
