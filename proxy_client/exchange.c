@@ -486,8 +486,10 @@ static void found_stale(struct exchange *exchange, struct larder_event *event)
     }
 }
 
-static void found_index(struct exchange *exchange, const struct larder_event *event)
+static void found_index(struct exchange *exchange, struct larder_event *event)
 {
+    if (event->kept)
+        hot_takes_index(exchange, event);
     switch (variants_open(exchange)) {
     case VARIANTS_OPENED:
         exchange_look_up(exchange);

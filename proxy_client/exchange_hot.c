@@ -83,6 +83,14 @@ bool hot_takes(struct exchange *exchange, struct larder_event *event)
     return entry != NULL;
 }
 
+void hot_takes_index(struct exchange *exchange, struct larder_event *event)
+{
+    struct cache_key key = exchange_key(exchange);
+
+    if (event->status == LARDER_HIT && event->length == event->object_size)
+        hot_adopt(&exchange->home->hot, &key, event, &exchange->meta);
+}
+
 static void give_piece(struct exchange *exchange)
 {
     struct hot_piece piece = hot_piece(exchange->hot, exchange->position, exchange->end);

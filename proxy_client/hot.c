@@ -436,9 +436,20 @@ static uint32_t segments_for(const struct hot *hot, uint64_t bytes)
     return segments < UINT32_MAX ? (uint32_t)segments : UINT32_MAX;
 }
 
-static bool is_whole_response(const struct http_meta *meta)
+/* What could have been a part, and is whole, is from now on a response like others (parts_open()). */
+static bool take_whole_response(struct http_meta *meta, uint64_t object_size)
 {
-    return (meta->head.flags & (HTTP_META_INDEX | HTTP_META_MARK | HTTP_META_PARTS)) == 0;
+    struct http_parts parts;
+
+    if (meta->head.flags & (HTTP_META_INDEX | HTTP_META_MARK))
+        return false;
+    if (meta->parts.length == 0)
+        return true;
+    if (!http_parts_decode(&parts, meta->parts.at, meta->parts.length) || object_size < parts.length)
+        return false;
+    meta->parts = (struct http_span){NULL, 0};
+    meta->head.flags &= (uint16_t)~HTTP_META_PARTS;
+    return true;
 }
 
 static void first_answered(void *owner, struct cache_op *op, struct larder_event *event)
@@ -454,7 +465,7 @@ static void first_answered(void *owner, struct cache_op *op, struct larder_event
     loading->handle = event->handle;
     event->handle = 0;
     if (event->status != LARDER_HIT || !event->kept || !loading->handle || !event_meta_decode(&meta, event) ||
-        !is_whole_response(&meta) || event->length >= event->object_size) {
+        event->length >= event->object_size || !take_whole_response(&meta, event->object_size)) {
         stop_loading(hot);
         return;
     }
