@@ -206,21 +206,20 @@ static void begin_round(struct cache *cache)
 static void walk(struct cache *cache, const struct tenant *asker, struct purge_effect *effect,
                  unsigned *budget)
 {
-    while (*budget > 0) {
+    struct object *object;
+
+    while (*budget > 0 && (object = store_walk(&cache->store)) != NULL) {
         struct purge_effect others = {0};
-        struct object *object = store_walk(&cache->store);
-        struct tenant *tenant = object ? object_tenant(object) : NULL;
+        struct tenant *tenant = object_tenant(object);
         unsigned cost = 1;
 
-        if (!object) {
-            end_round(cache);
-            return;
-        }
         if (tenant->purges.count > 0)
             cost = visit(cache, object, tenant == asker ? effect : &others);
         count(cache, tenant, COUNTER_purge_collected, others.objects);
         *budget -= cost < *budget ? cost : *budget;
     }
+    if (store_walk_is_over(&cache->store)) /* also when the last object took the last of the budget */
+        end_round(cache);
 }
 
 /* ---- a turn's share ---- */
