@@ -22,6 +22,7 @@ struct pool_header {
     struct pool_shape shape; /* for people with a debugger; nobody reads it back */
     uint32_t pid;
     _Alignas(RING_LINE) _Atomic uint32_t heartbeat;
+    _Alignas(RING_LINE) _Atomic uint32_t ended; /* read with each use of a kept segment */
 };
 _Static_assert(sizeof(struct pool_header) <= POOL_HEADER, "one page");
 
@@ -77,6 +78,7 @@ static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, u
     pool->headers = (struct segment_header *)(void *)(base + layout.headers);
     pool->payloads = base + layout.payloads;
     pool->heartbeat = &((struct pool_header *)(void *)base)->heartbeat;
+    pool->ended = &((struct pool_header *)(void *)base)->ended;
     ring_attach(&pool->requests, base + layout.rings, shape->ring_entries);
     ring_attach(&pool->completions, base + layout.rings + ring_bytes(shape->ring_entries),
                 shape->ring_entries);
