@@ -3,6 +3,7 @@
 #include "claim.h"
 #include "clock.h"
 #include "follow.h"
+#include "holds.h"
 #include "invariant.h"
 #include "log.h"
 #include "pins.h"
@@ -37,6 +38,7 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     error = store_setup(&cache->store, conf->memory, conf->max_object, &cache->counters);
     if (error)
         goto err;
+    store_watch(&cache->store, (struct store_watch){holds_changed, holds_used, cache});
     error = tenants_configure(&cache->tenants, &cache->store.memory, conf->settings, conf->tenant_count,
                               problem, problem_size);
     if (error)
@@ -311,6 +313,7 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_STALLED ||
         why == DEPARTURE_EXPELLED)
         tell_dropped(session);
+    cache->spoiled -= session->spoiled;
     if (session->active)
         cache_deactivate(cache, session);
     if (session->watched)
@@ -327,6 +330,7 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         unsigned fills = follow_part(session, why == DEPARTURE_FAULTED ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
         cache_count(session, COUNTER_fill_aborts, fills);
         pins_drop_all(session);
+        holds_part(session);
     }
     registry_remove(&cache->registry, session->registration);
     /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */

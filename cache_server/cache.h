@@ -28,6 +28,12 @@
 #include "times.h"
 #include "top.h"
 
+/* Where collecting goes on; see holds.c. */
+struct hold_cursor {
+    uint32_t place; /* in the registry */
+    uint32_t hold;
+};
+
 struct cache {
     struct cache_conf conf;
     struct loop loop;
@@ -60,6 +66,10 @@ struct cache {
     struct tenant *busy_tenants; /* utlist: those with active sessions */
     struct store store;
     struct leases leases;
+    uint32_t kept;    /* segments that proxies keep */
+    uint32_t spoiled; /* sessions that are to be dropped: see there */
+    struct hold_cursor collected;
+    int64_t next_collection_ms;
     uint32_t purging;    /* tenants with purges that are not over, */
     uint32_t prefixes;   /*   and the prefixes among these */
     uint32_t purge_turn; /* the tenant that had its turn last; see purge.c */

@@ -1,10 +1,12 @@
 /* segment_pool.h: one shared-memory object: header, request ring, completion ring, fixed-size segments.
  *
- *     0        4096                                       segments_at
- *     +--------+--------------+-----------------+---------+-----------------+-----------------+---
- *     | header | request ring | completion ring | padding | segment 0       | segment 1       | ...
- *     +--------+--------------+-----------------+---------+-----------------+-----------------+---
- *                                                          wsem rsem payload
+ *     0        4096                                                      a page
+ *     +--------+--------------+-----------------+-------------------+---+-----------+-----------+---
+ *     | header | request ring | completion ring | headers 0, 1, ... |   | payload 0 | payload 1 | ...
+ *     +--------+--------------+-----------------+-------------------+---+-----------+-----------+---
+ *
+ * A segment is a header and a payload. Payloads begin on pages and share them with nothing, so that the pages
+ * of one can be handed to sendfile(2), and be replaced, without touching anything else.
  *
  * Ownership: a peer (proxy or cache_ctl) creates, allocates and unlinks the pool; the cache only attaches.
  * Trust:     the other side can write every byte at any time, and can truncate the object. Layout is computed
@@ -30,6 +32,7 @@
 #define POOL_MIN_RING          16u
 #define POOL_MAX_RING          65536u
 #define POOL_MAX_BYTES         ((uint64_t)1 << 30)
+#define POOL_PAGE              4096u
 
 /* A semaphore of value 0 or 1 that is never waited for. Not a sem_t: glibc keeps the number of waiters and
  * the kind of futex in the semaphore itself, and sem_post() passes them to futex(2) as it finds them. Another
@@ -42,9 +45,13 @@ struct pool_semaphore {
 struct segment_header {
     struct pool_semaphore wsem;
     struct pool_semaphore rsem;
-    uint8_t reserved[128 - 2 * sizeof(struct pool_semaphore)];
+    _Atomic uint32_t guard; /* the cache's: what the segment shows is current while this number stays */
+    _Atomic uint32_t uses;  /* the owner's: how often it has served what it keeps, modulo 2^32 */
+    uint8_t reserved[64 - 2 * sizeof(struct pool_semaphore) - 2 * sizeof(uint32_t)];
 };
-_Static_assert(sizeof(struct segment_header) == 128, "payload starts on a cache line");
+_Static_assert(sizeof(struct segment_header) == RING_LINE, "a cache line of its own");
+
+#define POOL_STALE 0u /* guard: nothing that the owner may serve without asking */
 
 struct pool_shape {
     uint32_t segments;
@@ -56,9 +63,11 @@ struct segment_pool {
     struct pool_shape shape;
     uint8_t *base;
     size_t bytes;
-    size_t stride; /* from one segment to the next */
-    uint8_t *segments;
+    struct segment_header *headers;
+    uint8_t *payloads;
+    size_t stride;               /* from one payload to the next: whole pages */
     _Atomic uint32_t *heartbeat; /* the owner's sign of life: changed by pool_beat() */
+    _Atomic uint32_t *ended;     /* the cache's: not 0 when the registration is over */
     struct ring requests;        /* this side's view */
     struct ring completions;     /* this side's view */
     int fd;                      /* the creator's, locked; -1 in the cache */
@@ -108,14 +117,47 @@ static inline uint32_t pool_heartbeat(const struct segment_pool *pool)
     return atomic_load_explicit(pool->heartbeat, memory_order_relaxed);
 }
 
+/* The cache, under shm_guard: nothing that is kept in this pool is current from now on. */
+static inline void pool_end(struct segment_pool *pool)
+{
+    atomic_store_explicit(pool->ended, 1, memory_order_release);
+}
+
+static inline bool pool_has_ended(const struct segment_pool *pool)
+{
+    return atomic_load_explicit(pool->ended, memory_order_acquire) != 0;
+}
+
 static inline struct segment_header *segment_header(const struct segment_pool *pool, uint32_t index)
 {
-    return (struct segment_header *)(void *)(pool->segments + (size_t)index * pool->stride);
+    return &pool->headers[index];
 }
 
 static inline uint8_t *segment_payload(const struct segment_pool *pool, uint32_t index)
 {
-    return pool->segments + (size_t)index * pool->stride + sizeof(struct segment_header);
+    return pool->payloads + (size_t)index * pool->stride;
+}
+
+static inline uint32_t segment_guard(const struct segment_pool *pool, uint32_t index)
+{
+    return atomic_load_explicit(&segment_header(pool, index)->guard, memory_order_acquire);
+}
+
+static inline void segment_set_guard(const struct segment_pool *pool, uint32_t index, uint32_t guard)
+{
+    atomic_store_explicit(&segment_header(pool, index)->guard, guard, memory_order_release);
+}
+
+static inline uint32_t segment_uses(const struct segment_pool *pool, uint32_t index)
+{
+    return atomic_load_explicit(&segment_header(pool, index)->uses, memory_order_relaxed);
+}
+
+/* The owner, which alone writes it. */
+static inline void segment_count_use(const struct segment_pool *pool, uint32_t index)
+{
+    atomic_store_explicit(&segment_header(pool, index)->uses, segment_uses(pool, index) + 1,
+                          memory_order_relaxed);
 }
 
 static inline bool pool_semaphore_try(struct pool_semaphore *semaphore)

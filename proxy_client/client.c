@@ -18,6 +18,7 @@
 #include "wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <sodium.h>
@@ -44,6 +45,7 @@
 #define SILENCE_CHECK_MS    1000u
 #define DEFERRED_CHECK_MS   5u
 #define HEARTBEAT_MIN_MS    10u
+#define SPENT_STEP          64u  /* segments at a time that are given new pages */
 #define FOLLOWS_ROOM        256u /* operations that may wait for news without being in the way of others */
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
@@ -60,7 +62,7 @@ _Static_assert(LARDER_MAX_SEGMENTS == POOL_MAX_SEGMENTS &&
                "public limits are those of the pool");
 _Static_assert(LARDER_LOOKUP_LEASE == WIRE_LOOKUP_LEASE && LARDER_LOOKUP_NO_BODY == WIRE_LOOKUP_NO_BODY &&
                    LARDER_LOOKUP_REVALIDATE == WIRE_LOOKUP_REVALIDATE &&
-                   LARDER_LOOKUP_FOLLOW == WIRE_LOOKUP_FOLLOW,
+                   LARDER_LOOKUP_FOLLOW == WIRE_LOOKUP_FOLLOW && LARDER_LOOKUP_KEEP == WIRE_LOOKUP_KEEP,
                "flags travel as they are");
 _Static_assert(LARDER_FOLLOW_NOTHING == WIRE_FOLLOW_NOTHING && LARDER_SIZE_UNKNOWN == WIRE_SIZE_UNKNOWN,
                "and so do these values");
@@ -85,13 +87,20 @@ static const enum larder_event_kind kind_map[WIRE_OP_END] = {
     [WIRE_OP_PURGE] = LARDER_EVENT_PURGE,
 };
 
-enum segment_state { SEGMENT_FREE, SEGMENT_HELD /* by the caller */, SEGMENT_PASSED /* to the cache */ };
+enum segment_state {
+    SEGMENT_FREE,
+    SEGMENT_HELD,   /* by the caller */
+    SEGMENT_PASSED, /* to the cache */
+    SEGMENT_SPENT,  /* returned, and has no pages that may be written: see replace_pages() */
+};
 
 struct segment {
     struct larder_segment public; /* first: the caller's pointer is ours */
     struct connection *connection;
     uint32_t index;
-    uint32_t next_free;
+    uint32_t next_free; /* or next spent */
+    uint32_t guard;     /* of its header while what it shows is current; POOL_STALE: it is not kept */
+    bool lent;          /* to sockets: its pages are not written to any more */
     enum segment_state state;
 };
 
@@ -99,6 +108,7 @@ struct connection {
     struct endpoint endpoint;
     struct segment *segments;
     uint32_t first_free;
+    uint32_t first_spent; /* as many as there are segments: none */
     uint32_t held;
     bool retired;
 };
@@ -184,6 +194,7 @@ static bool number_segments(struct connection *connection)
 {
     const struct segment_pool *pool = &connection->endpoint.pool;
 
+    connection->first_spent = pool->shape.segments;
     connection->segments = calloc(pool->shape.segments, sizeof(*connection->segments));
     if (!connection->segments)
         return false;
@@ -235,6 +246,61 @@ static int make_connection(struct larder_client *client)
     }
     client->connection = connection;
     return 0;
+}
+
+/* ---- pages ---- */
+
+static off_t offset_of(const struct segment *segment)
+{
+    return (off_t)(segment->public.data - segment->connection->endpoint.pool.base);
+}
+
+/* Sockets go on reading the old pages; the segment gets new ones. False: there are none. The old ones are
+ * gone then, and whoever touches the segment would ask for new ones himself, which ends in a SIGBUS. */
+static bool replace_pages(struct segment *segment)
+{
+    const struct segment_pool *pool = &segment->connection->endpoint.pool;
+    off_t offset = offset_of(segment), bytes = (off_t)pool->stride;
+
+    if (fallocate(pool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) != 0 ||
+        fallocate(pool->fd, 0, offset, bytes) != 0)
+        return false;
+    segment->lent = false;
+    return true;
+}
+
+/* Into circulation. */
+static void free_segment(struct segment *segment)
+{
+    struct connection *connection = segment->connection;
+
+    segment->state = SEGMENT_FREE;
+    segment->next_free = connection->first_free;
+    connection->first_free = segment->index;
+    segment_post_write(&connection->endpoint.pool, segment->index);
+}
+
+static void put_aside(struct segment *segment)
+{
+    struct connection *connection = segment->connection;
+
+    segment->state = SEGMENT_SPENT;
+    segment->next_free = connection->first_spent;
+    connection->first_spent = segment->index;
+}
+
+/* Some of those that found no pages when they came back. */
+static void restore_spent(struct connection *connection)
+{
+    for (uint32_t i = 0; i < SPENT_STEP && connection->first_spent < connection->endpoint.pool.shape.segments;
+         i++) {
+        struct segment *segment = &connection->segments[connection->first_spent];
+
+        if (!replace_pages(segment))
+            return;
+        connection->first_spent = segment->next_free;
+        free_segment(segment);
+    }
 }
 
 /* ---- looking for the cache ---- */
@@ -494,6 +560,7 @@ static void tick(struct larder_client *client)
 
     pool_beat(&client->connection->endpoint.pool);
     larder_client_flush(client); /* there may be room in the ring for what was deferred */
+    restore_spent(client->connection);
     if (client->state != CLIENT_ATTACHED || now < client->next_check_ms)
         return;
     client->next_check_ms = now + (is_unseen(client) ? UNSEEN_CHECK_MS : SILENCE_CHECK_MS);
@@ -772,39 +839,48 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
     (void)client;
     *pointer = NULL;
     INVARIANT(segment->state == SEGMENT_HELD && connection->held > 0);
-    segment->state = SEGMENT_FREE;
-    segment->next_free = connection->first_free;
-    connection->first_free = segment->index;
+    segment->guard = POOL_STALE;
     connection->held--;
-    if (connection->retired) {
+    if (connection->retired) { /* nobody writes into it any more */
+        segment->state = SEGMENT_FREE;
         if (connection->held == 0)
             free_connection(connection);
         return;
     }
-    segment_post_write(&connection->endpoint.pool, segment->index);
+    if (segment->lent && !replace_pages(segment))
+        put_aside(segment);
+    else
+        free_segment(segment);
 }
 
-bool larder_segment_is_current(const struct larder_segment *segment)
+bool larder_segment_is_current(const struct larder_segment *public)
 {
-    (void)segment;
-    return false;
+    const struct segment *segment = (const struct segment *)(const void *)public;
+    const struct connection *connection = segment->connection;
+
+    return segment->guard != POOL_STALE && !connection->retired &&
+           segment_guard(&connection->endpoint.pool, segment->index) == segment->guard &&
+           !pool_has_ended(&connection->endpoint.pool);
 }
 
-void larder_segment_used(struct larder_segment *segment)
+void larder_segment_used(struct larder_segment *public)
 {
-    (void)segment;
+    const struct segment *segment = (const struct segment *)(const void *)public;
+
+    segment_count_use(&segment->connection->endpoint.pool, segment->index);
 }
 
-int larder_segment_file(const struct larder_segment *segment, off_t *offset)
+int larder_segment_file(const struct larder_segment *public, off_t *offset)
 {
-    (void)segment;
-    *offset = 0;
-    return -1;
+    const struct segment *segment = (const struct segment *)(const void *)public;
+
+    *offset = offset_of(segment);
+    return segment->connection->endpoint.pool.fd;
 }
 
-void larder_segment_lent(struct larder_segment *segment)
+void larder_segment_lent(struct larder_segment *public)
 {
-    (void)segment;
+    ((struct segment *)(void *)public)->lent = true;
 }
 
 /* ---- operations ---- */
@@ -821,6 +897,17 @@ static bool wire_handle(const struct larder_client *client, uint64_t handle, uin
     return handle != 0 && (handle & HANDLE_ATTACH_MASK) == client->attachment;
 }
 
+/* A lent segment gets pages that may be written to; there is nothing of the caller's in it. */
+static int make_writable(struct segment *segment, uint8_t op)
+{
+    if (!segment || !segment->lent)
+        return 0;
+    if (op != WIRE_OP_READ)
+        return -EINVAL;
+    segment->guard = POOL_STALE;
+    return replace_pages(segment) ? 0 : -ENOSPC;
+}
+
 /* Announces an operation with the segment's bytes handed over (or, for READ, its room). */
 static int submit(struct larder_client *client, struct wire_request *request, struct larder_segment **pointer,
                   void *user)
@@ -832,6 +919,9 @@ static int submit(struct larder_client *client, struct wire_request *request, st
         return -ENOTCONN; /* of an earlier registration: still readable, not usable */
     if (index >= client->shape.ring_entries)
         return -EAGAIN;
+    int error = make_writable(segment, request->op);
+    if (error)
+        return error;
     struct operation *operation = &client->operations[index];
     request->registration = client->registration;
     request->segment = segment ? segment->index : WIRE_NO_SEGMENT;
@@ -860,6 +950,7 @@ static int submit(struct larder_client *client, struct wire_request *request, st
         else
             segment_post_read(pool, segment->index);
         segment->state = SEGMENT_PASSED;
+        segment->guard = POOL_STALE;
         client->connection->held--;
         *pointer = NULL;
     }
@@ -880,7 +971,7 @@ int larder_lookup(struct larder_client *client, struct larder_segment **segment,
 {
     struct wire_request request = {
         .op = WIRE_OP_LOOKUP,
-        .flags = (uint8_t)(flags & ~LARDER_LOOKUP_KEEP),
+        .flags = (uint8_t)flags,
         .key_length = (uint16_t)key_length,
     };
     int error = check_key(client, key_length);
@@ -1242,6 +1333,16 @@ static void take_names(const struct larder_client *client, const struct wire_com
     }
 }
 
+/* The word is read before what stands in the segment is used, so that whatever changes later is noticed. */
+static void keep(struct segment *segment, const struct wire_completion *completion,
+                 struct larder_event *event)
+{
+    if (!(completion->flags & WIRE_KEPT))
+        return;
+    segment->guard = segment_guard(&segment->connection->endpoint.pool, segment->index);
+    event->kept = segment->guard != POOL_STALE;
+}
+
 /* False: the completion is not believable. */
 static bool deliver(struct larder_client *client, const struct wire_completion *completion,
                     struct larder_event *event)
@@ -1266,6 +1367,7 @@ static bool deliver(struct larder_client *client, const struct wire_completion *
     if (segment && (completion->flags & WIRE_HAS_DATA)) {
         event->meta_length = completion->meta_length;
         event->length = completion->length;
+        keep(segment, completion, event);
     }
     free_operation(client, operation);
     return true;
