@@ -139,6 +139,7 @@ get_ok "$DIR/body" "$ONE$(path_of 20000)" -H 'Cache-Control: min-fresh=1000'
 expect_match "Cache-Status" "$(cache_status)" 'fwd=request; fwd-status=304'
 stop cold
 await_proxies 2
+SIZES="1000 65536 1000000"
 
 # ---- purges, replacements ----
 
@@ -197,13 +198,13 @@ purged_by 'larder; hit' each_by_reload
 
 # Confirmed by the origin: what is kept is older than what is stored, and asked for anew.
 make_hot
-get_ok "$DIR/body" "$TWO$(path_of 20000)" -H 'Cache-Control: no-cache'
+get_ok "$DIR/body" "$TWO$(path_of 65536)" -H 'Cache-Control: no-cache'
 expect_match "Cache-Status" "$(cache_status)" 'fwd=request; fwd-status=304'
 await_stored
 hits=$(kept_hits)
-get_ok "$DIR/body" "$ONE$(path_of 20000)"
+get_ok "$DIR/body" "$ONE$(path_of 65536)"
 expect_hit
-expect_version 20000
+expect_version 65536
 expect_eq "hits without asking" "$(kept_hits)" "$hits"
 
 # ---- variants: index and variant are kept ----
@@ -245,6 +246,7 @@ is_no_hit() {
 wait_until "it has expired" is_no_hit
 expect_match "Cache-Status" "$(cache_status)" 'fwd=stale; stored'
 expect_version 30000
+cache_ctl purge --all >/dev/null # the others have another version by now
 
 # ---- a client that does not read ----
 
@@ -274,7 +276,7 @@ stops_reading() { # SIZE
     expect_same "$DIR/wanted" "$DIR/body"
     await_stored
 }
-for size in 9000 20000 65536 1000000; do
+for size in 65536 1000000; do
     stops_reading "$size"
 done
 
