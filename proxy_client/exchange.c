@@ -143,6 +143,8 @@ void exchange_end(struct exchange *exchange)
     hot_drop(&exchange->hot);
     fill_writer_abort(&exchange->fill);
     follow_leave(exchange);
+    if (hot_inherits(&exchange->home->hot, exchange->handle))
+        exchange->handle = 0;
     cache_link_release(link, &exchange->handle);
     cache_link_give_up(link, &exchange->lease);
     origin_close(&exchange->fetch);

@@ -3,10 +3,10 @@
  *
  *     look-up ─┬─ hot, and may be served as it is ──> STORED, from the entry
  *              ├─ asked for often ──> look-up that keeps ── hit ─┬─ whole in its segment ──> the same
- *              │                                                 └─ larger ──> as ever; the set loads it
- *              └─ else, or anything but a fresh response ──> as ever
- * So whatever needs the cache, a lease or the origin (validation, marks, parts) goes the ordinary way, and
- * what is served is decided and made by the same functions as after a look-up. */
+ *              │                                                 └─ larger ──> as ever, while the set reads
+ * the rest of it └─ else, or anything but a fresh response ──> as ever So whatever needs the cache, a lease
+ * or the origin (validation, marks, parts) goes the ordinary way, and what is served is decided and made by
+ * the same functions as after a look-up. */
 #include "exchange_internal.h"
 
 /* A look-up that wants nothing but what is stored, for a client. A lease that is here already would be kept
@@ -65,22 +65,34 @@ bool hot_answers(struct exchange *exchange, uint32_t *flags)
     return true;
 }
 
+static bool is_for_all(const struct exchange *exchange)
+{
+    return !exchange->extents && !exchange->is_follower && stored_serving(exchange) == HTTP_SERVING_FRESH;
+}
+
 bool hot_takes(struct exchange *exchange, struct larder_event *event)
 {
     struct hot *hot = &exchange->home->hot;
     struct cache_key key = exchange_key(exchange);
     struct hot_entry *entry;
 
-    if (exchange->extents || exchange->is_follower || stored_serving(exchange) != HTTP_SERVING_FRESH)
+    if (!is_for_all(exchange) || event->length < event->object_size)
         return false;
-    if (event->length < event->object_size) {
-        hot_load(hot, &key, event->object_size);
-        return false;
-    }
     entry = hot_adopt(hot, &key, event, &exchange->meta);
     if (entry)
         hold(exchange, entry);
     return entry != NULL;
+}
+
+struct hot_entry *hot_loads(struct exchange *exchange, struct larder_event *event)
+{
+    struct cache_key key = exchange_key(exchange);
+    struct http_meta meta = exchange->meta;
+
+    if (!is_for_all(exchange) || !exchange->handle || event->length >= event->object_size)
+        return NULL;
+    meta.fields.at = (const char *)event->segment->data + sizeof(struct http_meta_head); /* not the copy */
+    return hot_load(&exchange->home->hot, &key, event, &meta, exchange->handle);
 }
 
 void hot_takes_index(struct exchange *exchange, struct larder_event *event)

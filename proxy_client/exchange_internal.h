@@ -214,6 +214,9 @@ bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *tr
 bool hot_answers(struct exchange *exchange, uint32_t *flags);
 /* The look-up brought what may be kept: true if the exchange holds it from now on, and not the event. */
 bool hot_takes(struct exchange *exchange, struct larder_event *event);
+/* The same for what is larger than a segment: the set takes it, and reads the rest, while the exchange goes
+ * on as ever with the entry's segment. NULL: it does not. The caller drops the entry. */
+struct hot_entry *hot_loads(struct exchange *exchange, struct larder_event *event);
 /* The same for an index, which the exchange goes on to read; its key is still that of the index. */
 void hot_takes_index(struct exchange *exchange, struct larder_event *event);
 /* Gives the body, from where it is, as far as there is room. */

@@ -3,7 +3,6 @@
  * sent from where it stands. What does not fit in one segment is read through the handle. */
 #include "exchange_internal.h"
 
-#include "event_meta.h"
 #include "http_date.h"
 #include "invariant.h"
 #include "log.h"
@@ -22,13 +21,32 @@ static int64_t ttl_now(const struct exchange *exchange)
     return exchange->meta.head.lifetime - age_now(exchange);
 }
 
+/* A soft purge has ended its freshness earlier than the response said: it is as old now as if that had been
+ * its lifetime, so that what a stale response may be used for counts from then on. */
+static void cut_lifetime(struct http_meta_head *head, int64_t fresh_until_ms)
+{
+    int64_t fresh_until = fresh_until_ms > 0 ? fresh_until_ms / 1000 : 0;
+    int64_t lifetime = http_meta_age(head, fresh_until);
+
+    if (lifetime < head->lifetime)
+        head->lifetime = lifetime;
+}
+
+/* The cache holds what some proxy of the tenant gave it, so the numbers are checked against each other. */
 bool stored_decode(struct exchange *exchange, const struct larder_event *event)
 {
+    const struct larder_segment *segment = event->segment;
+
+    if (!segment || event->meta_length > segment->size || event->length > segment->size - event->meta_length)
+        return false;
     if (!exchange->is_head &&
         (event->length > event->object_size || (event->length < event->object_size && !exchange->handle)))
         return false;
     exchange->object_size = event->object_size;
-    return event_meta_decode(&exchange->meta, event);
+    if (!http_meta_decode(&exchange->meta, segment->data, event->meta_length))
+        return false;
+    cut_lifetime(&exchange->meta.head, event->fresh_until);
+    return true;
 }
 
 static struct http_stored stored_facts(const struct exchange *exchange)
@@ -167,7 +185,8 @@ void stored_read_on(struct exchange *exchange)
         body_reader_room(&exchange->reader);
 }
 
-/* Several pieces are copied, because only one could take the segment along. */
+/* Several pieces are copied, because only one could take the segment along; so is what others read as well.
+ */
 static void give_from_look_up(struct exchange *exchange, struct larder_event *event)
 {
     uint64_t end = exchange->end < event->length ? exchange->end : event->length;
@@ -177,12 +196,43 @@ static void give_from_look_up(struct exchange *exchange, struct larder_event *ev
     if (exchange->position >= end)
         return;
     size = (uint32_t)(end - exchange->position);
-    if (!exchange->parts) {
+    if (!exchange->parts && !event->kept) {
         give_segment(exchange, &event->segment, offset, size);
         return;
     }
     exchange->position = end;
     exchange->sink->body(exchange->owner, (const char *)event->segment->data + offset, size);
+}
+
+static void serve_from_look_up(struct exchange *exchange, struct larder_event *event)
+{
+    if (give_stored_head(exchange)) {
+        exchange_finish(exchange);
+        return;
+    }
+    do {
+        give_from_look_up(exchange, event);
+        if (exchange->position < exchange->end) {
+            stored_read_on(exchange);
+            return;
+        }
+    } while (ranges_next(exchange));
+    exchange_finish(exchange);
+}
+
+/* It begins to be hot, if there is room: then its segment is there for others as well, and this response, for
+ * once, gets a copy. */
+static void serve_while_loading(struct exchange *exchange, struct larder_event *event)
+{
+    struct hot_entry *entry = hot_loads(exchange, event);
+
+    event->kept = entry != NULL;
+    if (entry)
+        event->segment = entry->segments[0];
+    serve_from_look_up(exchange, event);
+    if (entry)
+        event->segment = NULL;
+    hot_drop(&entry);
 }
 
 void stored_serve(struct exchange *exchange, struct larder_event *event)
@@ -203,18 +253,10 @@ void stored_serve(struct exchange *exchange, struct larder_event *event)
     }
     if (event->length < event->object_size && !exchange->is_head)
         stored_keep(exchange, event);
-    if (give_stored_head(exchange)) {
-        exchange_finish(exchange);
-        return;
-    }
-    do {
-        give_from_look_up(exchange, event);
-        if (exchange->position < exchange->end) {
-            stored_read_on(exchange);
-            return;
-        }
-    } while (ranges_next(exchange));
-    exchange_finish(exchange);
+    if (event->kept)
+        serve_while_loading(exchange, event);
+    else
+        serve_from_look_up(exchange, event);
 }
 
 /* As it is for everybody who asks within this second? */

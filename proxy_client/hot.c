@@ -5,7 +5,6 @@
  * responses that hold it; its segments count until then. */
 #include "hot.h"
 
-#include "event_meta.h"
 #include "invariant.h"
 
 #include <errno.h>
@@ -345,25 +344,24 @@ struct hot_piece hot_piece(const struct hot_entry *entry, uint64_t position, uin
 
 /* ---- loading ---- */
 
-static struct http_span loading_key(const struct hot_loading *loading)
-{
-    return (struct http_span){loading->key, loading->key_length};
-}
-
 static void stop_loading(struct hot *hot)
 {
-    cache_link_unwait(hot->link, &hot->loading.wait);
-    cache_ops_sever(&hot->loading.ops);
-    cache_link_release(hot->link, &hot->loading.handle);
-    hot_drop(&hot->loading.entry);
-    hot->loading.key_length = 0;
+    struct hot_loading *loading = &hot->loading;
+
+    cache_link_unwait(hot->link, &loading->wait);
+    cache_ops_sever(&loading->ops);
+    if (loading->owns_handle)
+        cache_link_release(hot->link, &loading->handle);
+    loading->handle = 0;
+    loading->owns_handle = false;
+    hot_drop(&loading->entry);
 }
 
 static void loaded(struct hot *hot)
 {
     struct hot_entry *entry = hot->loading.entry;
 
-    if (is_good(entry) && !find(hot, loading_key(&hot->loading), entry->hash)) {
+    if (is_good(entry) && !find(hot, (struct http_span){entry->key, entry->key_length}, entry->hash)) {
         hot->loading.entry = NULL;
         list(hot, entry);
     }
@@ -436,91 +434,47 @@ static uint32_t segments_for(const struct hot *hot, uint64_t bytes)
     return segments < UINT32_MAX ? (uint32_t)segments : UINT32_MAX;
 }
 
-/* What could have been a part, and is whole, is from now on a response like others (parts_open()). */
-static bool take_whole_response(struct http_meta *meta, uint64_t object_size)
-{
-    struct http_parts parts;
-
-    if (meta->head.flags & (HTTP_META_INDEX | HTTP_META_MARK))
-        return false;
-    if (meta->parts.length == 0)
-        return true;
-    if (!http_parts_decode(&parts, meta->parts.at, meta->parts.length) || object_size < parts.length)
-        return false;
-    meta->parts = (struct http_span){NULL, 0};
-    meta->head.flags &= (uint16_t)~HTTP_META_PARTS;
-    return true;
-}
-
-static void first_answered(void *owner, struct cache_op *op, struct larder_event *event)
-{
-    struct hot *hot = owner;
-    struct hot_loading *loading = &hot->loading;
-    struct http_span key = loading_key(loading);
-    uint64_t hash = hash_of(hot, key);
-    struct http_meta meta;
-    uint32_t segments;
-
-    (void)op;
-    loading->handle = event->handle;
-    event->handle = 0;
-    if (event->status != LARDER_HIT || !event->kept || !loading->handle || !event_meta_decode(&meta, event) ||
-        event->length >= event->object_size || !take_whole_response(&meta, event->object_size)) {
-        stop_loading(hot);
-        return;
-    }
-    segments = segments_for(hot, event->object_size - event->length);
-    if (segments >= hot->limit || !make_room(hot, segments + 1, sketch_estimate(&hot->sketch, hash))) {
-        stop_loading(hot);
-        return;
-    }
-    loading->entry = entry_new(hot, key, hash, segments + 1);
-    take_look_up(loading->entry, event, &meta);
-    loading->next = 1;
-    read_on(hot);
-}
-
-static void ask_first(struct hot *hot)
-{
-    struct hot_loading *loading = &hot->loading;
-    struct cache_key key = {loading->prefix, loading_key(loading)};
-    int error =
-        hot->link->held < hot->link->segments
-            ? cache_link_lookup(hot->link, &loading->ops, &key, LARDER_LOOKUP_KEEP, first_answered, hot)
-            : -EAGAIN;
-
-    if (error == -EAGAIN)
-        error = cache_link_wait(hot->link, &loading->wait);
-    if (error)
-        stop_loading(hot);
-}
-
 static bool retry(struct cache_wait *wait)
 {
     struct hot *hot = (struct hot *)(void *)((char *)wait - offsetof(struct hot, loading.wait));
 
-    if (hot->loading.entry)
-        read_on(hot);
-    else
-        ask_first(hot);
+    read_on(hot);
     if (!cache_wait_waits(wait))
         return true;
     cache_link_unwait(hot->link, wait); /* it keeps its place instead */
     return false;
 }
 
-void hot_load(struct hot *hot, const struct cache_key *key, uint64_t object_size)
+struct hot_entry *hot_load(struct hot *hot, const struct cache_key *key, struct larder_event *event,
+                           const struct http_meta *meta, uint64_t handle)
 {
     struct hot_loading *loading = &hot->loading;
-    uint32_t least = segments_for(hot, object_size);
+    uint32_t segments = segments_for(hot, event->object_size - event->length);
+    struct hot_entry *entry;
+    uint64_t hash;
 
-    if (loading->key_length > 0 || key->rest.length == 0 || key->rest.length > HOT_KEY_MAX ||
-        least > hot->limit || !may_take_more(hot) || find(hot, key->rest, hash_of(hot, key->rest)))
-        return;
-    memcpy(loading->key, key->rest.at, key->rest.length);
-    loading->key_length = key->rest.length;
-    loading->prefix = key->prefix;
-    ask_first(hot);
+    if (loading->entry || key->rest.length > HOT_KEY_MAX || segments >= hot->limit || !may_take_more(hot))
+        return NULL;
+    hash = hash_of(hot, key->rest);
+    if (find(hot, key->rest, hash) || !make_room(hot, segments + 1, sketch_estimate(&hot->sketch, hash)))
+        return NULL;
+    entry = loading->entry = entry_new(hot, key->rest, hash, segments + 1);
+    take_look_up(entry, event, meta);
+    loading->handle = handle;
+    loading->next = 1;
+    hot_hold(entry);
+    read_on(hot);
+    return entry;
+}
+
+bool hot_inherits(struct hot *hot, uint64_t handle)
+{
+    struct hot_loading *loading = &hot->loading;
+
+    if (!loading->entry || loading->handle != handle || loading->owns_handle)
+        return false;
+    loading->owns_handle = true;
+    return true;
 }
 
 /* ---- giving way ---- */

@@ -59,14 +59,12 @@ struct hot_sketch {
 
 /* The one object whose rest is being read. */
 struct hot_loading {
-    struct hot_entry *entry; /* NULL while it is looked up, and while there is none */
+    struct hot_entry *entry; /* NULL: there is none */
     struct cache_ops ops;
     struct cache_wait wait;
-    uint64_t handle;
-    struct http_span prefix; /* of the key: the caller's, for good */
-    uint32_t next;           /* segment to be asked for */
-    uint32_t key_length;     /* 0: nothing is being loaded */
-    char key[HOT_KEY_MAX];
+    uint64_t handle; /* of the exchange that found it, as long as that lasts, then ours */
+    bool owns_handle;
+    uint32_t next; /* segment to be asked for */
 };
 
 struct hot {
@@ -96,8 +94,12 @@ struct hot_entry *hot_ask(struct hot *hot, const struct cache_key *key, bool *ke
  * segment, or returns NULL and leaves it. `meta` is what was decoded. */
 struct hot_entry *hot_adopt(struct hot *hot, const struct cache_key *key, struct larder_event *event,
                             const struct http_meta *meta);
-/* The same, but some of the body is missing: begins to get it. */
-void hot_load(struct hot *hot, const struct cache_key *key, uint64_t object_size);
+/* The same, but some of the body is missing: begins to read it with the event's `handle`, which stays its
+ * owner's. The caller holds the entry that is returned. */
+struct hot_entry *hot_load(struct hot *hot, const struct cache_key *key, struct larder_event *event,
+                           const struct http_meta *meta, uint64_t handle);
+/* The handle would be released now. True: it is the set's from now on. */
+bool hot_inherits(struct hot *hot, uint64_t handle);
 
 /* A response is served from it: the cache counts that as a hit. */
 void hot_used(struct hot_entry *entry);

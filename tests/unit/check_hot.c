@@ -421,40 +421,61 @@ END_TEST
 
 #define LARGE (3 * SEGMENT_BYTES + 100) /* 4 segments, with the metadata */
 
-static void answer_rest(unsigned number)
-{
-    struct larder_event *event;
+static struct hot_entry *loading; /* held, as by the exchange that found it */
+static uint64_t handle;
 
-    ck_assert_int_eq(asked[number].kind, LARDER_EVENT_READ);
-    ck_assert_uint_eq(asked[number].handle, 99);
-    fill_pattern(asked[number].segment->data, 1, asked[number].offset, asked[number].length);
-    event = answer(number, LARDER_OK);
-    event->object_size = LARGE;
+static void found_large(void *owner, struct cache_op *op, struct larder_event *event)
+{
+    struct cache_key key = key_of(owner);
+    struct http_meta meta;
+
+    (void)op;
+    ck_assert(http_meta_decode(&meta, event->segment->data, event->meta_length));
+    handle = event->handle;
+    event->handle = 0;
+    loading = hot_load(&hot, &key, event, &meta, handle);
+    ck_assert(loading ? !event->segment : event->segment != NULL);
 }
 
-static void begin_to_load(const char *name)
+static void look_up_large(const char *name)
 {
     struct cache_key key = key_of(name);
 
     heat(name, ASKED);
-    object_size = LARGE;
     fresh_for = FRESH;
-    hot_load(&hot, &key, LARGE);
-    ck_assert_uint_eq(asked_count, 1);
-    ck_assert_uint_eq(asked[0].flags, LARDER_LOOKUP_KEEP);
-    ck_assert_int_eq(memcmp(asked[0].segment->data, PREFIX, strlen(PREFIX)), 0);
+    loading = NULL;
+    ck_assert_int_eq(
+        cache_link_lookup(&cache, &ops, &key, LARDER_LOOKUP_KEEP, found_large, (void *)(uintptr_t)name), 0);
 }
 
-static void load(const char *name)
+static void begin_to_load(const char *name)
 {
-    begin_to_load(name);
-    answer_found(0, true);
+    look_up_large(name);
+    object_size = LARGE;
+    answer_found(asked_count - 1, true);
     deliver();
-    while (asked_count > 0) {
-        ck_assert_ptr_null(find(name)); /* not before it is whole */
-        answer_rest(asked_count - 1);
-        deliver();
-    }
+    ck_assert_ptr_nonnull(loading);
+    ck_assert(is_pattern(loading->segments[0]->data + loading->meta_length, 1, 0, 100));
+    ck_assert_uint_eq(asked_count, 3);
+}
+
+/* The exchange ends: whose is the handle? */
+static bool end_exchange(void)
+{
+    hot_drop(&loading);
+    if (hot_inherits(&hot, handle))
+        return true;
+    cache_link_release(&cache, &handle);
+    return false;
+}
+
+static void answer_rest(unsigned number)
+{
+    ck_assert_int_eq(asked[number].kind, LARDER_EVENT_READ);
+    ck_assert_uint_eq(asked[number].handle, 99);
+    fill_pattern(asked[number].segment->data, 1, asked[number].offset, asked[number].length);
+    answer(number, LARDER_OK)->object_size = LARGE;
+    deliver();
 }
 
 static void check_all_of(const struct hot_entry *entry, uint64_t from)
@@ -469,19 +490,28 @@ static void check_all_of(const struct hot_entry *entry, uint64_t from)
     ck_assert_uint_eq(from, LARGE);
 }
 
+/* The exchange that found it ends before all has been read, or behind that. */
 START_TEST(larger_object_is_loaded)
 {
     struct hot_entry *entry;
 
     begin();
-    load("/large");
+    begin_to_load("/large");
+    if (_i == 0)
+        ck_assert(end_exchange());
+    while (asked_count > 0) {
+        ck_assert_ptr_null(find("/large")); /* not before it is whole */
+        answer_rest(asked_count - 1);
+    }
+    if (_i == 1)
+        ck_assert(!end_exchange());
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 1);
     entry = find("/large");
     ck_assert_ptr_nonnull(entry);
     ck_assert_uint_eq(entry->object_size, LARGE);
     for (uint64_t from = 0; from < LARGE; from += 1 + from / 3)
         check_all_of(entry, from);
     ck_assert_uint_eq(hot_piece(entry, SEGMENT_BYTES, SEGMENT_BYTES + 1).size, 1);
-    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 1);
     ck_assert_uint_eq(hot.segments, 4);
     ck_assert_uint_eq(cache.kept, 4);
     ck_assert_int_eq(segments_out(), 4);
@@ -489,31 +519,12 @@ START_TEST(larger_object_is_loaded)
 }
 END_TEST
 
-enum failure {
-    NOT_KEPT,
-    NOT_FOUND,
-    LOST_FIRST,
-    LOST_READ,
-    SHORT_READ,
-    STALE_MEANWHILE,
-    GONE_MEANWHILE,
-    FAILURES
-};
+enum failure { LOST_READ, SHORT_READ, STALE_MEANWHILE, GONE_MEANWHILE, FAILURES };
 
-static void fail_to_load(enum failure failure)
+static void answer_badly(enum failure failure)
 {
-    const struct larder_segment *first = asked[0].segment;
-
-    if (failure == NOT_FOUND || failure == LOST_FIRST)
-        answer(0, failure == NOT_FOUND ? LARDER_MISS : LARDER_LOST);
-    else
-        answer_found(0, failure != NOT_KEPT);
-    deliver();
-    if (failure < LOST_READ)
-        return;
-    ck_assert_uint_eq(asked_count, 3);
     if (failure == STALE_MEANWHILE)
-        make_stale(first);
+        make_stale(loading->segments[0]);
     if (failure == GONE_MEANWHILE)
         hot_clear(&hot);
     for (unsigned i = 0; asked_count > 0; i++) {
@@ -531,70 +542,90 @@ START_TEST(loading_may_fail)
 {
     begin();
     begin_to_load("/large");
-    fail_to_load((enum failure)_i);
+    answer_badly((enum failure)_i);
+    ck_assert(!end_exchange());
     ck_assert_ptr_null(find("/large"));
     ck_assert_int_eq(segments_out(), 0);
     ck_assert_uint_eq(hot.segments, 0);
-    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), _i == NOT_FOUND || _i == LOST_FIRST ? 0 : 1);
-    load("/large"); /* and be tried again */
+    begin_to_load("/large"); /* and be tried again */
+    ck_assert(end_exchange());
+    while (asked_count > 0)
+        answer_rest(0);
     ck_assert_ptr_nonnull(find("/large"));
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 2);
+    end();
+}
+END_TEST
+
+START_TEST(loading_ends_with_the_set)
+{
+    begin();
+    begin_to_load("/large");
+    ck_assert(end_exchange());
+    hot_clear(&hot);
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 1);
+    while (asked_count > 0)
+        answer_rest(0);
     end();
 }
 END_TEST
 
 START_TEST(one_object_is_loaded_at_a_time)
 {
-    struct cache_key other;
+    struct hot_entry *first;
 
     begin();
     begin_to_load("/large");
-    other = key_of("/other");
-    hot_load(&hot, &other, LARGE);
-    ck_assert_uint_eq(asked_count, 1);
-    answer(0, LARDER_MISS);
+    first = loading;
+    look_up_large("/other");
+    answer_found(asked_count - 1, true)->handle = 100;
     deliver();
+    ck_assert_ptr_null(loading);
+    ck_assert(!end_exchange());
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 100), 1);
+    loading = first;
+    handle = 99;
+    ck_assert(end_exchange());
+    hot_clear(&hot);
+    while (asked_count > 0)
+        answer_rest(0);
     end();
 }
 END_TEST
 
 START_TEST(what_is_larger_than_the_share_is_not_loaded)
 {
-    struct cache_key key = key_of("/huge");
+    static const uint64_t sizes[] = {(uint64_t)LIMIT * SEGMENT_BYTES, UINT64_MAX};
 
     begin();
-    heat("/huge", 100);
-    hot_load(&hot, &key, (uint64_t)LIMIT * SEGMENT_BYTES + 1);
-    hot_load(&hot, &key, UINT64_MAX);
+    look_up_large("/huge");
+    object_size = sizes[_i];
+    answer_found(0, true);
+    deliver();
+    ck_assert_ptr_null(loading);
     ck_assert_uint_eq(asked_count, 0);
+    end_exchange();
     end();
 }
 END_TEST
 
-/* Before the look-up, or in the middle. It takes nothing from the set for itself. */
+/* It takes nothing from the set for itself. */
 START_TEST(loading_stands_in_line_for_segments)
 {
-    struct cache_key key = key_of("/large");
-
     begin();
     ck_assert_ptr_nonnull(adopt("/small"));
-    heat("/large", ASKED);
-    object_size = LARGE;
-    hold_segments(POOL - 1);
-    hot_load(&hot, &key, LARGE);
-    ck_assert_uint_eq(asked_count, 0);
-    return_segments();
-    ck_assert_uint_eq(asked_count, 1);
+    look_up_large("/large");
     hold_segments(POOL - 2);
+    object_size = LARGE;
     answer_found(0, true);
     deliver();
     ck_assert_uint_eq(asked_count, 0);
     ck_assert_ptr_nonnull(find("/small"));
+    ck_assert(end_exchange());
     return_segments();
     ck_assert_uint_eq(asked_count, 3);
-    while (asked_count > 0) {
+    while (asked_count > 0)
         answer_rest(0);
-        deliver();
-    }
     ck_assert_ptr_nonnull(find("/large"));
     ck_assert_ptr_nonnull(find("/small"));
     end();
@@ -620,10 +651,11 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, requests_take_segments_back);
     tcase_add_test(tcase, requests_take_nothing_that_is_in_use);
     tcase_add_test(tcase, scarcity_alone_keeps_nothing_out);
-    tcase_add_test(tcase, larger_object_is_loaded);
+    tcase_add_loop_test(tcase, larger_object_is_loaded, 0, 2);
     tcase_add_loop_test(tcase, loading_may_fail, 0, FAILURES);
+    tcase_add_test(tcase, loading_ends_with_the_set);
     tcase_add_test(tcase, one_object_is_loaded_at_a_time);
-    tcase_add_test(tcase, what_is_larger_than_the_share_is_not_loaded);
+    tcase_add_loop_test(tcase, what_is_larger_than_the_share_is_not_loaded, 0, 2);
     tcase_add_test(tcase, loading_stands_in_line_for_segments);
 }
 
