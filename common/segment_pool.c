@@ -39,9 +39,14 @@ static size_t stride_of(const struct pool_shape *shape)
     return sizeof(struct segment_header) + shape->segment_bytes + POOL_COLOUR;
 }
 
+static uint32_t pairs_of(const struct pool_shape *shape)
+{
+    return shape->ring_pairs ? shape->ring_pairs : 1;
+}
+
 static size_t segments_at(const struct pool_shape *shape)
 {
-    return (POOL_HEADER + 2 * ring_bytes(shape->ring_entries) + 4095) & ~(size_t)4095;
+    return (POOL_HEADER + 2 * pairs_of(shape) * ring_bytes(shape->ring_entries) + 4095) & ~(size_t)4095;
 }
 
 bool pool_shape_valid(const struct pool_shape *shape, uint64_t *bytes)
@@ -49,12 +54,28 @@ bool pool_shape_valid(const struct pool_shape *shape, uint64_t *bytes)
     if (shape->segments < POOL_MIN_SEGMENTS || shape->segments > POOL_MAX_SEGMENTS ||
         shape->segment_bytes < POOL_MIN_SEGMENT_BYTES || shape->segment_bytes > POOL_MAX_SEGMENT_BYTES ||
         shape->segment_bytes % 64 != 0 || shape->ring_entries < POOL_MIN_RING ||
-        shape->ring_entries > POOL_MAX_RING || (shape->ring_entries & (shape->ring_entries - 1)) != 0)
+        shape->ring_entries > POOL_MAX_RING || shape->ring_pairs > POOL_MAX_PAIRS ||
+        (shape->ring_entries & (shape->ring_entries - 1)) != 0)
         return false;
     /* At most 2^14 segments of 2^20 bytes: no overflow in 64 bits. */
     uint64_t total = segments_at(shape) + (uint64_t)shape->segments * stride_of(shape);
     *bytes = (total + 4095) & ~(uint64_t)4095;
     return *bytes <= POOL_MAX_BYTES;
+}
+
+void segment_pool_rings(const struct segment_pool *pool, uint32_t pair, struct ring *requests,
+                        struct ring *completions)
+{
+    size_t bytes = ring_bytes(pool->shape.ring_entries);
+    uint8_t *at = pool->base + POOL_HEADER + 2 * pair * bytes;
+
+    ring_attach(requests, at, pool->shape.ring_entries);
+    ring_attach(completions, at + bytes, pool->shape.ring_entries);
+}
+
+void segment_pool_choose_rings(struct segment_pool *pool, uint32_t pair)
+{
+    segment_pool_rings(pool, pair, &pool->requests, &pool->completions);
 }
 
 static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, uint8_t *base, size_t bytes)
@@ -65,9 +86,7 @@ static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, u
     pool->stride = stride_of(shape);
     pool->segments = base + segments_at(shape);
     pool->heartbeat = &((struct pool_header *)(void *)base)->heartbeat;
-    ring_attach(&pool->requests, base + POOL_HEADER, shape->ring_entries);
-    ring_attach(&pool->completions, base + POOL_HEADER + ring_bytes(shape->ring_entries),
-                shape->ring_entries);
+    segment_pool_choose_rings(pool, 0);
 }
 
 static int map_and_lay_out(struct segment_pool *pool, const struct pool_shape *shape, int fd, size_t bytes)
@@ -88,9 +107,13 @@ static void initialise(struct segment_pool *pool, uint64_t secret)
         atomic_init(&segment_header(pool, i)->wsem.value, 1);
         atomic_init(&segment_header(pool, i)->rsem.value, 0);
     }
-    /* Fresh pages are zero: both rings are empty. The cache has polled nothing yet, so it counts as asleep.
+    /* Fresh pages are zero: all rings are empty. The cache has polled nothing yet, so it counts as asleep.
      */
-    atomic_store(&pool->requests.shared->sleeping, 1);
+    for (uint32_t i = 0; i < pairs_of(&pool->shape); i++) {
+        struct ring requests, completions;
+        segment_pool_rings(pool, i, &requests, &completions);
+        atomic_store(&requests.shared->sleeping, 1);
+    }
     header->shape = pool->shape;
     header->pid = (uint32_t)getpid();
     header->secret = secret;

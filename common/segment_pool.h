@@ -1,4 +1,5 @@
-/* segment_pool.h: one shared-memory object: header, request ring, completion ring, fixed-size segments.
+/* segment_pool.h: one shared-memory object: header, a pair of rings for each shard of the cache, fixed-size
+ * segments.
  *
  *     0        4096                                       segments_at
  *     +--------+--------------+-----------------+---------+-----------------+-----------------+---
@@ -29,6 +30,7 @@
 #define POOL_MAX_SEGMENT_BYTES (1u << 20)
 #define POOL_MIN_RING          16u
 #define POOL_MAX_RING          65536u
+#define POOL_MAX_PAIRS         16u
 #define POOL_MAX_BYTES         ((uint64_t)1 << 30)
 
 /* A semaphore of value 0 or 1 that is never waited for. Not a sem_t: glibc keeps the number of waiters and
@@ -50,6 +52,7 @@ struct pool_shape {
     uint32_t segments;
     uint32_t segment_bytes; /* payload; a multiple of 64 */
     uint32_t ring_entries;  /* of each ring; a power of two */
+    uint32_t ring_pairs;    /* of a request and a completion ring; 0: one */
 };
 
 struct segment_pool {
@@ -59,8 +62,8 @@ struct segment_pool {
     size_t stride; /* from one segment to the next */
     uint8_t *segments;
     _Atomic uint32_t *heartbeat; /* the owner's sign of life: changed by pool_beat() */
-    struct ring requests;        /* this side's view */
-    struct ring completions;     /* this side's view */
+    struct ring requests;        /* this side's view of the first pair, */
+    struct ring completions;     /*   or of the one chosen */
     int fd;                      /* the creator's, locked; -1 in the cache */
 };
 
@@ -89,6 +92,12 @@ int segment_pool_attach_owned(struct segment_pool *pool, int *fd, const char *na
                               const struct pool_shape *shape, const struct identity_owner *owner,
                               pid_t holder, uint64_t secret);
 void segment_pool_detach(struct segment_pool *pool);
+
+/* A view of one pair of rings, from its beginning: before anything has been put or taken. */
+void segment_pool_rings(const struct segment_pool *pool, uint32_t pair, struct ring *requests,
+                        struct ring *completions);
+/* The pool's own view is of that pair from now on. */
+void segment_pool_choose_rings(struct segment_pool *pool, uint32_t pair);
 
 /* Removes a name. The pages may go with the last descriptor, which can take long: returns one, so that the
  * caller can choose who closes it; -1: there is nothing to close. Its kind (O_PATH) needs no permission, and
