@@ -91,7 +91,7 @@ static bool lose_pages(struct faulty *faulty, bool all)
     write_reads(&faulty->peer, store_and_pin(&faulty->peer), 65536);
     lend_all(&faulty->peer);
     (void)peer_flood(&faulty->peer);
-    size_t left = all ? 0 : (size_t)(pool->segments - pool->base + 2 * PAGE);
+    size_t left = all ? 0 : (size_t)(pool->payloads - pool->base + 2 * PAGE);
     if (ftruncate(pool->fd, (off_t)(left & ~(size_t)(PAGE - 1))))
         attack_fails("ftruncate", strerror(errno));
     peer_bell(&faulty->peer);
@@ -129,7 +129,7 @@ static void *punch(void *context)
 {
     const struct puncher *puncher = context;
     struct segment_pool *pool = &puncher->peer->endpoint.pool;
-    off_t from = (off_t)((size_t)(pool->segments - pool->base) & ~(size_t)(PAGE - 1));
+    off_t from = (off_t)((size_t)(pool->payloads - pool->base) & ~(size_t)(PAGE - 1));
     off_t length = (off_t)pool->bytes - from;
 
     for (;;) {
@@ -157,7 +157,7 @@ static void *punch_huge(void *context)
 {
     const struct puncher *puncher = context;
     struct segment_pool *pool = &puncher->peer->endpoint.pool;
-    off_t from = (off_t)((size_t)(pool->segments - pool->base) & ~(size_t)(PAGE - 1));
+    off_t from = (off_t)((size_t)(pool->payloads - pool->base) & ~(size_t)(PAGE - 1));
     off_t bytes = huge_bytes(pool->fd);
 
     for (;;) {

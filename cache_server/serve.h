@@ -8,8 +8,8 @@
 #define SERVE_MAX_REQUESTS 64u
 #define SERVE_MAX_BYTES    ((uint64_t)64 << 10)
 /* Longer bodies of READ and FILL_* are moved in pieces of so many bytes, in as many batches as it takes, so
- * that nobody waits for a whole MiB; LOOKUP gives no more. */
-#define SERVE_PIECE        ((uint64_t)64 << 10)
+ * that nobody waits for a whole MiB; LOOKUP gives no more. Segments have as many by default. */
+#define SERVE_PIECE        ((uint64_t)68 << 10)
 
 enum serve_result {
     SERVE_IDLE,    /* the ring is empty */

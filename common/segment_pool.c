@@ -14,11 +14,7 @@
 #define SHM_DIRECTORY "/dev/shm"
 
 #define POOL_MAGIC    0x4c4f4f5052445241u /* "ARDRPOOL" */
-#define POOL_HEADER   4096u
-
-/* Payloads a power of two apart would all begin in the same sets of the processor's caches; a stride that is
- * an odd number of lines longer spreads them. */
-#define POOL_COLOUR   (17u * 64u)
+#define POOL_HEADER   POOL_PAGE
 
 struct pool_header {
     uint64_t magic;
@@ -34,9 +30,9 @@ static size_t ring_bytes(uint32_t entries)
     return sizeof(struct ring_shared) + (size_t)entries * RING_ENTRY_BYTES;
 }
 
-static size_t stride_of(const struct pool_shape *shape)
+static uint64_t whole_pages(uint64_t bytes)
 {
-    return sizeof(struct segment_header) + shape->segment_bytes + POOL_COLOUR;
+    return (bytes + POOL_PAGE - 1) & ~(uint64_t)(POOL_PAGE - 1);
 }
 
 static uint32_t pairs_of(const struct pool_shape *shape)
@@ -44,9 +40,24 @@ static uint32_t pairs_of(const struct pool_shape *shape)
     return shape->ring_pairs ? shape->ring_pairs : 1;
 }
 
-static size_t segments_at(const struct pool_shape *shape)
+/* Where what begins, in bytes from the base. */
+struct layout {
+    size_t rings; /* pairs of a request ring and a completion ring */
+    size_t headers;
+    size_t payloads;
+    size_t stride;
+    uint64_t end;
+};
+
+/* At most 2^14 segments of 2^20 bytes: no overflow in 64 bits. */
+static struct layout layout_of(const struct pool_shape *shape)
 {
-    return (POOL_HEADER + 2 * pairs_of(shape) * ring_bytes(shape->ring_entries) + 4095) & ~(size_t)4095;
+    struct layout layout = {.rings = POOL_HEADER, .stride = whole_pages(shape->segment_bytes)};
+
+    layout.headers = layout.rings + 2 * pairs_of(shape) * ring_bytes(shape->ring_entries);
+    layout.payloads = whole_pages(layout.headers + (size_t)shape->segments * sizeof(struct segment_header));
+    layout.end = layout.payloads + (uint64_t)shape->segments * layout.stride;
+    return layout;
 }
 
 bool pool_shape_valid(const struct pool_shape *shape, uint64_t *bytes)
@@ -57,9 +68,7 @@ bool pool_shape_valid(const struct pool_shape *shape, uint64_t *bytes)
         shape->ring_entries > POOL_MAX_RING || shape->ring_pairs > POOL_MAX_PAIRS ||
         (shape->ring_entries & (shape->ring_entries - 1)) != 0)
         return false;
-    /* At most 2^14 segments of 2^20 bytes: no overflow in 64 bits. */
-    uint64_t total = segments_at(shape) + (uint64_t)shape->segments * stride_of(shape);
-    *bytes = (total + 4095) & ~(uint64_t)4095;
+    *bytes = layout_of(shape).end;
     return *bytes <= POOL_MAX_BYTES;
 }
 
@@ -80,11 +89,14 @@ void segment_pool_choose_rings(struct segment_pool *pool, uint32_t pair)
 
 static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, uint8_t *base, size_t bytes)
 {
+    struct layout layout = layout_of(shape);
+
     pool->shape = *shape;
     pool->base = base;
     pool->bytes = bytes;
-    pool->stride = stride_of(shape);
-    pool->segments = base + segments_at(shape);
+    pool->stride = layout.stride;
+    pool->headers = (struct segment_header *)(void *)(base + layout.headers);
+    pool->payloads = base + layout.payloads;
     pool->heartbeat = &((struct pool_header *)(void *)base)->heartbeat;
     segment_pool_choose_rings(pool, 0);
 }

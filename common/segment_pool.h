@@ -1,11 +1,14 @@
 /* segment_pool.h: one shared-memory object: header, a pair of rings for each shard of the cache, fixed-size
  * segments.
  *
- *     0        4096                                       segments_at
- *     +--------+--------------+-----------------+---------+-----------------+-----------------+---
- *     | header | request ring | completion ring | padding | segment 0       | segment 1       | ...
- *     +--------+--------------+-----------------+---------+-----------------+-----------------+---
- *                                                          wsem rsem payload
+ *     0        4096                                                      a page
+ *     +--------+--------------+-----------------+-------------------+---+-----------+-----------+---
+ *     | header | request ring | completion ring | headers 0, 1, ... |   | payload 0 | payload 1 | ...
+ *     +--------+--------------+-----------------+-------------------+---+-----------+-----------+---
+ *
+ * The rings stand there once for each pair. A segment is a header and a payload. Payloads begin on pages and
+ * share them with nothing, so that the pages of one can be handed to sendfile(2), and be replaced, without
+ * touching anything else.
  *
  * Ownership: a peer (proxy or cache_ctl) creates, allocates and unlinks the pool; the cache only attaches.
  * Trust:     the other side can write every byte at any time, and can truncate the object. Layout is computed
@@ -32,6 +35,7 @@
 #define POOL_MAX_RING          65536u
 #define POOL_MAX_PAIRS         16u
 #define POOL_MAX_BYTES         ((uint64_t)1 << 30)
+#define POOL_PAGE              4096u
 
 /* A semaphore of value 0 or 1 that is never waited for. Not a sem_t: glibc keeps the number of waiters and
  * the kind of futex in the semaphore itself, and sem_post() passes them to futex(2) as it finds them. Another
@@ -44,9 +48,9 @@ struct pool_semaphore {
 struct segment_header {
     struct pool_semaphore wsem;
     struct pool_semaphore rsem;
-    uint8_t reserved[128 - 2 * sizeof(struct pool_semaphore)];
+    uint8_t reserved[64 - 2 * sizeof(struct pool_semaphore)];
 };
-_Static_assert(sizeof(struct segment_header) == 128, "payload starts on a cache line");
+_Static_assert(sizeof(struct segment_header) == RING_LINE, "a cache line of its own");
 
 struct pool_shape {
     uint32_t segments;
@@ -59,8 +63,9 @@ struct segment_pool {
     struct pool_shape shape;
     uint8_t *base;
     size_t bytes;
-    size_t stride; /* from one segment to the next */
-    uint8_t *segments;
+    struct segment_header *headers;
+    uint8_t *payloads;
+    size_t stride;               /* from one payload to the next: whole pages */
     _Atomic uint32_t *heartbeat; /* the owner's sign of life: changed by pool_beat() */
     struct ring requests;        /* this side's view of the first pair, */
     struct ring completions;     /*   or of the one chosen */
@@ -119,12 +124,12 @@ static inline uint32_t pool_heartbeat(const struct segment_pool *pool)
 
 static inline struct segment_header *segment_header(const struct segment_pool *pool, uint32_t index)
 {
-    return (struct segment_header *)(void *)(pool->segments + (size_t)index * pool->stride);
+    return &pool->headers[index];
 }
 
 static inline uint8_t *segment_payload(const struct segment_pool *pool, uint32_t index)
 {
-    return pool->segments + (size_t)index * pool->stride + sizeof(struct segment_header);
+    return pool->payloads + (size_t)index * pool->stride;
 }
 
 static inline bool pool_semaphore_try(struct pool_semaphore *semaphore)

@@ -145,7 +145,7 @@ struct larder_sharing {
 #define LARDER_DEFAULT_SEGMENTS      32u
 #define LARDER_MIN_SEGMENTS          4u
 #define LARDER_MAX_SEGMENTS          16384u
-#define LARDER_DEFAULT_SEGMENT_BYTES (64u * 1024)
+#define LARDER_DEFAULT_SEGMENT_BYTES (68u * 1024) /* a body of 64 KiB with its metadata */
 #define LARDER_MIN_SEGMENT_BYTES     (4u * 1024)
 #define LARDER_MAX_SEGMENT_BYTES     (1024u * 1024)
 #define LARDER_MAX_META              65535u       /* bytes */
@@ -200,7 +200,7 @@ int larder_lookup(struct larder_client *client, struct larder_segment **segment,
 /* Asks for up to `length` (at most segment size) body bytes at `offset`. */
 int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
                 struct larder_segment **segment, uint32_t length, void *user);
-/* Metadata and up to `length` body bytes from offset 0 (at most 64 KiB), as far as they fit. */
+/* Metadata and up to `length` body bytes from offset 0 (at most 68 KiB), as far as they fit. */
 int larder_read_meta(struct larder_client *client, uint64_t handle, struct larder_segment **segment,
                      uint32_t length, void *user);
 /* Unpins. No event. Cannot fail: a handle of an earlier registration is ignored. */

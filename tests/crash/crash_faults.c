@@ -100,7 +100,7 @@ START_TEST(pool_without_a_single_page)
 }
 END_TEST
 
-/* The rings are there, the segment's semaphores are not. */
+/* The rings and the semaphores are there, the key is not. */
 START_TEST(segment_lost_before_its_lookup)
 {
     begin();
@@ -108,7 +108,7 @@ START_TEST(segment_lost_before_its_lookup)
     request.segment = 7;
     request.key_length = 5;
     liar_hand_over(&liar, 7, "large");
-    keep_only(page_above(offset_of(segment_header(&liar.endpoint.pool, 7))) - 4096);
+    keep_only(offset_of(segment_payload(&liar.endpoint.pool, 7)));
     liar_put(&liar, &request);
     expect_dropped();
     liar_end(&liar, false);
@@ -203,7 +203,7 @@ END_TEST
 START_TEST(untouched_loss_is_no_fault)
 {
     begin();
-    keep_only(page_above(offset_of(liar.endpoint.pool.segments)));
+    keep_only(offset_of(liar.endpoint.pool.payloads));
     check_other();
     liar_end(&liar, true);
     story_await_gauge(&story, GAUGE_proxies, 1);

@@ -142,11 +142,36 @@ START_TEST(layout_does_not_overlap)
     at = (uint8_t *)pool.completions.shared + ring;
     for (uint32_t i = 0; i < small.segments; i++) {
         ck_assert((uint8_t *)segment_header(&pool, i) >= at);
-        ck_assert(segment_payload(&pool, i) >= (uint8_t *)(segment_header(&pool, i) + 1));
-        ck_assert_uint_eq((uintptr_t)segment_payload(&pool, i) % 64, 0);
+        ck_assert_uint_eq((uintptr_t)segment_header(&pool, i) % RING_LINE, 0);
+        at = (uint8_t *)(segment_header(&pool, i) + 1);
+    }
+    for (uint32_t i = 0; i < small.segments; i++) {
+        ck_assert(segment_payload(&pool, i) >= at);
         at = segment_payload(&pool, i) + small.segment_bytes;
     }
     ck_assert(at <= pool.base + pool.bytes);
+    destroy(&pool);
+    end();
+}
+END_TEST
+
+/* Whatever the size: no page of a payload holds anything else. */
+static const uint32_t payload_sizes[] = {4096, 4096 + 64, 69632, 69632 + 64, 128 * 1024, 1u << 20};
+
+START_TEST(payloads_have_their_pages_to_themselves)
+{
+    struct pool_shape shape = {.segments = 3, .segment_bytes = payload_sizes[_i], .ring_entries = 16};
+
+    begin();
+    struct segment_pool pool = create(&shape);
+    size_t pages = ((size_t)shape.segment_bytes + POOL_PAGE - 1) / POOL_PAGE * POOL_PAGE;
+    ck_assert_uint_eq(pool.stride, pages);
+    for (uint32_t i = 0; i < shape.segments; i++) {
+        ck_assert_uint_eq((uintptr_t)segment_payload(&pool, i) % POOL_PAGE, 0);
+        ck_assert_ptr_eq(segment_payload(&pool, i), segment_payload(&pool, 0) + i * pages);
+    }
+    ck_assert(segment_payload(&pool, 0) >= (uint8_t *)segment_header(&pool, shape.segments));
+    ck_assert_ptr_eq(segment_payload(&pool, 2) + pages, pool.base + pool.bytes);
     destroy(&pool);
     end();
 }
@@ -529,6 +554,8 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, shape_is_judged, shapes);
     ADD_ROWS(tcase, invalid_shape_creates_and_attaches_nothing, shapes);
     tcase_add_test(tcase, layout_does_not_overlap);
+    tcase_add_loop_test(tcase, payloads_have_their_pages_to_themselves, 0,
+                        (int)(sizeof(payload_sizes) / sizeof(*payload_sizes)));
     tcase_add_test(tcase, created_pool_is_private_backed_and_empty);
     tcase_add_test(tcase, existing_name_is_left_alone);
     tcase_add_test(tcase, created_pool_is_locked_by_its_creator);
