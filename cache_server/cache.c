@@ -64,8 +64,8 @@ int cache_setup_shard(struct cache *cache, const struct cache_conf *conf, const 
     memset(cache, 0, sizeof(*cache));
     cache->conf = *conf;
     cache->place = *place;
-    error = store_setup(&cache->store, cache_conf_shard_memory(conf), cache_conf_shard_object(conf),
-                        &cache->counters);
+    error = store_setup(&cache->store, cache_conf_shard_memory(conf, place->shard),
+                        cache_conf_shard_object(conf), &cache->counters);
     if (error)
         goto err;
     error = tenants_configure(&cache->tenants, &cache->store.memory, conf->settings, conf->tenant_count,

@@ -445,8 +445,8 @@ static void check(struct cache_conf *conf, uid_t own, struct conf_report *report
     char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
 
     if (conf->max_object == 0)
-        conf->max_object = cache_conf_shard_memory(conf) / CACHE_OBJECT_SHARE;
-    if (cache_conf_shard_memory(conf) < CACHE_MIN_MEMORY)
+        conf->max_object = conf->memory / conf->shards / CACHE_OBJECT_SHARE;
+    if (conf->memory / conf->shards < CACHE_MIN_MEMORY)
         conf_complain(report, 0, "memory (%s) is less than %s for each of %u shards",
                       size_format(conf->memory, a), size_format(CACHE_MIN_MEMORY, b), conf->shards);
     if (conf->max_object > conf->memory)
@@ -546,14 +546,15 @@ static struct tenant_settings settings_of_shard(const struct tenant_settings *wh
     return part;
 }
 
-uint64_t cache_conf_shard_memory(const struct cache_conf *conf)
+/* What does not divide goes to the first ones. */
+uint64_t cache_conf_shard_memory(const struct cache_conf *conf, uint32_t shard)
 {
-    return conf->memory / conf->shards;
+    return conf->memory / conf->shards + (shard < conf->memory % conf->shards);
 }
 
 uint64_t cache_conf_shard_object(const struct cache_conf *conf)
 {
-    uint64_t memory = cache_conf_shard_memory(conf);
+    uint64_t memory = conf->memory / conf->shards;
 
     return conf->max_object < memory ? conf->max_object : memory;
 }

@@ -100,7 +100,7 @@ bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *c
 void cache_conf_free(struct cache_conf *conf);
 
 /* What one shard has of `memory`, and the largest object that it takes. */
-uint64_t cache_conf_shard_memory(const struct cache_conf *conf);
+uint64_t cache_conf_shard_memory(const struct cache_conf *conf, uint32_t shard);
 uint64_t cache_conf_shard_object(const struct cache_conf *conf);
 
 /* As a file that says all that is in force. */

@@ -46,7 +46,8 @@ void cache_apply(struct cache *cache, const struct cache_conf *wanted)
     char problem[256];
 
     cache->conf = *wanted;
-    store_resize(&cache->store, cache_conf_shard_memory(wanted), cache_conf_shard_object(wanted));
+    store_resize(&cache->store, cache_conf_shard_memory(wanted, cache->place.shard),
+                 cache_conf_shard_object(wanted));
     INVARIANT(tenants_configure(&cache->tenants, &cache->store.memory, wanted->settings, wanted->tenant_count,
                                 problem, sizeof(problem)) == 0); /* cache_conf has checked more */
     cache_expel(cache);

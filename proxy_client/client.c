@@ -527,7 +527,8 @@ static void relearn_shards(struct larder_client *client, uint32_t shards)
 {
     bool again = client->relearnt;
 
-    snprintf(client->problem, sizeof(client->problem), "the cache has %u shards", (unsigned)shards);
+    if (again)
+        snprintf(client->problem, sizeof(client->problem), "the cache has %u shards now", (unsigned)shards);
     retire_connection(client);
     client->shape.ring_pairs = shards;
     client->relearnt = true;

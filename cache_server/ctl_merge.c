@@ -1,0 +1,165 @@
+#include "ctl_merge.h"
+
+#include "counters.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- statistics ---- */
+
+/* By position in a row. */
+static const unsigned of_each[] = {
+    COUNTER_registrations,
+    COUNTER_departures,
+    COUNTER_proxies_reclaimed,
+    COUNTER_proxies_dropped,
+    COUNTER_faults_caught,
+    COUNTER_stalls,
+    COUNTER_thaws,
+    COUNTER_stalled_dropped,
+    COUNTER_COUNT + GAUGE_proxies,
+    COUNTER_COUNT + GAUGE_stalled,
+    COUNTER_COUNT + GAUGE_pools,
+    COUNTER_COUNT + GAUGE_descriptors,
+    COUNTER_COUNT + GAUGE_bytes_resident,
+    COUNTER_COUNT + GAUGE_weight,
+    COUNTER_COUNT + GAUGE_shards,
+};
+
+static bool is_of_each(unsigned number)
+{
+    for (size_t i = 0; i < sizeof(of_each) / sizeof(*of_each); i++) {
+        if (of_each[i] == number)
+            return true;
+    }
+    return false;
+}
+
+static bool is_same(const struct wire_row *a, const struct wire_row *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    switch (a->kind) {
+    case WIRE_ROW_TENANT:
+        return strcmp(a->name, b->name) == 0;
+    case WIRE_ROW_PROXY:
+        return a->token == b->token;
+    case WIRE_ROW_TIMES:
+        return a->state == b->state;
+    default:
+        return true;
+    }
+}
+
+static void add(struct wire_row *sum, const struct wire_row *row)
+{
+    for (unsigned i = 0; i < WIRE_ROW_VALUES; i++) {
+        if (row->kind == WIRE_ROW_TIMES || !is_of_each(i))
+            sum->values[i] += row->values[i];
+        else if (row->values[i] > sum->values[i])
+            sum->values[i] = row->values[i];
+    }
+}
+
+size_t ctl_merge_rows(struct wire_row *rows, size_t merged, size_t count)
+{
+    size_t kept = merged;
+
+    for (size_t i = merged; i < count; i++) {
+        size_t at = 0;
+        while (at < merged && !is_same(&rows[at], &rows[i]))
+            at++;
+        if (at < merged)
+            add(&rows[at], &rows[i]);
+        else
+            rows[kept++] = rows[i];
+    }
+    return kept;
+}
+
+/* ---- the most used ---- */
+
+static bool is_of_tenant(const struct wire_top_row *a, const struct wire_top_row *b)
+{
+    return strcmp(a->tenant, b->tenant) == 0;
+}
+
+/* What stands in a row may be cut; then a length in common is taken for the same text. */
+static bool is_same_text(const struct wire_top_row *a, const struct wire_top_row *b)
+{
+    return a->kind == b->kind && a->length > 0 && a->length == b->length &&
+           a->text_length == b->text_length && memcmp(a->text, b->text, a->text_length) == 0 &&
+           is_of_tenant(a, b);
+}
+
+/* 0: none of these rows is of that tenant. */
+static uint64_t total_of(const struct wire_top_row *rows, size_t from, size_t to,
+                         const struct wire_top_row *tenant)
+{
+    for (size_t i = from; i < to; i++) {
+        if (is_of_tenant(&rows[i], tenant))
+            return rows[i].total;
+    }
+    return 0;
+}
+
+/* All rows of a tenant have its total in all shards so far. */
+static void add_totals(struct wire_top_row *rows, size_t merged, size_t count)
+{
+    uint64_t *totals = calloc(count ? count : 1, sizeof(*totals));
+
+    if (!totals) /* shares of the whole are then those of a shard */
+        return;
+    for (size_t i = 0; i < count; i++)
+        totals[i] = total_of(rows, 0, merged, &rows[i]) + total_of(rows, merged, count, &rows[i]);
+    for (size_t i = 0; i < count; i++)
+        rows[i].total = totals[i];
+    free(totals);
+}
+
+/* By tenant and kind, then the most used first. */
+static int compare(const void *a, const void *b)
+{
+    const struct wire_top_row *one = a, *other = b;
+    int order = strcmp(one->tenant, other->tenant);
+
+    if (order == 0)
+        order = (one->kind > other->kind) - (one->kind < other->kind);
+    return order ? order : (one->count < other->count) - (one->count > other->count);
+}
+
+static size_t cut(struct wire_top_row *rows, size_t count, uint32_t most)
+{
+    size_t kept = 0;
+    uint32_t run = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        bool begins =
+            kept == 0 || rows[kept - 1].kind != rows[i].kind || !is_of_tenant(&rows[kept - 1], &rows[i]);
+        run = begins ? 1 : run + 1;
+        if (run <= most)
+            rows[kept++] = rows[i];
+    }
+    return kept;
+}
+
+size_t ctl_merge_top(struct wire_top_row *rows, size_t merged, size_t count, uint32_t most)
+{
+    size_t kept = merged;
+
+    add_totals(rows, merged, count);
+    for (size_t i = merged; i < count; i++) {
+        size_t at = 0;
+        while (at < merged && !is_same_text(&rows[at], &rows[i]))
+            at++;
+        if (at < merged) {
+            rows[at].count += rows[i].count;
+            rows[at].error += rows[i].error;
+        } else {
+            rows[kept++] = rows[i];
+        }
+    }
+    qsort(rows, kept, sizeof(*rows), compare);
+    return cut(rows, kept, most);
+}
