@@ -7,6 +7,7 @@
 #include "log.h"
 #include "pins.h"
 #include "purge.h"
+#include "shards.h"
 #include "shm_guard.h"
 
 #include <errno.h>
@@ -359,8 +360,11 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     *pointer = NULL;
     note_departure(session, why);
     if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_STALLED ||
-        why == DEPARTURE_EXPELLED)
+        why == DEPARTURE_EXPELLED) {
         tell_dropped(session);
+        if (cache->place.others)
+            shards_tell_dropped(cache->place.others, cache->place.shard, session->token);
+    }
     if (session->active)
         cache_deactivate(cache, session);
     if (session->watched)

@@ -8,32 +8,54 @@
 
 /* ---- statistics ---- */
 
-/* By position in a row. */
-static const unsigned of_each[] = {
-    COUNTER_registrations,
-    COUNTER_departures,
-    COUNTER_proxies_reclaimed,
-    COUNTER_proxies_dropped,
-    COUNTER_faults_caught,
-    COUNTER_stalls,
-    COUNTER_thaws,
-    COUNTER_stalled_dropped,
-    COUNTER_COUNT + GAUGE_proxies,
-    COUNTER_COUNT + GAUGE_stalled,
-    COUNTER_COUNT + GAUGE_pools,
-    COUNTER_COUNT + GAUGE_descriptors,
-    COUNTER_COUNT + GAUGE_bytes_resident,
-    COUNTER_COUNT + GAUGE_weight,
-    COUNTER_COUNT + GAUGE_shards,
+enum merging {
+    ADDED_UP,
+    LEAST_OF_ALL, /* what every shard has to have seen */
+    MOST_OF_ALL,  /* what one of them has seen */
 };
 
-static bool is_of_each(unsigned number)
+/* By position in a row; all others are added up. */
+static const struct {
+    unsigned number;
+    enum merging merging;
+} kinds[] = {
+    {COUNTER_registrations, LEAST_OF_ALL},
+    {COUNTER_departures, LEAST_OF_ALL},
+    {COUNTER_proxies_reclaimed, LEAST_OF_ALL},
+    {COUNTER_proxies_dropped, MOST_OF_ALL},
+    {COUNTER_faults_caught, MOST_OF_ALL},
+    {COUNTER_stalls, LEAST_OF_ALL},
+    {COUNTER_thaws, LEAST_OF_ALL},
+    {COUNTER_stalled_dropped, MOST_OF_ALL},
+    {COUNTER_COUNT + GAUGE_proxies, MOST_OF_ALL},
+    {COUNTER_COUNT + GAUGE_stalled, LEAST_OF_ALL},
+    {COUNTER_COUNT + GAUGE_pools, MOST_OF_ALL},
+    {COUNTER_COUNT + GAUGE_descriptors, MOST_OF_ALL},
+    {COUNTER_COUNT + GAUGE_bytes_resident, MOST_OF_ALL},
+    {COUNTER_COUNT + GAUGE_weight, MOST_OF_ALL},
+    {COUNTER_COUNT + GAUGE_shards, MOST_OF_ALL},
+};
+
+static enum merging merging_of(const struct wire_row *row, unsigned number)
 {
-    for (size_t i = 0; i < sizeof(of_each) / sizeof(*of_each); i++) {
-        if (of_each[i] == number)
-            return true;
+    for (size_t i = 0; row->kind != WIRE_ROW_TIMES && i < sizeof(kinds) / sizeof(*kinds); i++) {
+        if (kinds[i].number == number)
+            return kinds[i].merging;
     }
-    return false;
+    return ADDED_UP;
+}
+
+static uint64_t merged_value(uint64_t so_far, uint64_t value, enum merging merging)
+{
+    switch (merging) {
+    case LEAST_OF_ALL:
+        return value < so_far ? value : so_far;
+    case MOST_OF_ALL:
+        return value > so_far ? value : so_far;
+    case ADDED_UP:
+        break;
+    }
+    return so_far + value;
 }
 
 static bool is_same(const struct wire_row *a, const struct wire_row *b)
@@ -54,12 +76,10 @@ static bool is_same(const struct wire_row *a, const struct wire_row *b)
 
 static void add(struct wire_row *sum, const struct wire_row *row)
 {
-    for (unsigned i = 0; i < WIRE_ROW_VALUES; i++) {
-        if (row->kind == WIRE_ROW_TIMES || !is_of_each(i))
-            sum->values[i] += row->values[i];
-        else if (row->values[i] > sum->values[i])
-            sum->values[i] = row->values[i];
-    }
+    for (unsigned i = 0; i < WIRE_ROW_VALUES; i++)
+        sum->values[i] = merged_value(sum->values[i], row->values[i], merging_of(row, i));
+    if (row->kind == WIRE_ROW_PROXY && (row->state & WIRE_STATE_LIFE) == WIRE_STATE_ALIVE)
+        sum->state = (sum->state & ~WIRE_STATE_LIFE) | WIRE_STATE_ALIVE;
 }
 
 size_t ctl_merge_rows(struct wire_row *rows, size_t merged, size_t count)

@@ -1,7 +1,8 @@
 /* ctl_merge.h: what several shards of a cache say, as if one had said it.
  *
- * Numbers add up, but those that every shard has for itself of one and the same thing (a proxy registers with
- * all of them): of these the largest counts. Pure. */
+ * Numbers add up, but those of what happens in every shard for itself: a proxy registers with all of them. It
+ * has come, left, been taken back or found silent when all have seen it, and was dropped when one has. Pure.
+ */
 #ifndef LARDER_CTL_MERGE_H
 #define LARDER_CTL_MERGE_H
 

@@ -32,6 +32,45 @@ static void call(struct shard *shard)
     (void)!write(shard->orders.fd, &one, sizeof(one));
 }
 
+static uint32_t take_leavers(struct shard *shard, uint64_t tokens[SHARDS_LEAVERS])
+{
+    pthread_mutex_lock(&shard->mutex);
+    uint32_t count = shard->leaver_count;
+    memcpy(tokens, shard->leavers, count * sizeof(*tokens));
+    shard->leaver_count = 0;
+    pthread_mutex_unlock(&shard->mutex);
+    return count;
+}
+
+static void let_leavers_go(struct shard *shard)
+{
+    uint64_t tokens[SHARDS_LEAVERS];
+    uint32_t count = take_leavers(shard, tokens);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct session *session = registry_find_token(&shard->cache->registry, tokens[i]);
+        if (session)
+            cache_part(shard->cache, &session, DEPARTURE_BYE);
+    }
+}
+
+static void add_leaver(struct shard *shard, uint64_t token)
+{
+    pthread_mutex_lock(&shard->mutex);
+    if (shard->leaver_count < SHARDS_LEAVERS)
+        shard->leavers[shard->leaver_count++] = token;
+    pthread_mutex_unlock(&shard->mutex);
+    call(shard);
+}
+
+void shards_tell_dropped(struct shards *shards, uint32_t by, uint64_t token)
+{
+    for (uint32_t i = 0; i < shards->count; i++) {
+        if (i != by)
+            add_leaver(&shards->list[i], token);
+    }
+}
+
 static void on_orders(void *context)
 {
     struct shard *shard = context;
@@ -44,6 +83,7 @@ static void on_orders(void *context)
         cache_apply(shard->cache, wanted);
         sem_post(&shard->all->applied);
     }
+    let_leavers_go(shard);
     if (atomic_load(&shard->is_to_stop))
         shard->cache->stopping = true;
 }
@@ -220,6 +260,7 @@ int shards_setup(struct shards *shards, const struct cache_conf *conf, char *pro
     for (uint32_t i = 0; i < shards->count; i++) {
         shards->list[i].all = shards;
         shards->list[i].orders.fd = -1;
+        pthread_mutex_init(&shards->list[i].mutex, NULL);
     }
     sem_init(&shards->ready, 0, 0);
     sem_init(&shards->go, 0, 0);

@@ -1127,9 +1127,10 @@ int larder_update_tagged(struct larder_client *client, uint64_t handle, uint64_t
     if (!error && (meta_length > WIRE_MAX_META || tags_length > WIRE_TAGS_BYTES ||
                    (uint64_t)tags_length + meta_length > client->shape.segment_bytes))
         error = -EINVAL;
-    if (!error && lease &&
-        (!wire_handle(client, lease, &shard_of_lease, &request.value) || shard_of_lease != shard))
+    if (!error && lease && !wire_handle(client, lease, &shard_of_lease, &request.value))
         error = -ESTALE;
+    if (!error && lease && shard_of_lease != shard)
+        error = -EINVAL; /* not of the same key */
     return error ? error : submit(client, shard, &request, segment, user);
 }
 

@@ -165,7 +165,7 @@ int fuzz_send(const void *bytes, size_t length)
 /* ---- deeds ---- */
 
 static const struct pool_shape shapes[] = {
-    {4, 4096, 16}, {1, 4096, 16}, {2, 65536, 16}, {16, 4096, 64}, {3, 8192, 32},
+    {4, 4096, 16, 0}, {1, 4096, 16, 1}, {2, 65536, 16, 0}, {16, 4096, 64, 0}, {3, 8192, 32, 2},
 };
 static const char *const tenants[] = {"t0", "t1", "t2", "default"};
 
@@ -649,6 +649,7 @@ static void set_up(void)
 {
     struct cache_conf conf = {.memory = MEMORY,
                               .max_object = OBJECT_MAX,
+                              .shards = 1,
                               .stall_ms = 1000,
                               .stall_limit_ms = 60000,
                               .lease_ms = 60000,
