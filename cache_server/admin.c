@@ -1,6 +1,7 @@
 #include "admin.h"
 
 #include "cache.h"
+#include "holds.h"
 #include "log.h"
 #include "purge.h"
 #include "shm_guard.h"
@@ -10,7 +11,7 @@
 
 /* ---- the most used ---- */
 
-void admin_note_lookup(struct cache *cache, const struct object *found)
+void admin_note_lookup(struct cache *cache, const struct object *found, uint32_t samples)
 {
     const struct store_key *key = &cache->key;
     struct top *top = tops_find(&cache->tops, key->tenant->id, cache->mono_ms, true);
@@ -18,9 +19,21 @@ void admin_note_lookup(struct cache *cache, const struct object *found)
 
     if (!top)
         return;
-    top_note_key(top, key->hash, key->bytes + sizeof(uint32_t), key->length - (uint32_t)sizeof(uint32_t));
+    top_note_key(top, key->hash, key->bytes + sizeof(uint32_t), key->length - (uint32_t)sizeof(uint32_t),
+                 samples);
     for (uint32_t i = 0; tags && i < tags->count; i++)
-        top_note_tag(top, tags->nodes[i].tag);
+        top_note_tag(top, tags->nodes[i].tag, samples);
+}
+
+void admin_note_uses(struct cache *cache, const struct object *object, uint32_t uses)
+{
+    uint64_t chance = sampler_random(&cache->lookups) % WIRE_SAMPLE;
+    uint32_t samples = uses / WIRE_SAMPLE + (chance < uses % WIRE_SAMPLE);
+
+    if (samples == 0)
+        return;
+    object_key(&cache->store, object, &cache->key);
+    admin_note_lookup(cache, object, samples);
 }
 
 /* Whole tenants, as many as there is room for. */
@@ -54,6 +67,8 @@ enum admin_result admin_top(struct cache *cache, struct session *session, const 
     if (asked->tenant[0] && !tenants_find(&cache->tenants, asked->tenant))
         return ADMIN_NO_TENANT;
     answer->segment = asked->segment;
+    if (asked->cursor == 0)
+        holds_collect(cache);
     shm_guard_enter(pool->base, pool->bytes);
     bool won = segment_win_write(pool, asked->segment);
     if (won) {

@@ -24,8 +24,10 @@ enum admin_result admin_drain(struct cache *cache, const struct wire_drain *aske
 /* Tells a proxy what it could not be told before because its queue was full. */
 void admin_remind(struct session *session);
 
-/* Feeding what admin_top() answers: a look-up of cache->key was sampled, and this was found (NULL: nothing).
- */
-void admin_note_lookup(struct cache *cache, const struct object *found);
+/* Feeding what admin_top() answers: so many look-ups of cache->key were sampled, and this was found (NULL:
+ * nothing). */
+void admin_note_lookup(struct cache *cache, const struct object *found, uint32_t samples);
+/* The same for an object that was used so often without a look-up. Overwrites cache->key. */
+void admin_note_uses(struct cache *cache, const struct object *object, uint32_t uses);
 
 #endif

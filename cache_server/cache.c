@@ -3,6 +3,7 @@
 #include "claim.h"
 #include "clock.h"
 #include "follow.h"
+#include "holds.h"
 #include "invariant.h"
 #include "log.h"
 #include "pins.h"
@@ -69,6 +70,7 @@ int cache_setup_shard(struct cache *cache, const struct cache_conf *conf, const 
                         cache_conf_shard_object(conf), &cache->counters);
     if (error)
         goto err;
+    store_watch(&cache->store, (struct store_watch){holds_changed, holds_used, cache});
     error = tenants_configure(&cache->tenants, &cache->store.memory, conf->settings, conf->tenant_count,
                               problem, problem_size);
     if (error)
@@ -365,6 +367,7 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         if (cache->place.others)
             shards_tell_dropped(cache->place.others, cache->place.shard, session->token);
     }
+    cache->spoiled -= session->spoiled;
     if (session->active)
         cache_deactivate(cache, session);
     if (session->watched)
@@ -381,6 +384,7 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         unsigned fills = follow_part(session, why == DEPARTURE_FAULTED ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
         cache_count(session, COUNTER_fill_aborts, fills);
         pins_drop_all(session);
+        holds_part(session);
     }
     registry_remove(&cache->registry, session->registration);
     /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */

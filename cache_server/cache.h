@@ -39,6 +39,12 @@ struct cache_place {
 };
 struct cache_place cache_place_alone(void);
 
+/* Where collecting goes on; see holds.c. */
+struct hold_cursor {
+    uint32_t place; /* in the registry */
+    uint32_t hold;
+};
+
 struct cache {
     struct cache_place place;
     struct cache_conf conf; /* what it points to is the first shard's */
@@ -72,6 +78,10 @@ struct cache {
     struct tenant *busy_tenants; /* utlist: those with active sessions */
     struct store store;
     struct leases leases;
+    uint32_t kept;    /* segments that proxies keep */
+    uint32_t spoiled; /* sessions that are to be dropped: see there */
+    struct hold_cursor collected;
+    int64_t next_collection_ms;
     uint32_t purging;    /* tenants with purges that are not over, */
     uint32_t prefixes;   /*   and the prefixes among these */
     uint32_t purge_turn; /* the tenant that had its turn last; see purge.c */

@@ -2,6 +2,7 @@
 
 #include "cache.h"
 #include "follow.h"
+#include "holds.h"
 
 #include <string.h>
 
@@ -206,21 +207,20 @@ static void begin_round(struct cache *cache)
 static void walk(struct cache *cache, const struct tenant *asker, struct purge_effect *effect,
                  unsigned *budget)
 {
-    while (*budget > 0) {
+    struct object *object;
+
+    while (*budget > 0 && (object = store_walk(&cache->store)) != NULL) {
         struct purge_effect others = {0};
-        struct object *object = store_walk(&cache->store);
-        struct tenant *tenant = object ? object_tenant(object) : NULL;
+        struct tenant *tenant = object_tenant(object);
         unsigned cost = 1;
 
-        if (!object) {
-            end_round(cache);
-            return;
-        }
         if (tenant->purges.count > 0)
             cost = visit(cache, object, tenant == asker ? effect : &others);
         count(cache, tenant, COUNTER_purge_collected, others.objects);
         *budget -= cost < *budget ? cost : *budget;
     }
+    if (store_walk_is_over(&cache->store)) /* also when the last object took the last of the budget */
+        end_round(cache);
 }
 
 /* ---- a turn's share ---- */
@@ -347,6 +347,16 @@ static enum purge_result purge_key(struct cache *cache, const struct purge_order
     return purge_tag(cache, order, parts, effect, budget);
 }
 
+/* What proxies keep is served without asking, so it is dealt with before the answer, whatever else is left
+ * for later. */
+static void visit_kept(struct cache *cache, struct tenant *tenant, struct purge_effect *effect)
+{
+    uint32_t left = tenant->purges.count > 0 ? holds_of_tenant(tenant) : 0;
+
+    for (struct object *object; left > 0 && (object = holds_next(tenant)) != NULL; left--)
+        visit_stored(cache, object, effect);
+}
+
 static bool has_place(const struct purge_order *order)
 {
     uint32_t more = order->scope == PURGE_TAGGED ? order->tags->count : 1;
@@ -373,6 +383,7 @@ enum purge_result purge_carry_out(struct cache *cache, const struct purge_order 
     if (!has_place(order))
         return PURGE_NO_PLACE;
     enum purge_result result = begin(cache, order, effect);
+    visit_kept(cache, order->tenant, effect);
     /* One that concerns all shards is counted by the first. */
     if (result == PURGE_DONE && (cache->place.shard == 0 || order->scope == PURGE_KEY))
         count(cache, order->tenant, COUNTER_purges, 1);

@@ -5,7 +5,8 @@
  * more that it hits:
  *
  *     objects        the first PURGE_AT_ONCE are dealt with there and then. For the rest a record stays
- *                    (purges.h), which counts at once; they are visited in purge_step(), a few a turn
+ *                    (purges.h), which counts at once; they are visited in purge_step(), a few a turn.
+ *                    What proxies keep (holds.h) is all dealt with at once
  *     being filled   their leases are cancelled: the fill goes on for its readers and ends unstored
  *     leases         the same. Of a tenant with more than PURGE_LEASES all that are out count as hit, which
  *                    costs an origin a fetch and nobody else anything

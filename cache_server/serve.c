@@ -4,6 +4,7 @@
 #include "cache.h"
 #include "clock.h"
 #include "follow.h"
+#include "holds.h"
 #include "pins.h"
 #include "purge.h"
 #include "shm_guard.h"
@@ -191,6 +192,13 @@ static enum wire_status serve_miss(struct serving *serving, const struct wire_re
     return WIRE_STATUS_MISS;
 }
 
+/* Before the object is looked for, because making room may evict it. */
+static bool wants_to_keep(struct session *session, const struct wire_request *request)
+{
+    return (request->flags & (WIRE_LOOKUP_KEEP | WIRE_LOOKUP_NO_BODY)) == WIRE_LOOKUP_KEEP &&
+           holds_prepare(session);
+}
+
 static enum wire_status serve_lookup(struct serving *serving, const struct wire_request *request,
                                      struct wire_completion *completion)
 {
@@ -198,9 +206,10 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
 
     if (!take_key(serving, request))
         return refuse(session, WIRE_STATUS_BAD);
+    bool keep = wants_to_keep(session, request);
     struct object *object = store_find(&serving->cache->store, &serving->cache->key, serving->cache->now);
     if (sampler_takes(&serving->cache->lookups))
-        admin_note_lookup(serving->cache, object);
+        admin_note_lookup(serving->cache, object, 1);
     if (!object)
         return serve_miss(serving, request, completion);
 
@@ -218,7 +227,12 @@ static enum wire_status serve_lookup(struct serving *serving, const struct wire_
         if (!completion->handle)
             return refuse(session, WIRE_STATUS_BUSY);
     }
+    /* The guard word is there before the segment is handed over. */
+    if (keep && !stale && holds_take(session, object, request->segment))
+        completion->flags |= WIRE_KEPT;
     if (!give_object(serving, object, 0, with_body ? UINT64_MAX : 0, request->segment, completion)) {
+        holds_end(session, request->segment);
+        completion->flags = 0;
         pins_drop(session, completion->handle);
         completion->handle = 0;
         return refuse(session, WIRE_STATUS_BAD);
@@ -716,9 +730,11 @@ static const struct {
     [WIRE_OP_UNFOLLOW] = {serve_unfollow, true},     [WIRE_OP_PURGE] = {serve_purge, false},
 };
 
-static void begin(struct session *session)
+static void begin(struct session *session, const struct wire_request *request)
 {
     cache_count(session, COUNTER_requests, 1);
+    if (session->keeper && request->registration == session->registration)
+        holds_end(session, request->segment); /* it has passed it for something else */
     session->taken_ns = sampler_takes(&session->cache->entries) ? clock_mono_ns() : 0;
 }
 
@@ -742,7 +758,7 @@ static bool serve_one(struct serving *serving, const struct wire_request *reques
     bool known = request->op < WIRE_OP_END && operations[request->op].serve && session->tenant;
 
     if (session->progress == 0)
-        begin(session);
+        begin(session, request);
     if (request->registration != session->registration)
         completion.status = (uint8_t)refuse(session, WIRE_STATUS_FENCED);
     else if (!known)
@@ -803,6 +819,8 @@ enum serve_result serve_session(struct session *session)
     struct serving serving = {.session = session, .cache = session->cache};
     bool wake = false, told = session->due && session->state == SESSION_ALIVE;
 
+    if (session->spoiled)
+        return SERVE_FAULTED;
     shm_guard_enter(session->pool.base, session->pool.bytes);
     enum serve_result result =
         !told || follow_flush(session, SERVE_MAX_REQUESTS) ? serve_batch(&serving) : SERVE_BROKEN;

@@ -138,7 +138,8 @@ void session_detach(struct session **pointer)
     struct session *session = *pointer;
 
     *pointer = NULL;
-    INVARIANT(session->leases.used == 0 && session->pins.used == 0 && session->follows.used == 0);
+    INVARIANT(session->leases.used == 0 && session->pins.used == 0 && session->follows.used == 0 &&
+              !session->keeper);
     destroy(session);
 }
 

@@ -68,6 +68,9 @@ struct session {
     struct handles leases;  /* struct lease * */
     struct handles follows; /* struct follower * */
     struct follower *due;   /* utlist: those of them that are to be answered */
+    struct keeper *keeper;  /* what it keeps in its segments (holds.h); NULL: it never asked for that */
+    int64_t keeper_retry_ms;
+    bool spoiled; /* its pool lost pages while another session was served: it is to be dropped */
 };
 
 /* May a peer of this owner register so? Nothing is asked of one of our own user whose queue is private. */

@@ -2,6 +2,7 @@
 
 #include "cache.h"
 #include "clock.h"
+#include "holds.h"
 #include "shm_guard.h"
 
 #include <dirent.h>
@@ -74,6 +75,7 @@ static void cache_row(const struct cache *cache, struct wire_row *row)
     set_gauge(row, GAUGE_followers, cache->leases.followers);
     set_gauge(row, GAUGE_shards, cache->place.shards);
     set_gauge(row, GAUGE_bytes_reserved, cache->store.memory.shares.reserves);
+    set_gauge(row, GAUGE_kept, cache->kept);
 }
 
 static void tenant_row(const struct cache *cache, const struct tenant *tenant, struct wire_row *row)
@@ -94,6 +96,7 @@ static void tenant_row(const struct cache *cache, const struct tenant *tenant, s
     set_gauge(row, GAUGE_bytes_reserved, tenant->settings.reserve);
     set_gauge(row, GAUGE_bytes_limit, tenant->settings.limit);
     set_gauge(row, GAUGE_weight, tenant->settings.weight);
+    set_gauge(row, GAUGE_kept, holds_of_tenant(tenant));
 }
 
 static void proxy_row(const struct session *session, struct wire_row *row)
@@ -112,6 +115,7 @@ static void proxy_row(const struct session *session, struct wire_row *row)
     set_gauge(row, GAUGE_leases, session->leases.used);
     set_gauge(row, GAUGE_bytes_held, session->process->held);
     set_gauge(row, GAUGE_followers, session->follows.used);
+    set_gauge(row, GAUGE_kept, holds_of_session(session));
 }
 
 static void times_row(const struct cache *cache, uint32_t op, struct wire_row *row)
@@ -163,6 +167,8 @@ enum stats_result stats_give(struct cache *cache, struct session *session, uint3
 
     *rows = 0;
     *next_cursor = 0;
+    if (cursor == 0)
+        holds_collect(cache);
     if (segment >= pool->shape.segments || cursor >= END)
         return STATS_BAD_SEGMENT;
     shm_guard_enter(pool->base, pool->bytes);

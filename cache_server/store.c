@@ -52,6 +52,7 @@ enum {
     META_APART = 8,
     LASTING = 16, /* soft purges spare it */
     LAPSED = 32,  /* a soft purge has hit it, and it has not been validated since */
+    KEPT = 64,    /* whoever watches wants to know */
 };
 
 #define META_ROOM_MIN sizeof(uint8_t *)
@@ -231,6 +232,12 @@ static void forget_if_empty(struct store *store, struct tenant *tenant)
         eviction_forget(&tenant->eviction, &store->memory, &tenant->account);
 }
 
+static void tell(struct store *store, struct object *object)
+{
+    if (has_flag(object, KEPT))
+        store->watch.changed(store->watch.context, object);
+}
+
 /* STORED to DOOMED, and gone if nobody reads it. It is in no queue any more. */
 static void unlink_object(struct store *store, struct object *object)
 {
@@ -238,6 +245,7 @@ static void unlink_object(struct store *store, struct object *object)
     struct tenant *tenant = object->tenant;
 
     INVARIANT(state_of(object) == OBJECT_STORED);
+    tell(store, object);
     unlink_tags(store, object);
     if (store->walk_next == object)
         store->walk_next = object->hh.next;
@@ -276,11 +284,20 @@ static struct tenant *tenant_of(struct account *account)
     return (struct tenant *)(void *)((char *)account - offsetof(struct tenant, account));
 }
 
+static bool is_used(struct store *store, struct object *object)
+{
+    return has_flag(object, KEPT) && store->watch.used(store->watch.context, object);
+}
+
 /* NULL: it has nothing that can go. */
-static struct object *coldest(struct tenant *tenant)
+static struct object *coldest(struct store *store, struct tenant *tenant)
 {
     struct eviction_node *node = eviction_next(&tenant->eviction, weight_of);
 
+    for (unsigned i = 0; node && i < STORE_CHANCES && is_used(store, object_of(node)); i++) {
+        eviction_used(&tenant->eviction, node, true, weight_of);
+        node = eviction_next(&tenant->eviction, weight_of);
+    }
     return node ? object_of(node) : NULL;
 }
 
@@ -304,12 +321,12 @@ static struct object *choose(struct store *store, struct account *needs)
     struct account *account;
 
     while ((account = shares_first(shares))) {
-        struct object *object = coldest(tenant_of(account));
+        struct object *object = coldest(store, tenant_of(account));
         if (account == needs || account->used - account->reserve >= object_charge(object))
             return object;
         shares_pass_over(shares, account, object_charge(object));
     }
-    return needs && needs->evictable > 0 ? coldest(tenant_of(needs)) : NULL;
+    return needs && needs->evictable > 0 ? coldest(store, tenant_of(needs)) : NULL;
 }
 
 /* What cannot be done is refused before anything is lost for it: fills, pinned objects, index and the
@@ -342,7 +359,7 @@ static void make_own_room(struct store *store, struct tenant *tenant, uint64_t b
         if (tenant->dying)
             bury(store, tenant, 1);
         else
-            evict(store, coldest(tenant), true);
+            evict(store, coldest(store, tenant), true);
     }
 }
 
@@ -382,7 +399,7 @@ unsigned store_shrink(struct store *store, struct tenant *tenant, unsigned most)
 
     for (; evicted < most && tenant_is_over(tenant) && tenant->account.evictable > 0 && !tenant->dying;
          evicted++)
-        evict(store, coldest(tenant), true);
+        evict(store, coldest(store, tenant), true);
     return evicted;
 }
 
@@ -499,6 +516,32 @@ void store_teardown(struct store *store)
     INVARIANT(store->memory.used == 0);
 }
 
+/* ---- what others keep ---- */
+
+void store_watch(struct store *store, struct store_watch watch)
+{
+    store->watch = watch;
+}
+
+void store_set_kept(struct object *object, bool kept)
+{
+    if (kept)
+        object->order.owner_state |= KEPT;
+    else
+        object->order.owner_state &= (uint8_t)~KEPT;
+}
+
+bool object_is_kept(const struct object *object)
+{
+    return has_flag(object, KEPT);
+}
+
+void store_used(struct object *object)
+{
+    INVARIANT(state_of(object) == OBJECT_STORED);
+    eviction_used(&object->tenant->eviction, &object->order, pins_of(object) == 0, weight_of);
+}
+
 /* ---- keys and finding ---- */
 
 void store_key_set(const struct store *store, struct store_key *key, struct tenant *tenant,
@@ -563,7 +606,7 @@ struct object *store_find(struct store *store, const struct store_key *key, int6
     }
     if (store_visit(store, object) == PURGES_GONE)
         return NULL;
-    eviction_used(&object->tenant->eviction, &object->order, pins_of(object) == 0, weight_of);
+    store_used(object);
     return object;
 }
 
@@ -886,6 +929,7 @@ enum store_result store_update(struct store *store, struct object *object, const
     object->fresh_until = fresh_until;
     object->keep.at = keep_until;
     expiry_moved(&store->expiry, &object->keep);
+    tell(store, object);
     return STORE_OK;
 }
 
@@ -979,6 +1023,7 @@ bool store_lapse(struct store *store, struct object *object, int64_t at)
     object->order.owner_state |= LAPSED;
     if (object->fresh_until > at)
         object->fresh_until = at;
+    tell(store, object);
     count(store, object->tenant, COUNTER_purged);
     return true;
 }

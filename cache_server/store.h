@@ -42,6 +42,16 @@
 
 struct object; /* opaque but for the accessors below */
 
+/* Who is told of kept objects (store_set_kept()). Neither may call the store, but for store_set_kept(). */
+struct store_watch {
+    /* It is going to be gone, or has other metadata or times: called before anybody can find out. */
+    void (*changed)(void *context, struct object *object);
+    /* It is the next to be evicted: has it been used without the store's knowledge since this was asked? */
+    bool (*used)(void *context, struct object *object);
+    void *context;
+};
+#define STORE_CHANCES 8u /* objects that are spared so when room is needed, until one goes unasked */
+
 struct store {
     struct memory memory;
     uint64_t limit_wanted; /* below memory.limit while store_resize_step() has something to do */
@@ -68,6 +78,7 @@ struct store {
     uint32_t walk_shelf;       /* the next one, */
     struct object *walk_next;  /* behind this one, and what is behind it */
     struct counters *counters; /* the cache's, borrowed */
+    struct store_watch watch;
     uint8_t hash_key[16];
     uint8_t tag_key[16];
 };
@@ -85,6 +96,13 @@ void store_resize(struct store *store, uint64_t memory_limit, uint64_t max_objec
 void store_resize_step(struct store *store, struct tenant *last, unsigned most);
 /* There is a step to be taken now. What is pinned or being filled has to go by itself first. */
 bool store_is_resizing(const struct store *store);
+
+void store_watch(struct store *store, struct store_watch watch);
+/* From now on whoever watches is told what becomes of it, or not any more. */
+void store_set_kept(struct object *object, bool kept);
+bool object_is_kept(const struct object *object);
+/* A stored object was used, by what `watch` knows. */
+void store_used(struct object *object);
 
 /* A key, hashed once. `bytes` holds the tenant's id in front of the caller's key. */
 struct store_key {

@@ -48,7 +48,8 @@ struct tenant {
     uint32_t stalled; /* of the proxies */
     uint32_t pins;
     uint32_t leases;
-    struct lease *granted; /* utlist, the leases': those not cancelled */
+    struct lease *granted;    /* utlist, the leases': those not cancelled */
+    struct hold_table *holds; /* what its proxies keep (holds.h); NULL: nothing */
     uint32_t followers;
     uint64_t objects;
     struct tenant_settings settings;

@@ -56,30 +56,31 @@ static struct top_item *make_place(struct top_summary *summary, uint64_t hash)
     return &summary->items[place];
 }
 
-static void note(struct top_summary *summary, uint64_t hash, const uint8_t *text, uint32_t length)
+static void note(struct top_summary *summary, uint64_t hash, const uint8_t *text, uint32_t length,
+                 uint32_t count)
 {
     for (uint32_t i = 0; i < summary->used; i++) {
         if (summary->hashes[i] == hash) {
-            summary->items[i].count++;
+            summary->items[i].count += count;
             return;
         }
     }
     struct top_item *item = make_place(summary, hash);
-    item->count++;
+    item->count += count;
     item->length = length;
     if (length > 0)
         memcpy(item->text, text, at_most(length, WIRE_TOP_TEXT));
 }
 
-void top_note_key(struct top *top, uint64_t hash, const uint8_t *key, uint32_t length)
+void top_note_key(struct top *top, uint64_t hash, const uint8_t *key, uint32_t length, uint32_t count)
 {
-    top->total++;
-    note(&top->keys, hash, key, length);
+    top->total += count;
+    note(&top->keys, hash, key, length, count);
 }
 
-void top_note_tag(struct top *top, uint64_t tag)
+void top_note_tag(struct top *top, uint64_t tag, uint32_t count)
 {
-    note(&top->tags, tag, NULL, 0);
+    note(&top->tags, tag, NULL, 0, count);
 }
 
 /* ---- those of the tenants ---- */

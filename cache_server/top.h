@@ -55,8 +55,9 @@ struct tops {
  * memory. */
 struct top *tops_find(struct tops *tops, uint32_t tenant, int64_t now_ms, bool create);
 void tops_free(struct tops *tops);
-void top_note_key(struct top *top, uint64_t hash, const uint8_t *key, uint32_t length);
-void top_note_tag(struct top *top, uint64_t tag);
+/* `count`: so many samples. */
+void top_note_key(struct top *top, uint64_t hash, const uint8_t *key, uint32_t length, uint32_t count);
+void top_note_tag(struct top *top, uint64_t tag, uint32_t count);
 /* So the tag is called. */
 void tops_name(struct tops *tops, uint64_t tag, const uint8_t *text, uint32_t length);
 

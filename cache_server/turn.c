@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "dispatch.h"
 #include "follow.h"
+#include "holds.h"
 #include "log.h"
 #include "purge.h"
 #include "serve.h"
@@ -218,8 +219,9 @@ static int sleep_time(const struct cache *cache)
 
     /* Times are the proxies' and may be anything: compared, not subtracted, until they are known to be near.
      */
-    if (expiry <= cache->now || wait <= 0 || has_to_purge(cache) || !purge_is_over(cache) ||
-        has_to_shrink(cache) || !store_is_tidy(&cache->store) || store_is_resizing(&cache->store))
+    if (expiry <= cache->now || wait <= 0 || cache->spoiled > 0 || has_to_purge(cache) ||
+        !purge_is_over(cache) || has_to_shrink(cache) || !store_is_tidy(&cache->store) ||
+        store_is_resizing(&cache->store))
         return 0;
     if (expiry < cache->now + wait)
         wait = expiry - cache->now;
@@ -276,6 +278,16 @@ static void check_heartbeats(struct cache *cache)
             continue;
         admin_remind(session);
         look_for_life(cache, session);
+    }
+}
+
+/* Those whose pools turned out to have lost pages while others were served. */
+static void drop_spoiled(struct cache *cache)
+{
+    for (uint32_t i = 0; i < REGISTRY_MAX && cache->spoiled > 0; i++) {
+        struct session *session = cache->registry.places[i].session;
+        if (session && session->spoiled)
+            cache_part(cache, &session, DEPARTURE_FAULTED);
     }
 }
 
@@ -377,6 +389,7 @@ static void keep_house(struct cache *cache)
 
     cache->now = clock_wall_ms();
     cache->mono_ms = mono;
+    drop_spoiled(cache);
     store_tidy(&cache->store);
     store_expire(&cache->store, cache->now, EXPIRE_STEP);
     follow_check_progress(cache);
@@ -386,6 +399,7 @@ static void keep_house(struct cache *cache)
         purge_doomed(cache);
     purge_step(cache);
     shrink_tenants(cache);
+    holds_collect_step(cache);
     if (mono >= cache->next_beat_ms) {
         cache->next_beat_ms = mono + cache->conf.stall_ms / CACHE_BEATS;
         check_heartbeats(cache);

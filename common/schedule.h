@@ -10,8 +10,8 @@
 /* For the calling thread; threads and processes that it creates later have the usual slice. Older kernels,
  * and threads that somebody gave a real-time policy, go on as they are. Errno is unchanged. */
 void schedule_short_turns(void);
-/* The opposite, for work that nobody waits for by the microsecond, such as starting: every thread with shorter
- * turns that wants the processor has it first. */
+/* The opposite, for work that nobody waits for by the microsecond, such as starting: every thread with
+ * shorter turns that wants the processor has it first. */
 void schedule_long_turns(void);
 
 #endif

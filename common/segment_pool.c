@@ -22,6 +22,7 @@ struct pool_header {
     struct pool_shape shape; /* for people with a debugger; nobody reads it back */
     uint32_t pid;
     _Alignas(RING_LINE) _Atomic uint32_t heartbeat;
+    _Alignas(RING_LINE) _Atomic uint32_t ended; /* read with each use of a kept segment */
 };
 _Static_assert(sizeof(struct pool_header) <= POOL_HEADER, "one page");
 
@@ -99,6 +100,7 @@ static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, u
     pool->payloads = base + layout.payloads;
     pool->heartbeat = &((struct pool_header *)(void *)base)->heartbeat;
     segment_pool_choose_rings(pool, 0);
+    pool->ended = &((struct pool_header *)(void *)base)->ended;
 }
 
 static int map_and_lay_out(struct segment_pool *pool, const struct pool_shape *shape, int fd, size_t bytes)

@@ -48,9 +48,13 @@ struct pool_semaphore {
 struct segment_header {
     struct pool_semaphore wsem;
     struct pool_semaphore rsem;
-    uint8_t reserved[64 - 2 * sizeof(struct pool_semaphore)];
+    _Atomic uint32_t guard; /* the cache's: what the segment shows is current while this number stays */
+    _Atomic uint32_t uses;  /* the owner's: how often it has served what it keeps, modulo 2^32 */
+    uint8_t reserved[64 - 2 * sizeof(struct pool_semaphore) - 2 * sizeof(uint32_t)];
 };
 _Static_assert(sizeof(struct segment_header) == RING_LINE, "a cache line of its own");
+
+#define POOL_STALE 0u /* guard: nothing that the owner may serve without asking */
 
 struct pool_shape {
     uint32_t segments;
@@ -67,6 +71,7 @@ struct segment_pool {
     uint8_t *payloads;
     size_t stride;               /* from one payload to the next: whole pages */
     _Atomic uint32_t *heartbeat; /* the owner's sign of life: changed by pool_beat() */
+    _Atomic uint32_t *ended;     /* the cache's: not 0 when the registration is over */
     struct ring requests;        /* this side's view of the first pair, */
     struct ring completions;     /*   or of the one chosen */
     int fd;                      /* the creator's, locked; -1 in the cache */
@@ -122,6 +127,17 @@ static inline uint32_t pool_heartbeat(const struct segment_pool *pool)
     return atomic_load_explicit(pool->heartbeat, memory_order_relaxed);
 }
 
+/* The cache, under shm_guard: nothing that is kept in this pool is current from now on. */
+static inline void pool_end(struct segment_pool *pool)
+{
+    atomic_store_explicit(pool->ended, 1, memory_order_release);
+}
+
+static inline bool pool_has_ended(const struct segment_pool *pool)
+{
+    return atomic_load_explicit(pool->ended, memory_order_acquire) != 0;
+}
+
 static inline struct segment_header *segment_header(const struct segment_pool *pool, uint32_t index)
 {
     return &pool->headers[index];
@@ -130,6 +146,28 @@ static inline struct segment_header *segment_header(const struct segment_pool *p
 static inline uint8_t *segment_payload(const struct segment_pool *pool, uint32_t index)
 {
     return pool->payloads + (size_t)index * pool->stride;
+}
+
+static inline uint32_t segment_guard(const struct segment_pool *pool, uint32_t index)
+{
+    return atomic_load_explicit(&segment_header(pool, index)->guard, memory_order_acquire);
+}
+
+static inline void segment_set_guard(const struct segment_pool *pool, uint32_t index, uint32_t guard)
+{
+    atomic_store_explicit(&segment_header(pool, index)->guard, guard, memory_order_release);
+}
+
+static inline uint32_t segment_uses(const struct segment_pool *pool, uint32_t index)
+{
+    return atomic_load_explicit(&segment_header(pool, index)->uses, memory_order_relaxed);
+}
+
+/* The owner, which alone writes it. */
+static inline void segment_count_use(const struct segment_pool *pool, uint32_t index)
+{
+    atomic_store_explicit(&segment_header(pool, index)->uses, segment_uses(pool, index) + 1,
+                          memory_order_relaxed);
 }
 
 static inline bool pool_semaphore_try(struct pool_semaphore *semaphore)

@@ -10,11 +10,11 @@
 
 /* Read by the handler on the thread that faulted, so plain thread-local storage is enough; volatile keeps the
  * stores where they are written. initial-exec: the handler must not allocate the block on first use. */
-static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct range {
     volatile uintptr_t base;
-    volatile size_t length;
+    volatile size_t length; /* 0: not entered */
     volatile sig_atomic_t faulted;
-} guard;
+} guard, other;
 
 static size_t page; /* bytes */
 
@@ -24,14 +24,19 @@ static void die_of(int signal_number)
     raise(signal_number); /* delivered when the handler returns */
 }
 
+static bool contains(const struct range *range, uintptr_t address)
+{
+    return range->length != 0 && address >= range->base && address - range->base < range->length;
+}
+
 static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 {
     uintptr_t address = (uintptr_t)info->si_addr;
     int saved = errno;
 
     (void)context;
-    if (info->si_code <= 0 || guard.length == 0 || address < guard.base ||
-        address - guard.base >= guard.length) {
+    bool is_in_guard = contains(&guard, address), is_in_other = contains(&other, address);
+    if (info->si_code <= 0 || (!is_in_guard && !is_in_other)) {
         die_of(signal_number);
         return;
     }
@@ -41,7 +46,10 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
     if (mmap((void *)(address & ~(uintptr_t)(page - 1)), page, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
         die_of(signal_number);
-    guard.faulted = 1;
+    if (is_in_guard)
+        guard.faulted = 1;
+    if (is_in_other)
+        other.faulted = 1;
     errno = saved;
 }
 
@@ -54,12 +62,24 @@ int shm_guard_setup(void)
     return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : -errno;
 }
 
+static void enter(struct range *range, void *base, size_t length)
+{
+    INVARIANT(range->length == 0);
+    range->faulted = 0;
+    range->base = (uintptr_t)base;
+    range->length = length;
+}
+
+static bool leave(struct range *range)
+{
+    INVARIANT(range->length != 0);
+    range->length = 0;
+    return !range->faulted;
+}
+
 void shm_guard_enter(void *base, size_t length)
 {
-    INVARIANT(guard.length == 0);
-    guard.faulted = 0;
-    guard.base = (uintptr_t)base;
-    guard.length = length;
+    enter(&guard, base, length);
 }
 
 bool shm_guard_faulted(void)
@@ -69,7 +89,15 @@ bool shm_guard_faulted(void)
 
 bool shm_guard_leave(void)
 {
-    INVARIANT(guard.length != 0);
-    guard.length = 0;
-    return !guard.faulted;
+    return leave(&guard);
+}
+
+void shm_guard_enter_other(void *base, size_t length)
+{
+    enter(&other, base, length);
+}
+
+bool shm_guard_leave_other(void)
+{
+    return leave(&other);
 }

@@ -6,8 +6,9 @@
  * memory, and leave() reports it. The caller then drops the peer and unmaps the range.
  *
  * A SIGBUS outside the named range, or one that was sent by a process (not raised by a page), is a real crash
- * and ends the process as without us. One range at a time, not nested; the process's thread that enters must
- * leave. */
+ * and ends the process as without us. One range at a time, and one other while a word of another pool is
+ * touched, whether or not the first is entered; the process's thread that enters must leave. A fault in a
+ * page of both counts for both. */
 #ifndef LARDER_SHM_GUARD_H
 #define LARDER_SHM_GUARD_H
 
@@ -22,5 +23,9 @@ void shm_guard_enter(void *base, size_t length);
 bool shm_guard_faulted(void);
 /* True: all memory touched was there. False: some of it is now private zeroes. */
 bool shm_guard_leave(void);
+
+/* The same for the other range. */
+void shm_guard_enter_other(void *base, size_t length);
+bool shm_guard_leave_other(void);
 
 #endif

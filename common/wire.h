@@ -392,6 +392,7 @@ enum {
     WIRE_LOOKUP_NO_BODY = 2,
     WIRE_LOOKUP_REVALIDATE = 4,
     WIRE_LOOKUP_FOLLOW = 8, /* where the lease is somebody's: a follow handle */
+    WIRE_LOOKUP_KEEP = 16,  /* on HIT: what is in the segment may be used again without asking */
 };
 enum { WIRE_READ_META = 1 }; /* metadata in front of the body bytes, as in the answer to a LOOKUP */
 enum {
@@ -438,6 +439,7 @@ enum {
     WIRE_BROKEN = 8,   /* FOLLOW: what was followed will not be had from the cache, */
     WIRE_CHANGED = 16, /*         nor from the origin, which has something else by now */
     WIRE_GOES_ON = 32, /* PURGE: more objects are found later, by the cache; nobody else finds them */
+    WIRE_KEPT = 64,    /* LOOKUP: may be used again while the segment's guard word stays (segment_pool.h) */
 };
 
 struct wire_completion {

@@ -26,6 +26,7 @@
 #include "wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <sodium.h>
@@ -53,6 +54,7 @@
 #define SILENCE_CHECK_MS    1000u
 #define DEFERRED_CHECK_MS   5u
 #define HEARTBEAT_MIN_MS    10u
+#define SPENT_STEP          64u  /* segments at a time that are given new pages */
 #define FOLLOWS_ROOM        256u /* operations that may wait for news without being in the way of others */
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
@@ -73,7 +75,7 @@ _Static_assert(LARDER_MAX_SEGMENTS == POOL_MAX_SEGMENTS &&
                "public limits are those of the pool");
 _Static_assert(LARDER_LOOKUP_LEASE == WIRE_LOOKUP_LEASE && LARDER_LOOKUP_NO_BODY == WIRE_LOOKUP_NO_BODY &&
                    LARDER_LOOKUP_REVALIDATE == WIRE_LOOKUP_REVALIDATE &&
-                   LARDER_LOOKUP_FOLLOW == WIRE_LOOKUP_FOLLOW,
+                   LARDER_LOOKUP_FOLLOW == WIRE_LOOKUP_FOLLOW && LARDER_LOOKUP_KEEP == WIRE_LOOKUP_KEEP,
                "flags travel as they are");
 _Static_assert(LARDER_FOLLOW_NOTHING == WIRE_FOLLOW_NOTHING && LARDER_SIZE_UNKNOWN == WIRE_SIZE_UNKNOWN,
                "and so do these values");
@@ -98,13 +100,23 @@ static const enum larder_event_kind kind_map[WIRE_OP_END] = {
     [WIRE_OP_PURGE] = LARDER_EVENT_PURGE,
 };
 
-enum segment_state { SEGMENT_FREE, SEGMENT_HELD /* by the caller */, SEGMENT_PASSED /* to the cache */ };
+enum segment_state {
+    SEGMENT_FREE,
+    SEGMENT_HELD,   /* by the caller */
+    SEGMENT_PASSED, /* to the cache */
+    SEGMENT_SPENT,  /* returned, and has no pages that may be written: see replace_pages() */
+};
+
+#define NOBODY 0xffu
 
 struct segment {
     struct larder_segment public; /* first: the caller's pointer is ours */
     struct connection *connection;
     uint32_t index;
-    uint32_t next_free;
+    uint32_t next_free; /* or next spent */
+    uint32_t guard;     /* of its header while what it shows is current; POOL_STALE: it is not kept */
+    uint8_t kept_by;    /* the shard that may still count it among what is kept; NOBODY: none */
+    bool lent;          /* to sockets: its pages are not written to any more */
     enum segment_state state;
 };
 
@@ -112,6 +124,7 @@ struct connection {
     struct endpoint endpoint;
     struct segment *segments;
     uint32_t first_free;
+    uint32_t first_spent; /* as many as there are segments: none */
     uint32_t held;
     bool retired;
 };
@@ -136,7 +149,8 @@ struct silent_request {
     uint8_t op;
     uint8_t flags;
     uint8_t shard;
-    uint64_t handle; /* the cache's */
+    uint32_t segment; /* WIRE_NO_SEGMENT, or the one that is not kept any more */
+    uint64_t handle;  /* the cache's */
     uint64_t value;
 };
 
@@ -230,6 +244,7 @@ static bool number_segments(struct connection *connection)
 {
     const struct segment_pool *pool = &connection->endpoint.pool;
 
+    connection->first_spent = pool->shape.segments;
     connection->segments = calloc(pool->shape.segments, sizeof(*connection->segments));
     if (!connection->segments)
         return false;
@@ -238,6 +253,7 @@ static bool number_segments(struct connection *connection)
             .public = {segment_payload(pool, i), pool->shape.segment_bytes},
             .connection = connection,
             .index = i,
+            .kept_by = NOBODY,
             .next_free = i + 1,
         };
     }
@@ -302,6 +318,61 @@ static int make_connection(struct larder_client *client)
     }
     client->connection = connection;
     return 0;
+}
+
+/* ---- pages ---- */
+
+static off_t offset_of(const struct segment *segment)
+{
+    return (off_t)(segment->public.data - segment->connection->endpoint.pool.base);
+}
+
+/* Sockets go on reading the old pages; the segment gets new ones. False: there are none. The old ones are
+ * gone then, and whoever touches the segment would ask for new ones himself, which ends in a SIGBUS. */
+static bool replace_pages(struct segment *segment)
+{
+    const struct segment_pool *pool = &segment->connection->endpoint.pool;
+    off_t offset = offset_of(segment), bytes = (off_t)pool->stride;
+
+    if (fallocate(pool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) != 0 ||
+        fallocate(pool->fd, 0, offset, bytes) != 0)
+        return false;
+    segment->lent = false;
+    return true;
+}
+
+/* Into circulation. */
+static void free_segment(struct segment *segment)
+{
+    struct connection *connection = segment->connection;
+
+    segment->state = SEGMENT_FREE;
+    segment->next_free = connection->first_free;
+    connection->first_free = segment->index;
+    segment_post_write(&connection->endpoint.pool, segment->index);
+}
+
+static void put_aside(struct segment *segment)
+{
+    struct connection *connection = segment->connection;
+
+    segment->state = SEGMENT_SPENT;
+    segment->next_free = connection->first_spent;
+    connection->first_spent = segment->index;
+}
+
+/* Some of those that found no pages when they came back. */
+static void restore_spent(struct connection *connection)
+{
+    for (uint32_t i = 0; i < SPENT_STEP && connection->first_spent < connection->endpoint.pool.shape.segments;
+         i++) {
+        struct segment *segment = &connection->segments[connection->first_spent];
+
+        if (!replace_pages(segment))
+            return;
+        connection->first_spent = segment->next_free;
+        free_segment(segment);
+    }
 }
 
 /* ---- looking for the cache ---- */
@@ -408,8 +479,10 @@ static bool welcome_is_sane(const struct wire_welcome *welcome)
            welcome->max_fills < HANDLE_PLACE_MASK && welcome->max_follows < HANDLE_PLACE_MASK;
 }
 
-static bool make_room_for_deferred(struct larder_client *client, uint32_t room)
+static bool make_room_for_deferred(struct larder_client *client, const struct wire_welcome *welcome)
 {
+    uint32_t room = (welcome->max_handles + welcome->max_fills + welcome->max_follows) * shards_of(client) +
+                    client->shape.segments;
     struct silent_request *deferred = realloc(client->deferred, room * sizeof(*deferred));
 
     if (!deferred)
@@ -464,8 +537,7 @@ static void on_welcome(struct larder_client *client, const struct wire_welcome *
     if (client->state != CLIENT_GREETING)
         return;
     if (!welcome_is_sane(welcome) || !welcome_is_expected(client, welcome) ||
-        !make_room_for_deferred(client, (welcome->max_handles + welcome->max_fills + welcome->max_follows) *
-                                            shards_of(client))) {
+        !make_room_for_deferred(client, welcome)) {
         snprintf(client->problem, sizeof(client->problem), "the cache's welcome makes no sense");
         retire_connection(client);
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
@@ -617,6 +689,7 @@ static void tick(struct larder_client *client)
 
     pool_beat(&client->connection->endpoint.pool);
     larder_client_flush(client); /* there may be room in the ring for what was deferred */
+    restore_spent(client->connection);
     if (client->state != CLIENT_ATTACHED || now < client->next_check_ms)
         return;
     client->next_check_ms = now + (is_unseen(client) ? UNSEEN_CHECK_MS : SILENCE_CHECK_MS);
@@ -901,16 +974,48 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
     (void)client;
     *pointer = NULL;
     INVARIANT(segment->state == SEGMENT_HELD && connection->held > 0);
-    segment->state = SEGMENT_FREE;
-    segment->next_free = connection->first_free;
-    connection->first_free = segment->index;
+    segment->guard = POOL_STALE;
     connection->held--;
-    if (connection->retired) {
+    if (connection->retired) { /* nobody writes into it any more */
+        segment->state = SEGMENT_FREE;
         if (connection->held == 0)
             free_connection(connection);
         return;
     }
-    segment_post_write(&connection->endpoint.pool, segment->index);
+    if (segment->lent && !replace_pages(segment))
+        put_aside(segment);
+    else
+        free_segment(segment);
+}
+
+bool larder_segment_is_current(const struct larder_segment *public)
+{
+    const struct segment *segment = (const struct segment *)(const void *)public;
+    const struct connection *connection = segment->connection;
+
+    return segment->guard != POOL_STALE && !connection->retired &&
+           segment_guard(&connection->endpoint.pool, segment->index) == segment->guard &&
+           !pool_has_ended(&connection->endpoint.pool);
+}
+
+void larder_segment_used(struct larder_segment *public)
+{
+    const struct segment *segment = (const struct segment *)(const void *)public;
+
+    segment_count_use(&segment->connection->endpoint.pool, segment->index);
+}
+
+int larder_segment_file(const struct larder_segment *public, off_t *offset)
+{
+    const struct segment *segment = (const struct segment *)(const void *)public;
+
+    *offset = offset_of(segment);
+    return segment->connection->endpoint.pool.fd;
+}
+
+void larder_segment_lent(struct larder_segment *public)
+{
+    ((struct segment *)(void *)public)->lent = true;
 }
 
 /* ---- operations ---- */
@@ -944,6 +1049,19 @@ static void hand_over(const struct segment_pool *pool, const struct segment *seg
         segment_post_read(pool, segment->index);
 }
 
+/* A lent segment gets pages that may be written to; there is nothing of the caller's in it. */
+static int make_writable(struct segment *segment, uint8_t op)
+{
+    if (!segment || !segment->lent)
+        return 0;
+    if (op != WIRE_OP_READ)
+        return -EINVAL;
+    segment->guard = POOL_STALE;
+    return replace_pages(segment) ? 0 : -ENOSPC;
+}
+
+static void forget_kept(struct larder_client *client, struct segment *segment, uint32_t shard);
+
 /* Announces an operation with the segment's bytes handed over (or, for READ, its room). */
 static int submit(struct larder_client *client, uint32_t shard, struct wire_request *request,
                   struct larder_segment **pointer, void *user)
@@ -956,6 +1074,9 @@ static int submit(struct larder_client *client, uint32_t shard, struct wire_requ
         return -ENOTCONN; /* of an earlier registration: still readable, not usable */
     if (!has_room(client, shard))
         return -EAGAIN;
+    int error = make_writable(segment, request->op);
+    if (error)
+        return error;
     struct operation *operation = &client->operations[index];
     request->registration = link->registration;
     request->segment = segment ? segment->index : WIRE_NO_SEGMENT;
@@ -981,6 +1102,8 @@ static int submit(struct larder_client *client, uint32_t shard, struct wire_requ
     if (segment) {
         hand_over(&client->connection->endpoint.pool, segment, request->op);
         segment->state = SEGMENT_PASSED;
+        segment->guard = POOL_STALE;
+        forget_kept(client, segment, shard);
         client->connection->held--;
         *pointer = NULL;
     }
@@ -1235,7 +1358,7 @@ static bool put_silent(struct larder_client *client, const struct silent_request
     struct wire_request request = {
         .op = silent->op,
         .flags = silent->flags,
-        .segment = WIRE_NO_SEGMENT,
+        .segment = silent->segment,
         .registration = link->registration,
         .handle = silent->handle,
         .value = silent->value,
@@ -1254,7 +1377,7 @@ static bool join_deferred(struct larder_client *client, const struct silent_requ
         struct silent_request *deferred = &client->deferred[i];
 
         if (deferred->op == silent->op && deferred->shard == silent->shard &&
-            deferred->handle == silent->handle) {
+            deferred->segment == silent->segment && deferred->handle == silent->handle) {
             deferred->value += silent->value;
             return true;
         }
@@ -1262,14 +1385,8 @@ static bool join_deferred(struct larder_client *client, const struct silent_requ
     return false;
 }
 
-static void send_silent(struct larder_client *client, struct silent_request silent)
+static void post_silent(struct larder_client *client, struct silent_request silent)
 {
-    uint64_t handle = silent.handle;
-    uint32_t shard;
-
-    if (client->state != CLIENT_ATTACHED || !wire_handle(client, handle, &shard, &silent.handle))
-        return;
-    silent.shard = (uint8_t)shard;
     if (client->deferred_count == 0 && put_silent(client, &silent))
         return;
     if (join_deferred(client, &silent))
@@ -1282,6 +1399,30 @@ static void send_silent(struct larder_client *client, struct silent_request sile
     {
         log_error("a handle was released twice");
     }
+}
+
+static void send_silent(struct larder_client *client, struct silent_request silent)
+{
+    uint64_t handle = silent.handle;
+    uint32_t shard;
+
+    if (client->state != CLIENT_ATTACHED || !wire_handle(client, handle, &shard, &silent.handle))
+        return;
+    silent.shard = (uint8_t)shard;
+    silent.segment = WIRE_NO_SEGMENT;
+    post_silent(client, silent);
+}
+
+/* The shard that answered notices by itself when a segment that it counts as kept is used for something else;
+ * another one has to be told. */
+static void forget_kept(struct larder_client *client, struct segment *segment, uint32_t shard)
+{
+    uint8_t keeper = segment->kept_by;
+
+    segment->kept_by = NOBODY;
+    if (keeper != NOBODY && keeper != shard)
+        post_silent(client, (struct silent_request){
+                                .op = WIRE_OP_UNFOLLOW, .shard = keeper, .segment = segment->index});
 }
 
 void larder_release(struct larder_client *client, uint64_t handle)
@@ -1447,6 +1588,17 @@ static void take_names(const struct larder_client *client, const struct operatio
     }
 }
 
+/* The word is read before what stands in the segment is used, so that whatever changes later is noticed. */
+static void keep(struct segment *segment, uint32_t shard, const struct wire_completion *completion,
+                 struct larder_event *event)
+{
+    if (!(completion->flags & WIRE_KEPT))
+        return;
+    segment->kept_by = (uint8_t)shard;
+    segment->guard = segment_guard(&segment->connection->endpoint.pool, segment->index);
+    event->kept = segment->guard != POOL_STALE;
+}
+
 enum delivery { DELIVERY_EVENT, DELIVERY_NONE /* there is more to be done for it */, DELIVERY_LIE };
 
 /* Adds up what the shards say. True: there is another to be asked. One that cannot do its part ends it. */
@@ -1489,6 +1641,7 @@ static enum delivery deliver(struct larder_client *client, uint32_t shard,
     if (segment && (completion->flags & WIRE_HAS_DATA)) {
         event->meta_length = completion->meta_length;
         event->length = completion->length;
+        keep(segment, shard, completion, event);
     }
     free_operation(client, operation);
     return DELIVERY_EVENT;

@@ -44,6 +44,17 @@
  * on): look up again MISS, broken           it ends here: no more will come than was given, go on without the
  * cache BUSY                   as many handles or leases are out as may be; go on without the cache
  *
+ * Hot segments: what a look-up has found may stay in its segment and be used again without asking:
+ *
+ *     LARDER_LOOKUP_KEEP, and the event says `kept`
+ *     for each use: larder_segment_is_current(), and fresh_until of the event lies ahead?
+ *         then larder_segment_used(), and the segment is served as it was the first time;
+ *         otherwise it is returned (or passed to another operation), and the key looked up anew
+ *
+ * The cache marks the segment before anybody hears that the object was replaced, removed, renewed, purged or
+ * evicted. Between the question and the last byte sent anything may happen, as with any answer of the cache.
+ * A segment that is kept is held, like one that was borrowed.
+ *
  * Trust: what the cache hands over was stored by some proxy of the same tenant. Metadata and bodies are
  * opaque here; whoever interprets them checks them first.
  *
@@ -55,6 +66,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct larder_client; /* opaque */
 
@@ -125,6 +137,11 @@ struct larder_event {
     uint64_t purged;    /* PURGE: objects that have been removed or made stale, */
     uint64_t cancelled; /*        and leases that have been cancelled, by now */
     bool goes_on;       /*        the cache still looks for more; nobody else finds them any more */
+
+    /* LOOKUP with LARDER_LOOKUP_KEEP, HIT: the segment may be used again for as long as
+     * larder_segment_is_current(). Of a longer body it stands for the version whose beginning it holds. Not
+     * set when as many segments are kept as may be: half of the pool, 1024, and 4096 of a tenant. */
+    bool kept;
 };
 
 struct larder_options {
@@ -183,14 +200,37 @@ int larder_segment_borrow(struct larder_client *client, struct larder_segment **
 /* Nulls the caller's pointer. */
 void larder_segment_return(struct larder_client *client, struct larder_segment **segment);
 
+/* ---- segments that stay: `kept` in the event of a look-up ---- */
+
+/* May what it shows be used without asking? False also when it was not kept, and once the cache that filled
+ * it is gone or has ended the registration. Costs two loads. It does not look at the clock. */
+bool larder_segment_is_current(const struct larder_segment *segment);
+/* It is being used once more: the cache counts that as a hit, and the object as used. */
+void larder_segment_used(struct larder_segment *segment);
+
+/* ---- segments for sendfile(2) ---- */
+
+/* The descriptor of the pool, and where in it segment->data begins. It is the library's, and good for as long
+ * as the segment is held, also when the cache is lost meanwhile. Not to be closed, and no other descriptor of
+ * that file either: that would drop the lock by which the cache knows us. */
+int larder_segment_file(const struct larder_segment *segment, off_t *offset);
+/* Its pages were given to sendfile(2): sockets refer to the pages themselves (over loopback those of the
+ * receiver, too), and nobody tells when they let go. So from now on nothing is written into the segment; when
+ * it is returned, or passed to larder_read() or larder_read_meta(), its pages are replaced by new ones first.
+ * To other operations, which would want bytes of the caller's in it, it cannot be passed (-EINVAL). When new
+ * pages cannot be had, a segment that is returned stays out of circulation until they can; larder_read() says
+ * -ENOSPC, and the segment, which then has no pages, may only be returned. */
+void larder_segment_lent(struct larder_segment *segment);
+
 /* Operations. All take ownership of *segment (and null it) only when they return 0. Errors: -ENOTCONN,
  * -EAGAIN (too many under way: wait for an event), -ESTALE (handle or lease of an earlier registration),
  * -EINVAL (lengths that do not fit), in which case the caller still has its segment. */
 
-#define LARDER_LOOKUP_LEASE      1u /* on MISS or STALE, grant the lease if nobody has it */
-#define LARDER_LOOKUP_NO_BODY    2u /* metadata only (HEAD); nothing is pinned unless STALE */
-#define LARDER_LOOKUP_REVALIDATE 4u /* treat what is found as stale */
-#define LARDER_LOOKUP_FOLLOW     8u /* on MISS or STALE, if the lease is out (also to us): a follow handle */
+#define LARDER_LOOKUP_LEASE      1u  /* on MISS or STALE, grant the lease if nobody has it */
+#define LARDER_LOOKUP_NO_BODY    2u  /* metadata only (HEAD); nothing is pinned unless STALE */
+#define LARDER_LOOKUP_REVALIDATE 4u  /* treat what is found as stale */
+#define LARDER_LOOKUP_FOLLOW     8u  /* on MISS or STALE, if the lease is out (also to us): a follow handle */
+#define LARDER_LOOKUP_KEEP       16u /* on HIT, the segment is to be used again: see `kept` */
 /* The segment's first key_length bytes are the key. HIT with the whole body in the segment pins nothing; HIT
  * with a longer body, and every STALE, returns a handle. A lease that is granted ends with FILL_END,
  * larder_fill_abort() or larder_update() and should not be held idle. */

@@ -702,8 +702,31 @@ START_TEST(orders_off_the_wire)
 }
 END_TEST
 
+/* Its steps come out even: the last one visits the last object and has nothing left to find the end with. */
+START_TEST(round_that_comes_out_even_ends)
+{
+    enum { OBJECTS = 2 * PURGE_AT_ONCE };
+    struct purge_effect effect;
+    char key[16];
+
+    begin();
+    for (int i = 0; i < OBJECTS; i++) {
+        snprintf(key, sizeof(key), "a%d", i);
+        store(news, key, "");
+    }
+    ck_assert_int_eq(purge(news, PURGE_PREFIXED, true, "a", &effect), PURGE_DONE);
+    ck_assert(effect.goes_on);
+    for (int i = 0; i <= OBJECTS; i++)
+        purge_step(&cache);
+    ck_assert(purge_is_over(&cache));
+    ck_assert_uint_eq(news->counters.values[COUNTER_purged], OBJECTS);
+    end();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
+    tcase_add_test(tcase, round_that_comes_out_even_ends);
     ADD_ROWS(tcase, what_each_kind_hits, kinds);
     ADD_ROWS(tcase, what_is_under_way_is_not_stored, cancels);
     tcase_add_test(tcase, forgotten_tags_count_for_all);

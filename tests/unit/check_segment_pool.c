@@ -231,7 +231,10 @@ START_TEST(created_pool_is_private_backed_and_empty)
     ck_assert_int_eq(status.st_size, (off_t)pool.bytes);
     ck_assert_int_ge(status.st_blocks * 512, (int64_t)pool.bytes);
     ck_assert(fcntl(pool.fd, F_GETFD) & FD_CLOEXEC);
+    ck_assert(!pool_has_ended(&pool));
     for (uint32_t i = 0; i < small.segments; i++) {
+        ck_assert_uint_eq(segment_guard(&pool, i), POOL_STALE);
+        ck_assert_uint_eq(segment_uses(&pool, i), 0);
         ck_assert(!segment_win_read(&pool, i));
         ck_assert(segment_win_write(&pool, i));
         ck_assert(!segment_win_write(&pool, i));

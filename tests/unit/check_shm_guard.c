@@ -98,6 +98,47 @@ START_TEST(fault_is_forgotten_by_the_next_guard)
 }
 END_TEST
 
+/* A word of another pool, while one is being worked on, or none is. */
+START_TEST(other_range_is_guarded_beside_the_first)
+{
+    uint8_t *lost = truncated(0), *whole = truncated(PAGES);
+
+    ck_assert_int_eq(shm_guard_setup(), 0);
+    shm_guard_enter(whole, (size_t)PAGES * PAGE);
+    shm_guard_enter_other(lost, (size_t)PAGES * PAGE);
+    write_byte(lost + PAGE);
+    ck_assert(!shm_guard_faulted());
+    ck_assert(!shm_guard_leave_other());
+    ck_assert_uint_eq(read_byte(whole), 0x5a);
+    ck_assert(shm_guard_leave());
+
+    shm_guard_enter(lost, (size_t)PAGES * PAGE);
+    shm_guard_enter_other(whole, (size_t)PAGES * PAGE);
+    read_byte(lost);
+    ck_assert(shm_guard_leave_other());
+    ck_assert(!shm_guard_leave());
+
+    shm_guard_enter_other(lost, (size_t)PAGES * PAGE);
+    read_byte(lost + 2 * PAGE);
+    ck_assert(!shm_guard_leave_other());
+}
+END_TEST
+
+/* The page is there from now on, as zeroes: whoever reads it under the first guard has to know. */
+START_TEST(page_of_both_ranges_counts_for_both)
+{
+    uint8_t *lost = truncated(0);
+
+    ck_assert_int_eq(shm_guard_setup(), 0);
+    shm_guard_enter(lost, (size_t)PAGES * PAGE);
+    shm_guard_enter_other(lost, (size_t)PAGES * PAGE);
+    write_byte(lost);
+    ck_assert(!shm_guard_leave_other());
+    ck_assert(shm_guard_faulted());
+    ck_assert(!shm_guard_leave());
+}
+END_TEST
+
 /* A copy that crosses from pages that are there to pages that are not. */
 START_TEST(copy_across_the_edge_ends)
 {
@@ -128,6 +169,14 @@ static void touch_after_leaving(void *memory)
 
     shm_guard_enter(whole, (size_t)PAGES * PAGE);
     if (!shm_guard_leave())
+        _exit(1);
+    read_byte(memory);
+}
+
+static void touch_after_leaving_other(void *memory)
+{
+    shm_guard_enter_other(memory, PAGE);
+    if (!shm_guard_leave_other())
         _exit(1);
     read_byte(memory);
 }
@@ -198,16 +247,10 @@ static const struct {
     void (*act)(void *);
     int signal;
 } crashes[] = {
-    {touch_without_guard, SIGBUS},
-    {touch_after_leaving, SIGBUS},
-    {touch_behind_the_range, SIGBUS},
-    {touch_before_the_range, SIGBUS},
-    {touch_on_another_thread, SIGBUS},
-    {be_sent_sigbus, SIGBUS},
-    {be_queued_sigbus, SIGBUS},
-    {raise_sigbus, SIGBUS},
-    {enter_twice, SIGABRT},
-    {leave_without_entering, SIGABRT},
+    {touch_without_guard, SIGBUS},    {touch_after_leaving, SIGBUS},     {touch_after_leaving_other, SIGBUS},
+    {touch_behind_the_range, SIGBUS}, {touch_before_the_range, SIGBUS},  {touch_on_another_thread, SIGBUS},
+    {be_sent_sigbus, SIGBUS},         {be_queued_sigbus, SIGBUS},        {raise_sigbus, SIGBUS},
+    {enter_twice, SIGABRT},           {leave_without_entering, SIGABRT},
 };
 
 START_TEST(other_faults_are_crashes)
@@ -225,6 +268,8 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, whole_memory_is_reported_whole);
     ADD_ROWS(tcase, lost_page_is_survived_and_reported, first_lost);
     tcase_add_test(tcase, fault_is_forgotten_by_the_next_guard);
+    tcase_add_test(tcase, other_range_is_guarded_beside_the_first);
+    tcase_add_test(tcase, page_of_both_ranges_counts_for_both);
     tcase_add_test(tcase, copy_across_the_edge_ends);
     ADD_ROWS(tcase, other_faults_are_crashes, crashes);
 }

@@ -1193,8 +1193,84 @@ START_TEST(pinned_memory_holds_a_smaller_limit_up)
 }
 END_TEST
 
+/* ---- objects that somebody watches ----------------------------------------------------------------------
+ */
+
+static struct {
+    const struct object *changed; /* the last one */
+    unsigned changes, questions;
+    bool was_stored, used;
+} watched;
+
+static void note_change(void *context, struct object *object)
+{
+    ck_assert_ptr_eq(context, &watched);
+    watched.changed = object;
+    watched.was_stored = object_is_stored(object);
+    watched.changes++;
+    store_set_kept(object, false);
+}
+
+static bool answer_used(void *context, struct object *object)
+{
+    ck_assert_ptr_eq(context, &watched);
+    ck_assert(object_is_kept(object));
+    watched.questions++;
+    return watched.used;
+}
+
+START_TEST(whoever_watches_is_told_of_kept_objects_alone)
+{
+    begin();
+    store_watch(&here.store, (struct store_watch){note_change, answer_used, &watched});
+    put(here.news, "a", 1, 100, NEVER);
+    put(here.news, "b", 2, 100, NEVER);
+    struct object *object = find(here.news, "a", 0);
+    store_set_kept(object, true);
+    ck_assert(store_remove(&here.store, key_of(here.news, "b")));
+    ck_assert_uint_eq(watched.changes, 0);
+    store_pin(&here.store, object);
+    ck_assert_int_eq(store_update(&here.store, object, here.bytes, 8, NEVER, NEVER), STORE_OK);
+    ck_assert_uint_eq(watched.changes, 1);
+    ck_assert_int_eq(store_update(&here.store, object, here.bytes, 8, NEVER, NEVER), STORE_OK);
+    ck_assert_uint_eq(watched.changes, 1); /* not kept any more */
+    store_set_kept(object, true);
+    put(here.news, "a", 3, 100, NEVER); /* takes its place */
+    ck_assert_uint_eq(watched.changes, 2);
+    ck_assert_ptr_eq(watched.changed, object);
+    ck_assert(watched.was_stored);
+    ck_assert(!object_is_kept(find(here.news, "a", 0))); /* that is another one */
+    store_unpin(&here.store, &object);
+    end();
+}
+END_TEST
+
+/* All are kept, and all are used: so many are spared, then one goes. */
+START_TEST(eviction_asks_so_often)
+{
+    const uint64_t size = 20000;
+    uint64_t number = 0;
+
+    begin();
+    store_watch(&here.store, (struct store_watch){note_change, answer_used, &watched});
+    watched.used = true;
+    for (; counted(COUNTER_evictions) == 0; number++) {
+        ck_assert_int_eq(put_key(key_number(here.news, number), number, size, NEVER, NEVER), STORE_OK);
+        store_set_kept(store_find(&here.store, key_number(here.news, number), 0), true);
+    }
+    ck_assert_uint_eq(watched.questions, STORE_CHANCES);
+    ck_assert_uint_eq(watched.changes, 1);
+    for (uint64_t i = 0; i < STORE_CHANCES; i++)
+        check_object(store_find(&here.store, key_number(here.news, i), 0), i, size);
+    ck_assert_ptr_null(store_find(&here.store, key_number(here.news, STORE_CHANCES), 0));
+    end();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
+    tcase_add_test(tcase, whoever_watches_is_told_of_kept_objects_alone);
+    tcase_add_test(tcase, eviction_asks_so_often);
     tcase_add_test(tcase, tenants_do_not_see_each_other);
     tcase_add_test(tcase, keys_are_compared_whole);
     tcase_add_test(tcase, colliding_hashes_are_told_apart);

@@ -13,7 +13,7 @@ static void note(struct top *top, uint64_t number)
     char key[32];
     int length = snprintf(key, sizeof(key), "key %llu", (unsigned long long)number);
 
-    top_note_key(top, number, (const uint8_t *)key, (uint32_t)length);
+    top_note_key(top, number, (const uint8_t *)key, (uint32_t)length, 1);
 }
 
 static void expect_text(const struct wire_top_row *row, const char *text)
@@ -106,7 +106,7 @@ START_TEST(long_keys_are_cut)
     struct top *top = tops_find(&tops, 1, 0, true);
 
     memset(key, 'k', sizeof(key));
-    top_note_key(top, 1, key, sizeof(key));
+    top_note_key(top, 1, key, sizeof(key), 1);
     ck_assert_uint_eq(top_rows(&tops, top, "t", 10, rows), 1);
     ck_assert_uint_eq(rows[0].length, sizeof(key));
     ck_assert_uint_eq(rows[0].text_length, WIRE_TOP_TEXT);
@@ -120,9 +120,9 @@ START_TEST(tags_have_texts_if_they_passed_by)
     struct top *top = tops_find(&tops, 1, 0, true);
 
     tops_name(&tops, 5, (const uint8_t *)"red", 3);
-    top_note_tag(top, 5);
-    top_note_tag(top, 5);
-    top_note_tag(top, 5 + TOP_NAMES); /* whose place it would have */
+    top_note_tag(top, 5, 1);
+    top_note_tag(top, 5, 1);
+    top_note_tag(top, 5 + TOP_NAMES, 1); /* whose place it would have */
     ck_assert_uint_eq(top_rows(&tops, top, "t", 10, rows), 2);
     ck_assert_uint_eq(rows[0].kind, WIRE_TOP_TAG);
     expect_text(&rows[0], "red");
