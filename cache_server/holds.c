@@ -218,18 +218,23 @@ bool holds_take(struct session *session, struct object *object, uint32_t segment
     return true;
 }
 
-static void end(struct hold *hold)
+static void forget(struct hold *hold)
 {
     struct session *session = hold->session;
     struct keeper *keeper = session->keeper;
 
-    set_guard(session, hold->segment, POOL_STALE);
     count_uses(hold, uses_of(hold));
     unlink_hold(hold);
     keeper->places[hold->segment] = 0;
     hold->segment = keeper->first_free;
     keeper->first_free = (uint32_t)(hold - keeper->holds);
     keeper->used--;
+}
+
+static void end(struct hold *hold)
+{
+    set_guard(hold->session, hold->segment, POOL_STALE);
+    forget(hold);
 }
 
 static struct hold *hold_of(const struct session *session, uint32_t segment)
@@ -246,6 +251,14 @@ void holds_end(struct session *session, uint32_t segment)
 
     if (hold)
         end(hold);
+}
+
+void holds_given_up(struct session *session, uint32_t segment)
+{
+    struct hold *hold = hold_of(session, segment);
+
+    if (hold)
+        forget(hold);
 }
 
 void holds_part(struct session *session)

@@ -71,6 +71,8 @@ bool holds_prepare(struct session *session);
 bool holds_take(struct session *session, struct object *object, uint32_t segment);
 /* What it kept in this segment, if anything, is over. */
 void holds_end(struct session *session, uint32_t segment);
+/* The same, when its owner has said so: the guard word may be another shard's by now, and stays as it is. */
+void holds_given_up(struct session *session, uint32_t segment);
 /* The session goes; so does what it was charged with. */
 void holds_part(struct session *session);
 uint32_t holds_of_session(const struct session *session);

@@ -400,7 +400,8 @@ enum {
     WIRE_ABORT_KEEP = 2,    /* if nobody who follows can: it is stored as far as it came */
 };
 
-enum { WIRE_FILL_LASTING = 1 }; /* soft purges spare it: it is not fresh or stale by itself */
+enum { WIRE_UNFOLLOW_MOVED = 1 }; /* `segment` went to another shard: what was kept in it is given up */
+enum { WIRE_FILL_LASTING = 1 };   /* soft purges spare it: it is not fresh or stale by itself */
 enum {
     WIRE_PURGE_KEY = 0,    /* with its parts */
     WIRE_PURGE_PREFIX = 1, /* of the key; none is everything */
@@ -416,7 +417,7 @@ enum {
 
 struct wire_request {
     uint8_t op;
-    uint8_t flags;         /* LOOKUP, READ, FILL_BEGIN, FILL_ABORT, PURGE */
+    uint8_t flags;         /* LOOKUP, READ, FILL_BEGIN, FILL_ABORT, PURGE, UNFOLLOW */
     uint16_t tags_length;  /* FILL_BEGIN, UPDATE, PURGE: bytes of tags in the segment */
     uint32_t segment;      /* RELEASE, FILL_END, FILL_ABORT, FOLLOW, UNFOLLOW: WIRE_NO_SEGMENT */
     uint64_t registration; /* fences whatever comes from an earlier life */

@@ -1421,8 +1421,10 @@ static void forget_kept(struct larder_client *client, struct segment *segment, u
 
     segment->kept_by = NOBODY;
     if (keeper != NOBODY && keeper != shard)
-        post_silent(client, (struct silent_request){
-                                .op = WIRE_OP_UNFOLLOW, .shard = keeper, .segment = segment->index});
+        post_silent(client, (struct silent_request){.op = WIRE_OP_UNFOLLOW,
+                                                    .flags = WIRE_UNFOLLOW_MOVED,
+                                                    .shard = keeper,
+                                                    .segment = segment->index});
 }
 
 void larder_release(struct larder_client *client, uint64_t handle)

@@ -271,6 +271,38 @@ START_TEST(handles_tell_their_shard)
 }
 END_TEST
 
+/* One segment that goes from key to key, and so from shard to shard, is never kept by two of them. */
+START_TEST(kept_segment_is_given_up_elsewhere)
+{
+    struct larder_segment *segment;
+
+    begin();
+    for (int i = 0; i < 16; i++)
+        peer_store(&one, name_of(i), (uint64_t)i, 1000);
+    segment = peer_borrow(&two);
+    for (int i = 0; i < 16; i++) {
+        uint32_t length = (uint32_t)strlen(name_of(i));
+        memcpy(segment->data, name_of(i), length);
+        ck_assert_int_eq(larder_lookup(two.client, &segment, length, LARDER_LOOKUP_KEEP, NULL), 0);
+        struct larder_event event = peer_expect(&two, LARDER_EVENT_LOOKUP);
+        ck_assert(event.status == LARDER_HIT && event.kept);
+        segment = event.segment;
+        ck_assert(is_pattern(segment->data + event.meta_length, (uint64_t)i, 0, 1000));
+        story_await_gauge(&story, GAUGE_kept, 1);
+        larder_segment_used(segment);
+    }
+    ck_assert_uint_eq(of_shard(0, COUNTER_kept_hits) + of_shard(1, COUNTER_kept_hits), 16);
+    /* The object goes: the segment shows that, whichever shard it is in. */
+    if (larder_segment_is_current(segment)) {
+        purge(&one, "", 0, LARDER_PURGE_PREFIX);
+        ck_assert(!larder_segment_is_current(segment));
+    }
+    larder_segment_return(two.client, &segment);
+    story_await_gauge(&story, GAUGE_kept, 0);
+    end();
+}
+END_TEST
+
 /* ---- coming and going ---------------------------------------------------------------------------------- */
 
 static void hold_things(void *context)
@@ -429,6 +461,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, key_goes_with_its_parts);
     tcase_add_test(tcase, nothing_purged_comes_back);
     tcase_add_test(tcase, handles_tell_their_shard);
+    tcase_add_test(tcase, kept_segment_is_given_up_elsewhere);
     tcase_add_test(tcase, killed_proxy_leaves_every_shard);
     tcase_add_loop_test(tcase, next_cache_has_other_shards, 0, (int)(sizeof(others) / sizeof(*others)));
     tcase_add_loop_test(tcase, wrong_number_of_rings_is_refused, 0, (int)(sizeof(wrong) / sizeof(*wrong)));
