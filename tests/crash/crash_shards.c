@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define KEYS  64
 #define LARGE (5u * PEER_SEGMENT_BYTES + 7)
@@ -453,6 +454,25 @@ START_TEST(dropped_by_one_is_dropped_by_all)
 }
 END_TEST
 
+/* Whichever thread touches it first catches the fault; the pool is gone from all of them. */
+START_TEST(cut_off_pool_leaves_every_shard)
+{
+    struct pool_shape shape = shape_with(4);
+    struct liar liar;
+
+    begin_with("4");
+    liar_register_with(&liar, &story, "news", &shape);
+    store_keys(&one);
+    ck_assert_int_eq(ftruncate(liar.endpoint.pool.fd, 0), 0);
+    story_await_gauge(&story, GAUGE_proxies, 2);
+    ck_assert_uint_eq(story_counter(&story, COUNTER_faults_caught), 1);
+    ck_assert_uint_eq(story_counter(&story, COUNTER_proxies_dropped), 1);
+    liar_end(&liar, false);
+    check_keys(&two);
+    end();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     tcase_add_loop_test(tcase, what_one_stores_all_find, 0, (int)(sizeof(counts) / sizeof(*counts)));
@@ -467,6 +487,7 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, wrong_number_of_rings_is_refused, 0, (int)(sizeof(wrong) / sizeof(*wrong)));
     tcase_add_test(tcase, rings_that_are_not_there);
     tcase_add_test(tcase, dropped_by_one_is_dropped_by_all);
+    tcase_add_loop_test(tcase, cut_off_pool_leaves_every_shard, 0, 4);
 }
 
 int main(void)
