@@ -367,7 +367,6 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         if (cache->place.others)
             shards_tell_dropped(cache->place.others, cache->place.shard, session->token);
     }
-    cache->spoiled -= session->spoiled;
     if (session->active)
         cache_deactivate(cache, session);
     if (session->watched)
