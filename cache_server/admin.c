@@ -40,7 +40,7 @@ void admin_note_uses(struct cache *cache, const struct object *object, uint32_t 
 static uint32_t give_tops(struct cache *cache, const struct wire_top *asked, uint32_t room, uint8_t *out,
                           struct wire_top_rows *answer)
 {
-    static struct wire_top_row rows[2 * WIRE_TOP_MOST];
+    struct wire_top_row *rows = cache->rows;
     uint32_t most = asked->most < WIRE_TOP_MOST ? asked->most : WIRE_TOP_MOST;
     uint32_t cursor = asked->cursor;
 

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "pins.h"
 #include "purge.h"
+#include "shards.h"
 #include "shm_guard.h"
 
 #include <errno.h>
@@ -29,13 +30,44 @@ void cache_count(struct session *session, enum counter counter, uint64_t by)
         session->tenant->counters.values[counter] += by;
 }
 
+struct cache_place cache_place_alone(void)
+{
+    struct cache_place place = {.shards = 1};
+
+    randombytes_buf(&place.epoch, sizeof(place.epoch));
+    randombytes_buf(place.shard_key, sizeof(place.shard_key));
+    return place;
+}
+
 int cache_setup(struct cache *cache, const struct cache_conf *conf, char *problem, size_t problem_size)
+{
+    const struct cache_place place = cache_place_alone();
+
+    return cache_setup_shard(cache, conf, &place, problem, problem_size);
+}
+
+/* The first shard does so for all: it is where proxies register first. */
+static int start_sweeper(struct cache *cache)
+{
+    return cache->place.shard == 0 ? sweeper_start(&cache->sweeper, cache->conf.instance) : 0;
+}
+
+static void stop_sweeper(struct cache *cache)
+{
+    if (cache->place.shard == 0)
+        sweeper_stop(&cache->sweeper);
+}
+
+int cache_setup_shard(struct cache *cache, const struct cache_conf *conf, const struct cache_place *place,
+                      char *problem, size_t problem_size)
 {
     int error;
 
     memset(cache, 0, sizeof(*cache));
     cache->conf = *conf;
-    error = store_setup(&cache->store, conf->memory, conf->max_object, &cache->counters);
+    cache->place = *place;
+    error = store_setup(&cache->store, cache_conf_shard_memory(conf, place->shard),
+                        cache_conf_shard_object(conf), &cache->counters);
     if (error)
         goto err;
     store_watch(&cache->store, (struct store_watch){holds_changed, holds_used, cache});
@@ -44,7 +76,7 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     if (error)
         goto err;
     leases_setup(&cache->leases, &cache->store);
-    randombytes_buf(&cache->epoch, sizeof(cache->epoch));
+    cache->epoch = place->epoch;
     randombytes_buf(&cache->entries.state, sizeof(cache->entries.state));
     randombytes_buf(&cache->lookups.state, sizeof(cache->lookups.state));
     registry_setup(&cache->registry, cache->epoch);
@@ -60,18 +92,18 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     error = reaper_start(&cache->reaper);
     if (error)
         goto err_loop;
-    error = sweeper_start(&cache->sweeper, conf->instance);
+    error = start_sweeper(cache);
     if (error)
         goto err_reaper;
     cache->former.fd = -1;
-    error = claim_instance(conf->instance, conf->group.name ? &conf->group.gid : NULL, &cache->commands.fd,
-                           problem, problem_size);
+    error = claim_shard(conf->instance, place->shard, conf->group.name ? &conf->group.gid : NULL,
+                        &cache->commands.fd, problem, problem_size);
     if (error)
         goto err_sweeper;
     return 0;
 
 err_sweeper:
-    sweeper_stop(&cache->sweeper);
+    stop_sweeper(cache);
 err_reaper:
     reaper_stop(&cache->reaper);
 err_loop:
@@ -89,10 +121,10 @@ void cache_teardown(struct cache *cache)
         if (session)
             cache_part(cache, &session, DEPARTURE_SHUTDOWN);
     }
-    claim_release(cache->conf.instance, cache->commands.fd);
+    claim_release_shard(cache->conf.instance, cache->place.shard, cache->commands.fd);
     if (cache->former.fd >= 0)
         mq_close(cache->former.fd);
-    sweeper_stop(&cache->sweeper);
+    stop_sweeper(cache);
     reaper_stop(&cache->reaper);
     loop_teardown(&cache->loop);
     leases_teardown(&cache->leases);
@@ -103,7 +135,8 @@ void cache_teardown(struct cache *cache)
     store_teardown(&cache->store);
     tenants_free(&cache->tenants);
     tops_free(&cache->tops);
-    cache_conf_free(&cache->conf);
+    if (cache->place.shard == 0)
+        cache_conf_free(&cache->conf);
 }
 
 /* ---- who may do what ---- */
@@ -215,6 +248,19 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
     return WIRE_REFUSAL_NONE;
 }
 
+static bool has_its_rings(const struct cache *cache, const struct wire_hello *hello)
+{
+    uint32_t pairs = hello->ring_pairs ? hello->ring_pairs : 1;
+
+    return hello->role == WIRE_ROLE_ADMIN || pairs == cache->place.shards;
+}
+
+/* A proxy comes and goes in every shard; the first one says so for all. */
+static enum log_level told_once(const struct cache *cache)
+{
+    return cache->place.shard == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+}
+
 enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hello, struct session **out)
 {
     struct session *session;
@@ -223,13 +269,16 @@ enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hell
 
     if (hello->role > WIRE_ROLE_ADMIN || hello->flags > WIRE_DRAIN_ON)
         return WIRE_REFUSAL_MALFORMED;
+    if (!has_its_rings(cache, hello))
+        return WIRE_REFUSAL_SHARDS;
     if (registry_find_token(&cache->registry, hello->header.token))
         return WIRE_REFUSAL_DUPLICATE;
     if (!has_place(cache, (enum wire_role)hello->role))
         return WIRE_REFUSAL_FULL;
     if (reaper_is_behind(&cache->reaper))
         return WIRE_REFUSAL_RESOURCES;
-    enum wire_refusal refusal = session_attach(&session, cache->conf.instance, hello, &cache->reaper, &gate);
+    enum wire_refusal refusal =
+        session_attach(&session, cache->conf.instance, hello, cache->place.shard, &cache->reaper, &gate);
     if (refusal != WIRE_REFUSAL_NONE)
         return refusal;
     refusal = enrol(cache, session, hello->tenant);
@@ -240,8 +289,9 @@ enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hell
         return refusal;
     }
     if (session->tenant)
-        log_info("proxy registered", "proxy=%d tenant=%s segments=%" PRIu32 " segment_bytes=%" PRIu32,
-                 (int)session->pid, session->tenant->name, hello->segments, hello->segment_bytes);
+        log_at(told_once(cache), "proxy registered",
+               "proxy=%d tenant=%s segments=%" PRIu32 " segment_bytes=%" PRIu32, (int)session->pid,
+               session->tenant->name, hello->segments, hello->segment_bytes);
     *out = session;
     return WIRE_REFUSAL_NONE;
 }
@@ -263,6 +313,7 @@ static void tell_dropped(const struct session *session)
     message.wire_refused.type = WIRE_BELL;
     message.wire_refused.reason = WIRE_REFUSAL_STALE;
     message.wire_refused.echo = session->registration;
+    message.wire_refused.shards = session->cache->place.shards;
     (void)mq_send_message(session->reply, &message, length);
 }
 
@@ -287,7 +338,7 @@ static void note_departure(struct session *session, enum departure why)
     cache_count(session, kinds[why].counter, 1);
     if (why == DEPARTURE_FAULTED && session->tenant)
         cache_count(session, COUNTER_proxies_dropped, 1);
-    log_at(why >= DEPARTURE_BROKE ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, kinds[why].text,
+    log_at(why >= DEPARTURE_BROKE ? LOG_LEVEL_WARN : told_once(session->cache), kinds[why].text,
            "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32, (int)session->pid,
            session->tenant ? session->tenant->name : "-", session->pins.used, session->leases.used);
 }
@@ -311,9 +362,11 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     *pointer = NULL;
     note_departure(session, why);
     if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_STALLED ||
-        why == DEPARTURE_EXPELLED)
+        why == DEPARTURE_EXPELLED) {
         tell_dropped(session);
-    cache->spoiled -= session->spoiled;
+        if (cache->place.others)
+            shards_tell_dropped(cache->place.others, cache->place.shard, session->token);
+    }
     if (session->active)
         cache_deactivate(cache, session);
     if (session->watched)
@@ -348,8 +401,8 @@ void cache_stall(struct cache *cache, struct session *session)
     session->tenant->stalled++;
     cache->stalled++;
     cache_count(session, COUNTER_stalls, 1);
-    log_info("proxy stalled", "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32, (int)session->pid,
-             session->tenant->name, session->pins.used, session->leases.used);
+    log_at(told_once(cache), "proxy stalled", "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32,
+           (int)session->pid, session->tenant->name, session->pins.used, session->leases.used);
     follow_stalled(session);
 }
 
@@ -360,8 +413,8 @@ void cache_thaw(struct cache *cache, struct session *session)
     session->tenant->stalled--;
     cache->stalled--;
     cache_count(session, COUNTER_thaws, 1);
-    log_info("proxy heard again", "proxy=%d tenant=%s silent_ms=%" PRId64, (int)session->pid,
-             session->tenant->name, cache->mono_ms - session->stalled_mono_ms);
+    log_at(told_once(cache), "proxy heard again", "proxy=%d tenant=%s silent_ms=%" PRId64, (int)session->pid,
+           session->tenant->name, cache->mono_ms - session->stalled_mono_ms);
     follow_thawed(session);
     cache_activate(cache, session);
 }

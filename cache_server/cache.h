@@ -28,6 +28,17 @@
 #include "times.h"
 #include "top.h"
 
+struct shards;
+
+/* Which shard of the instance this is, and what all of them have in common. */
+struct cache_place {
+    uint32_t shard, shards;
+    uint64_t epoch;
+    uint8_t shard_key[WIRE_SHARD_KEY];
+    struct shards *others; /* to be told of another configuration; NULL: there is one shard */
+};
+struct cache_place cache_place_alone(void);
+
 /* Where collecting goes on; see holds.c. */
 struct hold_cursor {
     uint32_t place; /* in the registry */
@@ -35,7 +46,8 @@ struct hold_cursor {
 };
 
 struct cache {
-    struct cache_conf conf;
+    struct cache_place place;
+    struct cache_conf conf; /* what it points to is the first shard's */
     struct loop loop;
     struct loop_source commands; /* the command queue */
     struct loop_source former;   /* the one before, which had lost its name; fd -1: none */
@@ -78,6 +90,7 @@ struct cache {
     struct times times;
     struct tops tops;
     /* What is being worked on; large, hence not on the stack. */
+    struct wire_top_row rows[2 * WIRE_TOP_MOST];
     struct store_key key;
     struct tag_list tags;
     uint8_t meta[WIRE_MAX_META];
@@ -87,6 +100,9 @@ struct cache {
 /* Claims the instance and sets everything up. On failure `problem` says why. 0 or -errno; -EBUSY: the
  * instance is served already. What `conf` owns is the cache's when 0 is returned. */
 int cache_setup(struct cache *cache, const struct cache_conf *conf, char *problem, size_t problem_size);
+/* One shard of several. What `conf` owns goes to the first one. */
+int cache_setup_shard(struct cache *cache, const struct cache_conf *conf, const struct cache_place *place,
+                      char *problem, size_t problem_size);
 /* Ends every registration, then lets go of the instance, and frees the configuration. */
 void cache_teardown(struct cache *cache);
 

@@ -74,6 +74,15 @@ static const struct conf_key cache_keys[] = {
      .option = "max-object",
      .argument = "SIZE",
      .help = "largest object to keep (a quarter of --memory)"},
+    {.name = "shards",
+     .kind = CONF_COUNT32,
+     .flags = CONF_FIXED,
+     .offset = FIELD(shards),
+     .least = 1,
+     .most = NAMES_SHARDS_MAX,
+     .option = "shards",
+     .argument = "N",
+     .help = "threads that divide keys and memory among them, up to 16 (1)"},
     {.name = "stall-time",
      .kind = CONF_TIME,
      .flags = CONF_FIXED,
@@ -436,7 +445,10 @@ static void check(struct cache_conf *conf, uid_t own, struct conf_report *report
     char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
 
     if (conf->max_object == 0)
-        conf->max_object = conf->memory / CACHE_OBJECT_SHARE;
+        conf->max_object = conf->memory / conf->shards / CACHE_OBJECT_SHARE;
+    if (conf->memory / conf->shards < CACHE_MIN_MEMORY)
+        conf_complain(report, 0, "memory (%s) is less than %s for each of %u shards",
+                      size_format(conf->memory, a), size_format(CACHE_MIN_MEMORY, b), conf->shards);
     if (conf->max_object > conf->memory)
         conf_complain(report, 0, "max-object (%s) is more than memory (%s)", size_format(conf->max_object, a),
                       size_format(conf->memory, b));
@@ -516,6 +528,37 @@ static void apply_command(struct load *load, const struct cache_command *command
     report->file = file;
 }
 
+static uint64_t up(uint64_t whole, uint32_t shards)
+{
+    return whole / shards + (whole % shards > 0);
+}
+
+/* What is 0 has a meaning of its own, and stays so. */
+static struct tenant_settings settings_of_shard(const struct tenant_settings *whole, uint32_t shards)
+{
+    struct tenant_settings part = *whole;
+
+    part.reserve = whole->reserve / shards;
+    part.limit = up(whole->limit, shards);
+    part.max_fills = (uint32_t)up(whole->max_fills, shards);
+    part.max_waiters = (uint32_t)up(whole->max_waiters, shards);
+    part.max_pins = (uint32_t)up(whole->max_pins, shards);
+    return part;
+}
+
+/* What does not divide goes to the first ones. */
+uint64_t cache_conf_shard_memory(const struct cache_conf *conf, uint32_t shard)
+{
+    return conf->memory / conf->shards + (shard < conf->memory % conf->shards);
+}
+
+uint64_t cache_conf_shard_object(const struct cache_conf *conf)
+{
+    uint64_t memory = conf->memory / conf->shards;
+
+    return conf->max_object < memory ? conf->max_object : memory;
+}
+
 /* The settings alone, for tenants_configure(). */
 static void gather_settings(struct cache_conf *conf, struct conf_report *report)
 {
@@ -526,7 +569,7 @@ static void gather_settings(struct cache_conf *conf, struct conf_report *report)
     }
     for (uint32_t i = 0; i < conf->tenant_count; i++) {
         memcpy(conf->settings[i].name, conf->tenants[i].name, sizeof(conf->settings[i].name));
-        conf->settings[i].settings = conf->tenants[i].settings;
+        conf->settings[i].settings = settings_of_shard(&conf->tenants[i].settings, conf->shards);
     }
 }
 
@@ -540,6 +583,7 @@ bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *c
     *conf = (struct cache_conf){
         .instance = NAMES_DEFAULT,
         .memory = CACHE_DEFAULT_MEMORY,
+        .shards = 1,
         .stall_ms = CACHE_DEFAULT_STALL_MS,
         .stall_limit_ms = CACHE_DEFAULT_STALL_LIMIT_MS,
         .lease_ms = CACHE_DEFAULT_LEASE_MS,

@@ -2,6 +2,10 @@
  *
  *     defaults  <  file (--config)  <  command line
  *
+ * Where there are several shards each has the same part of everything: of memory, of reserves (rounded down),
+ * of limits and of what a tenant may have of fills, waiters and pins (rounded up). Proxies are not divided:
+ * each registers with every shard.
+ *
  * The file is read at the start and again for each reload (cache_reload.h); the command line stays as it was.
  * Ownership: what a struct cache_conf points to is its own (cache_conf_free()), but `command`. */
 #ifndef LARDER_CACHE_CONF_H
@@ -65,6 +69,7 @@ struct cache_conf {
     char instance[NAMES_INSTANCE_MAX + 1];
     uint64_t memory;         /* bytes */
     uint64_t max_object;     /* bytes */
+    uint32_t shards;         /* threads, each with its part of the memory */
     int64_t stall_ms;        /* silence after which a proxy is stalled */
     int64_t stall_limit_ms;  /* how long a stalled proxy may hold pins and leases; 0: no limit */
     int64_t lease_ms;        /* how long a lease may make no progress before another proxy may have it */
@@ -73,7 +78,7 @@ struct cache_conf {
     const char *log_level;
     bool no_sandbox;
     struct tenant_conf *tenants;
-    struct tenant_config *settings; /* of each of them, once more, as tenants_configure() takes them */
+    struct tenant_config *settings; /* what each of them has in one shard, for tenants_configure() */
     uint32_t tenant_count;
     struct conf_texts texts;
     const struct cache_command *command; /* NULL: there was none */
@@ -93,6 +98,10 @@ bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *c
                           const struct cache_conf *running, const char *text, size_t length,
                           struct conf_report *report);
 void cache_conf_free(struct cache_conf *conf);
+
+/* What one shard has of `memory`, and the largest object that it takes. */
+uint64_t cache_conf_shard_memory(const struct cache_conf *conf, uint32_t shard);
+uint64_t cache_conf_shard_object(const struct cache_conf *conf);
 
 /* As a file that says all that is in force. */
 void cache_conf_show(const struct cache_conf *conf, FILE *out);

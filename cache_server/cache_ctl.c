@@ -93,16 +93,27 @@ static int complain(enum ctl_status status, const char *text)
 
 /* ---- commands ---- */
 
+#define SHARDS_TEXT_BYTES 32
+
+/* Said where there are several. */
+static const char *shards_text(uint32_t shards, char text[SHARDS_TEXT_BYTES])
+{
+    snprintf(text, SHARDS_TEXT_BYTES, shards > 1 ? ", %" PRIu32 " shards" : "", shards);
+    return text;
+}
+
 static enum ctl_status ping(struct ctl_client *client, const struct control *control)
 {
+    char text[SHARDS_TEXT_BYTES];
     struct wire_pong pong;
     int64_t answered_us;
     enum ctl_status status = ctl_ping(client, &pong, &answered_us);
 
     if (!status)
         printf("instance %s: alive, pid %" PRIu32 ", up %" PRIu64 " s, epoch %016" PRIx64
-               ", answered in %" PRId64 " us\n",
-               control->instance, pong.pid, pong.uptime_ms / 1000, pong.epoch, answered_us);
+               "%s, answered in %" PRId64 " us\n",
+               control->instance, pong.pid, pong.uptime_ms / 1000, pong.epoch, shards_text(pong.shards, text),
+               answered_us);
     return status;
 }
 

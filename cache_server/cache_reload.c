@@ -2,6 +2,7 @@
 
 #include "invariant.h"
 #include "log.h"
+#include "shards.h"
 #include "shm_guard.h"
 #include "size.h"
 
@@ -40,22 +41,32 @@ static bool load(struct cache *cache, struct cache_conf *wanted, struct conf_rep
     return false;
 }
 
+void cache_apply(struct cache *cache, const struct cache_conf *wanted)
+{
+    char problem[256];
+
+    cache->conf = *wanted;
+    store_resize(&cache->store, cache_conf_shard_memory(wanted, cache->place.shard),
+                 cache_conf_shard_object(wanted));
+    INVARIANT(tenants_configure(&cache->tenants, &cache->store.memory, wanted->settings, wanted->tenant_count,
+                                problem, sizeof(problem)) == 0); /* cache_conf has checked more */
+    cache_expel(cache);
+}
+
 bool cache_reload(struct cache *cache, struct conf_report *report)
 {
     struct cache_conf wanted, before = cache->conf;
-    char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES], problem[256];
+    char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES];
 
     if (!load(cache, &wanted, report)) {
         log_problems(report);
         return false;
     }
-    cache->conf = wanted;
-    cache_conf_free(&before);
     log_set_level(wanted.log_level);
-    store_resize(&cache->store, wanted.memory, wanted.max_object);
-    INVARIANT(tenants_configure(&cache->tenants, &cache->store.memory, wanted.settings, wanted.tenant_count,
-                                problem, sizeof(problem)) == 0); /* cache_conf has checked more */
-    cache_expel(cache);
+    cache_apply(cache, &wanted);
+    if (cache->place.others)
+        shards_apply(cache->place.others, &wanted);
+    cache_conf_free(&before);
     log_info("configuration applied", "file=\"%s\" memory=%s max_object=%s tenants=%u",
              wanted.command->config, size_format(wanted.memory, memory),
              size_format(wanted.max_object, object), wanted.tenant_count);

@@ -102,12 +102,13 @@ static int cannot_share(const char *name, gid_t group, int error, char *problem,
 /* One attempt; -EAGAIN: the name changed under us, try again. Whoever holds the lock on the inode that bears
  * the name is the cache. A queue left by a dead cache is taken over, not replaced, so there is no moment
  * without the name. */
-static int attempt(const char *instance, const gid_t *group, mqd_t *out, char *problem, size_t problem_size)
+static int attempt(const char *instance, uint32_t shard, const gid_t *group, mqd_t *out, char *problem,
+                   size_t problem_size)
 {
     char name[NAMES_BYTES];
     mqd_t queue;
 
-    names_command_queue(name, instance);
+    names_shard_queue(name, instance, shard);
     int error = mq_create_exclusive(&queue, name, MQ_COMMAND_DEPTH);
     if (error && error != -EEXIST) {
         mq_explain(error, name, problem, problem_size);
@@ -145,24 +146,50 @@ static int attempt(const char *instance, const gid_t *group, mqd_t *out, char *p
     return 0;
 }
 
-int claim_instance(const char *instance, const gid_t *group, mqd_t *out, char *problem, size_t problem_size)
+int claim_shard(const char *instance, uint32_t shard, const gid_t *group, mqd_t *out, char *problem,
+                size_t problem_size)
 {
     int error = -EAGAIN;
 
     for (int i = 0; i < CLAIM_TRIES && error == -EAGAIN; i++)
-        error = attempt(instance, group, out, problem, problem_size);
+        error = attempt(instance, shard, group, out, problem, problem_size);
     if (error == -EAGAIN)
         snprintf(problem, problem_size,
                  "the command queue of instance %s keeps changing; are several caches starting?", instance);
     return error;
 }
 
-void claim_release(const char *instance, mqd_t queue)
+int claim_instance(const char *instance, const gid_t *group, mqd_t *out, char *problem, size_t problem_size)
+{
+    return claim_shard(instance, 0, group, out, problem, problem_size);
+}
+
+void claim_release_shard(const char *instance, uint32_t shard, mqd_t queue)
 {
     char name[NAMES_BYTES];
 
-    names_command_queue(name, instance);
+    names_shard_queue(name, instance, shard);
     if (claim_still_named(queue)) /* otherwise the name may be another cache's by now */
         mq_unlink(name);
     mq_close(queue);
+}
+
+void claim_release(const char *instance, mqd_t queue)
+{
+    claim_release_shard(instance, 0, queue);
+}
+
+void claim_sweep_shards(const char *instance, uint32_t first)
+{
+    char name[NAMES_BYTES];
+    mqd_t queue;
+
+    for (uint32_t shard = first; shard < NAMES_SHARDS_MAX; shard++) {
+        names_shard_queue(name, instance, shard);
+        if (mq_open_existing(&queue, name, O_RDWR))
+            continue;
+        if (is_ours(queue) && identity_lock(queue) == 0)
+            mq_unlink(name);
+        mq_close(queue);
+    }
 }

@@ -10,6 +10,7 @@
 #include "names.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* The command queue, locked, and open to the group (NULL: to nobody else) for sending. 0; -EBUSY: a living
@@ -20,5 +21,13 @@ int claim_instance(const char *instance, const gid_t *group, mqd_t *out, char *p
 bool claim_still_named(mqd_t queue);
 /* Removes the name, if it is still this queue's, and lets go of the lock, which tells the proxies. */
 void claim_release(const char *instance, mqd_t queue);
+
+/* The same for one of its shards; see names.h. Shard 0 is the instance: whoever has claimed that may claim
+ * the others. */
+int claim_shard(const char *instance, uint32_t shard, const gid_t *group, mqd_t *out, char *problem,
+                size_t problem_size);
+void claim_release_shard(const char *instance, uint32_t shard, mqd_t queue);
+/* Queues of shards from this number on that a dead cache with more of them has left. */
+void claim_sweep_shards(const char *instance, uint32_t first);
 
 #endif

@@ -1,6 +1,8 @@
 #include "ctl_client.h"
 
 #include "clock.h"
+#include "ctl_merge.h"
+#include "shard_key.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,7 +26,7 @@ static enum ctl_status fail(struct ctl_client *client, enum ctl_status status, c
 enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double timeout,
                          const struct endpoint_sharing *sharing)
 {
-    *client = (struct ctl_client){.instance = instance, .timeout = timeout};
+    *client = (struct ctl_client){.instance = instance, .timeout = timeout, .shards = 1};
     client->error = endpoint_create(&client->endpoint, instance, &shape);
     if (client->error)
         return fail(client, CTL_FAILED, client->endpoint.problem);
@@ -36,6 +38,7 @@ enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double
     }
     enum endpoint_reach result = endpoint_reach(&client->endpoint);
     if (result == ENDPOINT_REACHED) {
+        client->links[0].command = client->endpoint.command;
         client->deadline_ms = clock_mono_ms() + (int64_t)(timeout * 1000);
         return CTL_DONE;
     }
@@ -45,8 +48,13 @@ enum ctl_status ctl_open(struct ctl_client *client, const char *instance, double
 
 void ctl_close(struct ctl_client *client)
 {
-    if (client->registration)
-        (void)endpoint_bye(&client->endpoint, client->registration);
+    for (uint32_t i = 0; i < client->shards; i++) {
+        if (client->links[i].registration)
+            (void)endpoint_bye_to(&client->endpoint, client->links[i].command, client->links[i].registration);
+        if (i > 0 && client->links[i].registration)
+            mq_close(client->links[i].command);
+        client->links[i].registration = 0;
+    }
     endpoint_destroy(&client->endpoint);
     free(client->rows);
     free(client->top_rows);
@@ -54,7 +62,6 @@ void ctl_close(struct ctl_client *client)
     client->top_rows = NULL;
     client->top_count = 0;
     client->row_count = 0;
-    client->registration = 0;
 }
 
 static enum ctl_status interrupted(struct ctl_client *client)
@@ -110,8 +117,8 @@ static enum ctl_status send(struct ctl_client *client, const union wire_message 
     enum ctl_status status = CTL_DONE;
     int error;
 
-    while (!status && (error = mq_send_patiently(client->endpoint.command, message, message->header.length,
-                                                 SLICE_MS)) != 0)
+    while (!status && (error = mq_send_patiently(client->links[client->at].command, message,
+                                                 message->header.length, SLICE_MS)) != 0)
         status = found_no_room(client, error);
     return status;
 }
@@ -149,6 +156,7 @@ static enum ctl_status receive(struct ctl_client *client, enum wire_type type, u
 static enum ctl_status ask(struct ctl_client *client, const union wire_message *question, enum wire_type type,
                            union wire_message *reply)
 {
+    client->refusal = WIRE_REFUSAL_NONE;
     enum ctl_status status = send(client, question);
 
     return status ? status : receive(client, type, reply);
@@ -166,6 +174,8 @@ static enum ctl_status ping_once(struct ctl_client *client, struct wire_pong *po
         return status;
     *answered_us = clock_mono_us() - start;
     *pong = reply.wire_pong;
+    if (pong->shards < 1 || pong->shards > WIRE_MAX_SHARDS)
+        pong->shards = 1;
     return CTL_DONE;
 }
 
@@ -184,22 +194,73 @@ enum ctl_status ctl_ping(struct ctl_client *client, struct wire_pong *pong, int6
     return status;
 }
 
-/* Once; it stays so until ctl_close(). */
-static enum ctl_status register_admin(struct ctl_client *client)
+/* With the shard that is asked, whose queue is open. */
+static enum ctl_status greet(struct ctl_client *client, struct wire_welcome *welcome)
 {
+    mqd_t command = client->links[client->at].command;
     union wire_message reply;
     enum ctl_status status = CTL_DONE;
     int error;
 
-    if (client->registration)
-        return CTL_DONE;
-    while (!status &&
-           (error = endpoint_hello(&client->endpoint, WIRE_ROLE_ADMIN, NAMES_DEFAULT, SLICE_MS)) != 0)
+    while (!status && (error = endpoint_hello_to(&client->endpoint, command, WIRE_ROLE_ADMIN, NAMES_DEFAULT,
+                                                 SLICE_MS)) != 0)
         status = found_no_room(client, error);
     if (!status)
         status = receive(client, WIRE_WELCOME, &reply);
     if (!status)
-        client->registration = reply.wire_welcome.registration;
+        *welcome = reply.wire_welcome;
+    return status;
+}
+
+static enum ctl_status register_with(struct ctl_client *client, uint32_t shard)
+{
+    struct wire_welcome welcome;
+
+    client->at = shard;
+    if (shard > 0 && endpoint_reach_shard(&client->endpoint, shard, &client->links[shard].command))
+        return fail(client, CTL_NO_CACHE, "a shard of the cache has no queue; see `cache_ctl doctor`");
+    enum ctl_status status = greet(client, &welcome);
+    if (!status && (welcome.shard != shard || welcome.shards < 1 || welcome.shards > WIRE_MAX_SHARDS))
+        status = fail(client, CTL_FAILED, "the cache's welcome makes no sense");
+    if (status && shard > 0)
+        mq_close(client->links[shard].command);
+    if (status)
+        return status;
+    client->links[shard].registration = welcome.registration;
+    client->shards = welcome.shards;
+    memcpy(client->shard_key, welcome.shard_key, sizeof(client->shard_key));
+    return CTL_DONE;
+}
+
+/* With every shard, once; it stays so until ctl_close(). */
+static enum ctl_status register_admin(struct ctl_client *client)
+{
+    enum ctl_status status = CTL_DONE;
+
+    for (uint32_t i = 0; i < client->shards && !status; i++) {
+        if (!client->links[i].registration)
+            status = register_with(client, i);
+    }
+    client->at = 0;
+    return status;
+}
+
+/* Each shard; one that does not know the tenant has nothing of it, if another does. */
+static enum ctl_status ask_all(struct ctl_client *client,
+                               enum ctl_status (*ask_one)(struct ctl_client *, void *context), void *context)
+{
+    enum ctl_status status = register_admin(client);
+    bool any = false;
+
+    for (uint32_t i = 0; i < client->shards && !status; i++) {
+        client->at = i;
+        status = ask_one(client, context);
+        any |= status == CTL_DONE;
+        if (status == CTL_REFUSED && client->refusal == WIRE_REFUSAL_NO_TENANT &&
+            (any || i + 1 < client->shards))
+            status = CTL_DONE;
+    }
+    client->at = 0;
     return status;
 }
 
@@ -219,14 +280,16 @@ static enum ctl_status take_rows(struct ctl_client *client, uint32_t count)
     return CTL_DONE;
 }
 
-static enum ctl_status fetch_rows(struct ctl_client *client)
+static enum ctl_status fetch_rows(struct ctl_client *client, void *context)
 {
     union wire_message question, reply;
+    size_t before = client->row_count;
     uint32_t cursor = 0;
 
+    (void)context;
     do {
         wire_prepare(&question, WIRE_STATS, client->endpoint.token);
-        question.wire_stats.registration = client->registration;
+        question.wire_stats.registration = client->links[client->at].registration;
         question.wire_stats.secret = client->endpoint.secret;
         question.wire_stats.cursor = cursor;
         enum ctl_status status = ask(client, &question, WIRE_STATS_ROWS, &reply);
@@ -236,8 +299,10 @@ static enum ctl_status fetch_rows(struct ctl_client *client)
             return status;
         cursor = reply.wire_stats_rows.next_cursor;
     } while (cursor != 0);
-    for (size_t i = 0; i < client->row_count; i++)
+    for (size_t i = before; i < client->row_count; i++)
         client->rows[i].name[sizeof(client->rows[i].name) - 1] = '\0';
+    if (client->at > 0)
+        client->row_count = ctl_merge_rows(client->rows, before, client->row_count);
     return CTL_DONE;
 }
 
@@ -245,9 +310,7 @@ enum ctl_status ctl_stats(struct ctl_client *client)
 {
     client->deadline_ms = clock_mono_ms() + (int64_t)(client->timeout * 1000);
     client->row_count = 0;
-    enum ctl_status status = register_admin(client);
-
-    return status ? status : fetch_rows(client);
+    return ask_all(client, fetch_rows, NULL);
 }
 
 static enum ctl_status take_problems(struct ctl_client *client, const struct wire_reloaded *reloaded,
@@ -279,7 +342,7 @@ enum ctl_status ctl_reload(struct ctl_client *client, char **problems)
     if (status)
         return status;
     wire_prepare(&question, WIRE_RELOAD, client->endpoint.token);
-    question.wire_reload.registration = client->registration;
+    question.wire_reload.registration = client->links[client->at].registration;
     question.wire_reload.secret = client->endpoint.secret;
     status = ask(client, &question, WIRE_RELOADED, &reply);
     return status ? status : take_problems(client, &reply.wire_reloaded, problems);
@@ -343,29 +406,43 @@ static enum ctl_status take_top_rows(struct ctl_client *client, uint32_t count)
     return status;
 }
 
-enum ctl_status ctl_top(struct ctl_client *client, const char *tenant, uint32_t most)
-{
-    union wire_message question, reply;
-    uint32_t cursor = 0;
-    enum ctl_status status = register_admin(client);
+struct top_question {
+    const char *tenant;
+    uint32_t most;
+};
 
-    if (status)
-        return status;
+static enum ctl_status fetch_top(struct ctl_client *client, void *context)
+{
+    const struct top_question *asked = context;
+    union wire_message question, reply;
+    size_t before = client->top_count;
+    uint32_t cursor = 0;
+
     do {
         wire_prepare(&question, WIRE_TOP, client->endpoint.token);
-        question.wire_top.registration = client->registration;
+        question.wire_top.registration = client->links[client->at].registration;
         question.wire_top.secret = client->endpoint.secret;
-        question.wire_top.most = most;
+        question.wire_top.most = asked->most;
         question.wire_top.cursor = cursor;
-        snprintf(question.wire_top.tenant, sizeof(question.wire_top.tenant), "%s", tenant ? tenant : "");
-        status = ask(client, &question, WIRE_TOP_ROWS, &reply);
+        snprintf(question.wire_top.tenant, sizeof(question.wire_top.tenant), "%s",
+                 asked->tenant ? asked->tenant : "");
+        enum ctl_status status = ask(client, &question, WIRE_TOP_ROWS, &reply);
         if (!status)
             status = take_top_rows(client, reply.wire_top_rows.rows);
         if (status)
             return status;
         cursor = reply.wire_top_rows.next_cursor;
     } while (cursor != 0);
+    if (client->at > 0)
+        client->top_count = ctl_merge_top(client->top_rows, before, client->top_count, asked->most);
     return CTL_DONE;
+}
+
+enum ctl_status ctl_top(struct ctl_client *client, const char *tenant, uint32_t most)
+{
+    struct top_question asked = {tenant, most};
+
+    return ask_all(client, fetch_top, &asked);
 }
 
 /* ---- one key ---- */
@@ -376,12 +453,13 @@ enum ctl_status ctl_show(struct ctl_client *client, const char *tenant, const vo
     union wire_message question, reply;
     enum ctl_status status = register_admin(client);
 
+    client->at = shard_of_key(client->shard_key, client->shards, key, length);
     if (!status)
         status = put_question(client, key, length);
     if (status)
         return status;
     wire_prepare(&question, WIRE_SHOW, client->endpoint.token);
-    question.wire_show.registration = client->registration;
+    question.wire_show.registration = client->links[client->at].registration;
     question.wire_show.secret = client->endpoint.secret;
     question.wire_show.length = length;
     snprintf(question.wire_show.tenant, sizeof(question.wire_show.tenant), "%s", tenant);
@@ -405,7 +483,7 @@ enum ctl_status ctl_drain(struct ctl_client *client, uint64_t proxy, uint32_t pi
     if (status)
         return status;
     wire_prepare(&question, WIRE_DRAIN, client->endpoint.token);
-    question.wire_drain.registration = client->registration;
+    question.wire_drain.registration = client->links[client->at].registration;
     question.wire_drain.secret = client->endpoint.secret;
     question.wire_drain.proxy = proxy;
     question.wire_drain.pid = pid;
@@ -418,24 +496,54 @@ enum ctl_status ctl_drain(struct ctl_client *client, uint64_t proxy, uint32_t pi
 
 /* ---- purges ---- */
 
-enum ctl_status ctl_purge(struct ctl_client *client, const char *tenant, const struct ctl_purge_order *order,
-                          struct wire_purged *purged)
-{
-    union wire_message question, reply;
-    enum ctl_status status = register_admin(client);
+struct purge_question {
+    const char *tenant;
+    const struct ctl_purge_order *order;
+    struct wire_purged *purged; /* adds up */
+};
 
-    if (!status)
-        status = put_question(client, order->bytes, order->length);
+static enum ctl_status order_purge(struct ctl_client *client, void *context)
+{
+    const struct purge_question *asked = context;
+    union wire_message question, reply;
+    enum ctl_status status = put_question(client, asked->order->bytes, asked->order->length);
+
     if (status)
         return status;
     wire_prepare(&question, WIRE_PURGE, client->endpoint.token);
-    question.wire_purge.registration = client->registration;
+    question.wire_purge.registration = client->links[client->at].registration;
     question.wire_purge.secret = client->endpoint.secret;
-    question.wire_purge.length = order->length;
-    question.wire_purge.flags = order->flags;
-    snprintf(question.wire_purge.tenant, sizeof(question.wire_purge.tenant), "%s", tenant);
+    question.wire_purge.length = asked->order->length;
+    question.wire_purge.flags = asked->order->flags;
+    snprintf(question.wire_purge.tenant, sizeof(question.wire_purge.tenant), "%s", asked->tenant);
     status = ask(client, &question, WIRE_PURGED, &reply);
-    if (!status)
-        *purged = reply.wire_purged;
+    if (!status) {
+        asked->purged->objects += reply.wire_purged.objects;
+        asked->purged->leases += reply.wire_purged.leases;
+        asked->purged->flags |= reply.wire_purged.flags;
+    }
     return status;
+}
+
+/* A key is one shard's, with all its parts. */
+static enum ctl_status order_key_purge(struct ctl_client *client, struct purge_question *asked)
+{
+    enum ctl_status status = register_admin(client);
+
+    if (status)
+        return status;
+    client->at = shard_of_key(client->shard_key, client->shards, asked->order->bytes, asked->order->length);
+    status = order_purge(client, asked);
+    client->at = 0;
+    return status;
+}
+
+enum ctl_status ctl_purge(struct ctl_client *client, const char *tenant, const struct ctl_purge_order *order,
+                          struct wire_purged *purged)
+{
+    struct purge_question asked = {tenant, order, purged};
+
+    *purged = (struct wire_purged){.objects = 0};
+    return (order->flags & WIRE_PURGE_SCOPE) == WIRE_PURGE_KEY ? order_key_purge(client, &asked)
+                                                               : ask_all(client, order_purge, &asked);
 }

@@ -4,6 +4,8 @@
  *     ctl_ping(), ctl_stats(), ctl_reload(), ctl_purge(), ctl_top(), ctl_show(), ctl_drain()
  *     ctl_close()  names removed
  *
+ * A cache of several shards is asked shard by shard, and answers as one (ctl_merge.h).
+ *
  * Every call returns an exit status; unless it is CTL_DONE, `problem` says why in one line. */
 #ifndef LARDER_CTL_CLIENT_H
 #define LARDER_CTL_CLIENT_H
@@ -27,7 +29,12 @@ struct ctl_client {
     double timeout; /* seconds for an answer, from ctl_open() on */
     struct endpoint endpoint;
     int64_t deadline_ms;
-    uint64_t registration;
+    struct {
+        mqd_t command; /* that of shard 0 is the endpoint's */
+        uint64_t registration;
+    } links[WIRE_MAX_SHARDS];
+    uint32_t shards, at; /* known by ctl_ping() or registration; which one is asked */
+    uint8_t shard_key[WIRE_SHARD_KEY];
     struct wire_row *rows; /* of ctl_stats(), names terminated; freed by ctl_close() */
     size_t row_count;
     struct wire_top_row *top_rows; /* of ctl_top(), the same way */

@@ -182,9 +182,10 @@ static void print_cache(const struct wire_row *row)
            " dropped after a stall, %" PRIu64 " leases promoted\n",
            ctl_gauge(row, GAUGE_stalled), ctl_value(row, COUNTER_stalls), ctl_value(row, COUNTER_thaws),
            ctl_value(row, COUNTER_stalled_dropped), ctl_value(row, COUNTER_promoted));
-    printf("  process  %s resident, %" PRIu64 " descriptors, %" PRIu64 " pools mapped\n",
+    printf("  process  %s resident, %" PRIu64 " descriptors, %" PRIu64 " pools mapped, %" PRIu64 " shard%s\n",
            size_human(ctl_gauge(row, GAUGE_bytes_resident), resident), ctl_gauge(row, GAUGE_descriptors),
-           ctl_gauge(row, GAUGE_pools));
+           ctl_gauge(row, GAUGE_pools), ctl_gauge(row, GAUGE_shards),
+           ctl_gauge(row, GAUGE_shards) == 1 ? "" : "s");
 }
 
 static void print_tenant(const struct wire_row *row)

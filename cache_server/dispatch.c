@@ -61,6 +61,16 @@ static void answer(struct cache *cache, const union wire_message *message)
         answer_stranger(cache, message);
 }
 
+static void make_refusal(const struct cache *cache, union wire_message *message,
+                         const struct wire_header *asked, enum wire_refusal reason, uint64_t echo)
+{
+    wire_prepare(message, WIRE_REFUSED, asked->token);
+    message->wire_refused.type = asked->type;
+    message->wire_refused.reason = reason;
+    message->wire_refused.echo = echo;
+    message->wire_refused.shards = cache->place.shards;
+}
+
 static void refuse_with(struct cache *cache, const struct wire_header *asked, enum wire_refusal reason,
                         uint64_t echo)
 {
@@ -69,10 +79,7 @@ static void refuse_with(struct cache *cache, const struct wire_header *asked, en
     cache->counters.values[COUNTER_bad_messages]++;
     log_debug("message refused", "type=%s reason=\"%s\"", wire_type_name(asked->type),
               wire_refusal_text(reason));
-    wire_prepare(&message, WIRE_REFUSED, asked->token);
-    message.wire_refused.type = asked->type;
-    message.wire_refused.reason = reason;
-    message.wire_refused.echo = echo;
+    make_refusal(cache, &message, asked, reason, echo);
     answer(cache, &message);
 }
 
@@ -84,6 +91,14 @@ static void refuse(struct cache *cache, const struct wire_header *asked, enum wi
 
 /* ---- one handler a message ---- */
 
+static void ask_for_rings(struct cache *cache, const struct wire_hello *hello)
+{
+    union wire_message message;
+
+    make_refusal(cache, &message, &hello->header, WIRE_REFUSAL_SHARDS, hello->secret);
+    answer(cache, &message);
+}
+
 static void on_hello(struct cache *cache, const union wire_message *message)
 {
     const struct wire_hello *hello = &message->wire_hello;
@@ -91,6 +106,10 @@ static void on_hello(struct cache *cache, const union wire_message *message)
     union wire_message reply;
 
     enum wire_refusal refusal = cache_admit(cache, hello, &session);
+    if (refusal == WIRE_REFUSAL_SHARDS) { /* it comes again at once, with what it has learnt */
+        ask_for_rings(cache, hello);
+        return;
+    }
     if (refusal != WIRE_REFUSAL_NONE) {
         cache->counters.values[COUNTER_registrations_refused]++;
         log_warn("registration refused", "reason=\"%s\"", wire_refusal_text(refusal));
@@ -104,6 +123,9 @@ static void on_hello(struct cache *cache, const union wire_message *message)
     reply.wire_welcome.max_handles = SESSION_MAX_HANDLES;
     reply.wire_welcome.max_fills = SESSION_MAX_FILLS;
     reply.wire_welcome.max_follows = SESSION_MAX_FOLLOWS;
+    reply.wire_welcome.shard = cache->place.shard;
+    reply.wire_welcome.shards = cache->place.shards;
+    memcpy(reply.wire_welcome.shard_key, cache->place.shard_key, WIRE_SHARD_KEY);
     reply.wire_welcome.heartbeat_ms = (uint32_t)(cache->conf.stall_ms / CACHE_BEATS);
     answer(cache, &reply);
 }
@@ -149,6 +171,7 @@ static void on_ping(struct cache *cache, const union wire_message *message)
     reply.wire_pong.epoch = cache->epoch;
     reply.wire_pong.uptime_ms = (uint64_t)(clock_mono_ms() - cache->since_mono_ms);
     reply.wire_pong.pid = (uint32_t)getpid();
+    reply.wire_pong.shards = cache->place.shards;
     answer(cache, &reply);
 }
 
@@ -180,7 +203,7 @@ static void on_stats(struct cache *cache, const union wire_message *message)
     }
 }
 
-/* Only for those who could as well stop the cache. */
+/* Only for those who could as well stop the cache, and by the first shard, for all of them. */
 static void on_reload(struct cache *cache, const union wire_message *message)
 {
     const struct wire_reload *reload = &message->wire_reload;
@@ -190,7 +213,7 @@ static void on_reload(struct cache *cache, const union wire_message *message)
 
     if (!session)
         return;
-    if (session->role != WIRE_ROLE_ADMIN || !cache_is_ruled_by(session)) {
+    if (session->role != WIRE_ROLE_ADMIN || !cache_is_ruled_by(session) || cache->place.shard > 0) {
         refuse_with(cache, &reload->header, WIRE_REFUSAL_ROLE, reload->secret);
         return;
     }

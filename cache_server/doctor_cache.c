@@ -412,18 +412,19 @@ static const char *limit_text(uint64_t limit, char out[LIMIT_TEXT_BYTES])
     return out;
 }
 
-static void judge_descriptors(struct doctor *doctor, uint64_t used, uint64_t soft, uint64_t hard)
+static void judge_descriptors(struct doctor *doctor, uint64_t used, uint64_t shards, uint64_t soft,
+                              uint64_t hard)
 {
     enum { FOR_ONE_PROXY = 2 };
     char soft_text[LIMIT_TEXT_BYTES], hard_text[LIMIT_TEXT_BYTES], sudo[USER_TEXT_BYTES];
-    enum finding_level level = used ? judge_room(used, soft, FOR_ONE_PROXY) : FINDING_OK;
+    enum finding_level level = used ? judge_room(used, soft, FOR_ONE_PROXY * shards) : FINDING_OK;
 
     limit_text(soft, soft_text);
     limit_text(hard, hard_text);
     if (used)
         report_add(&doctor->report, level, "descriptors",
-                   "the cache has %" PRIu64 " open, may have %s (hard limit %s), two for each proxy", used,
-                   soft_text, hard_text);
+                   "the cache has %" PRIu64 " open, may have %s (hard limit %s), two for each proxy%s", used,
+                   soft_text, hard_text, shards > 1 ? " and shard" : "");
     else
         report_add(
             &doctor->report, level, "descriptors",
@@ -444,7 +445,9 @@ void check_descriptors(struct doctor *doctor)
         return;
     char *limits = proc_read_whole(doctor->cache_pid, "limits");
     if (limits && parse_limit(limits, "Max open files", &soft, &hard))
-        judge_descriptors(doctor, cache ? ctl_gauge(cache, GAUGE_descriptors) : 0, soft, hard);
+        judge_descriptors(doctor, cache ? ctl_gauge(cache, GAUGE_descriptors) : 0,
+                          cache && ctl_gauge(cache, GAUGE_shards) > 0 ? ctl_gauge(cache, GAUGE_shards) : 1,
+                          soft, hard);
     else
         report_add(&doctor->report, FINDING_NOTE, "descriptors", "the limits of pid %d cannot be seen (%s)",
                    (int)doctor->cache_pid, strerror(errno));

@@ -50,7 +50,7 @@ void check_remove_ipc(struct doctor *doctor);
 void doctor_sweep(struct doctor *doctor);
 /* Its lock is taken first, as a starting cache does (claim.h), so that it cannot be one that a cache has
  * begun to use. A cache that starts in this very moment takes us for a running one, and says so. */
-bool doctor_remove_command_queue(const char *instance);
+bool doctor_remove_command_queue(const char *instance, uint32_t shard);
 void check_living(struct doctor *doctor);
 void check_stale(struct doctor *doctor);
 

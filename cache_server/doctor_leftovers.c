@@ -44,13 +44,13 @@ static bool is_of_instance(const struct doctor *doctor, const struct name_view *
 
 /* ---- removing ---- */
 
-bool doctor_remove_command_queue(const char *instance)
+bool doctor_remove_command_queue(const char *instance, uint32_t shard)
 {
     char name[NAMES_BYTES];
     struct stat status;
     mqd_t queue;
 
-    names_command_queue(name, instance);
+    names_shard_queue(name, instance, shard);
     if (mq_open_existing(&queue, name, O_RDWR))
         return false;
     bool ours = identity_lock(queue) == 0 && fstat(queue, &status) == 0 && status.st_uid == geteuid() &&
@@ -65,7 +65,7 @@ static bool sweep(const struct name_view *view)
     char name[NAMES_BYTES];
 
     if (!view->token)
-        return doctor_remove_command_queue(view->instance);
+        return doctor_remove_command_queue(view->instance, view->shard);
     survey_name(view, name);
     return endpoint_sweep_peer(name);
 }

@@ -60,7 +60,7 @@ static void see_listed_holder(struct object_view *view, const struct look *look,
 struct pool_beginning {
     uint64_t magic;
     uint64_t secret;
-    uint32_t shape[3];
+    uint32_t shape[4];
     uint32_t pid;
 };
 #define POOL_BEGINNING_MAGIC 0x4c4f4f5052445241u
@@ -135,11 +135,12 @@ static void view_queue(const struct look *look, const char *name, struct object_
 
 /* ---- all of them ---- */
 
-static struct name_view *find(const struct survey *survey, const char *instance, uint64_t token)
+static struct name_view *find(const struct survey *survey, const char *instance, uint64_t token,
+                              uint32_t shard)
 {
     for (size_t i = 0; i < survey->count; i++) {
         struct name_view *view = &survey->names[i];
-        if (view->token == token && strcmp(view->instance, instance) == 0)
+        if (view->token == token && view->shard == shard && strcmp(view->instance, instance) == 0)
             return view;
     }
     return NULL;
@@ -153,12 +154,12 @@ static void *room_for_one(void *list, size_t count, size_t bytes)
     return realloc(list, (count ? 2 * count : 1) * bytes);
 }
 
-static void add_name(struct look *look, const char *instance, uint64_t token)
+static void add_name(struct look *look, const char *instance, uint64_t token, uint32_t shard)
 {
     struct survey *survey = look->survey;
     char name[NAMES_BYTES];
 
-    if (find(survey, instance, token))
+    if (find(survey, instance, token, shard))
         return;
     struct name_view *grown = room_for_one(survey->names, survey->count, sizeof(*grown));
     if (!grown) {
@@ -167,7 +168,7 @@ static void add_name(struct look *look, const char *instance, uint64_t token)
     }
     survey->names = grown;
     struct name_view *view = &grown[survey->count++];
-    *view = (struct name_view){.token = token};
+    *view = (struct name_view){.token = token, .shard = shard};
     snprintf(view->instance, sizeof(view->instance), "%s", instance);
     survey_name(view, name);
     if (token)
@@ -210,9 +211,10 @@ static void visit_name(struct look *look, const char *name)
 {
     char instance[NAMES_INSTANCE_MAX + 1];
     uint64_t token;
+    uint32_t shard;
 
-    if (parse_name(name, instance, &token))
-        add_name(look, instance, token);
+    if (parse_name(name, instance, &token, &shard))
+        add_name(look, instance, token, shard);
 }
 
 /* A file in /dev/shm that is called like a command queue is nothing of Larder's. */
@@ -220,9 +222,10 @@ static void visit_pool(struct look *look, const char *name)
 {
     char instance[NAMES_INSTANCE_MAX + 1];
     uint64_t token;
+    uint32_t shard;
 
-    if (parse_name(name, instance, &token) && token)
-        add_name(look, instance, token);
+    if (parse_name(name, instance, &token, &shard) && token)
+        add_name(look, instance, token, 0);
 }
 
 static void visit_charge(struct look *look, const char *name)
@@ -328,6 +331,20 @@ static void charge_known_names(struct look *look)
     }
 }
 
+/* Where queues are not listed they are asked for. */
+static void add_shards(struct look *look, const char *instance)
+{
+    char name[NAMES_BYTES];
+
+    for (uint32_t shard = 1; shard < NAMES_SHARDS_MAX; shard++) {
+        struct object_view view = {0};
+        names_shard_queue(name, instance, shard);
+        view_queue(look, name, &view);
+        if (view.there)
+            add_name(look, instance, 0, shard);
+    }
+}
+
 int survey_take(struct survey *survey, const char *instance)
 {
     struct look look = {.survey = survey, .queues = -1};
@@ -336,7 +353,8 @@ int survey_take(struct survey *survey, const char *instance)
     look.shm = open(NAMES_SHM_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     look.locks = proc_read_whole(0, "/proc/locks");
     survey->listing = find_listing(&look, instance);
-    add_name(&look, instance, 0);
+    add_name(&look, instance, 0, 0);
+    add_shards(&look, instance);
     if (look.shm >= 0)
         each_name(look.shm, &look, visit_pool);
     if (look.queues >= 0) {
@@ -361,7 +379,7 @@ void survey_release(struct survey *survey)
 
 const struct name_view *survey_command(const struct survey *survey, const char *instance)
 {
-    return find(survey, instance, 0);
+    return find(survey, instance, 0, 0);
 }
 
 void survey_name(const struct name_view *view, char out[NAMES_BYTES])
@@ -369,5 +387,5 @@ void survey_name(const struct name_view *view, char out[NAMES_BYTES])
     if (view->token)
         names_peer(out, view->instance, view->token);
     else
-        names_command_queue(out, view->instance);
+        names_shard_queue(out, view->instance, view->shard);
 }

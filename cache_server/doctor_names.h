@@ -15,10 +15,11 @@
 #define NAMES_SHM_DIRECTORY   "/dev/shm"
 #define NAMES_QUEUE_DIRECTORY "/dev/mqueue" /* where the file system of queues is usually mounted */
 
-/* One command queue (token 0, no pool), or one peer's pool and queue. */
+/* One command queue (token 0, no pool), of the instance or of another shard, or one peer's pool and queue. */
 struct name_view {
     char instance[NAMES_INSTANCE_MAX + 1];
     uint64_t token;
+    uint32_t shard; /* 0: the first, which is the instance's */
     struct object_view pool, queue;
     enum name_state state;
 };
@@ -51,7 +52,7 @@ void survey_release(struct survey *survey);
 /* The command queue of the instance; never NULL after survey_take() with that instance. */
 const struct name_view *survey_command(const struct survey *survey, const char *instance);
 
-/* "/larder.INSTANCE" or "/larder.INSTANCE.TOKEN". */
+/* "/larder.INSTANCE", "/larder.INSTANCE.shardN" or "/larder.INSTANCE.TOKEN". */
 void survey_name(const struct name_view *view, char out[NAMES_BYTES]);
 
 #endif

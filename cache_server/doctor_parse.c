@@ -294,7 +294,7 @@ bool parse_effective_uid(const char *text, uid_t *uid)
     return false;
 }
 
-bool parse_name(const char *name, char instance[NAMES_INSTANCE_MAX + 1], uint64_t *token)
+bool parse_name(const char *name, char instance[NAMES_INSTANCE_MAX + 1], uint64_t *token, uint32_t *shard)
 {
     static const char prefix[] = "larder.";
     const char *at = name + sizeof(prefix) - 1;
@@ -308,5 +308,7 @@ bool parse_name(const char *name, char instance[NAMES_INSTANCE_MAX + 1], uint64_
     if (!names_instance_valid(instance))
         return false;
     *token = 0;
-    return at[length] == '\0' || (names_peer_parse(name, instance, token) && *token != 0);
+    *shard = 0;
+    return at[length] == '\0' || names_shard_parse(name, instance, shard) ||
+           (names_peer_parse(name, instance, token) && *token != 0);
 }

@@ -47,8 +47,9 @@ char parse_state(const char *text);
 /* The effective uid of a process, by its /proc/PID/status. */
 bool parse_effective_uid(const char *text, uid_t *uid);
 
-/* What a name in /dev/shm or a queue's name (without '/') is: the command queue of an instance (*token is 0)
- * or a peer's. */
-bool parse_name(const char *name, char instance[NAMES_INSTANCE_MAX + 1], uint64_t *token);
+/* What a name in /dev/shm or a queue's name (without '/') is: the command queue of an instance or, with its
+ * number, that of another of its shards
+ * (*token and *shard are 0 where they do not apply), or a peer's. */
+bool parse_name(const char *name, char instance[NAMES_INSTANCE_MAX + 1], uint64_t *token, uint32_t *shard);
 
 #endif

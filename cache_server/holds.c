@@ -125,9 +125,11 @@ static void leave_table(struct session *session)
 
 static uint32_t room_of(const struct session *session)
 {
-    uint32_t half = session->pool.shape.segments / 2;
+    uint32_t shards = session->cache->place.shards, part = session->pool.shape.segments / 2;
 
-    return half < HOLDS_MAX_SESSION ? half : HOLDS_MAX_SESSION;
+    if (shards > 1)
+        part /= shards;
+    return part < HOLDS_MAX_SESSION ? part : HOLDS_MAX_SESSION;
 }
 
 /* Behind the places, where a hold may begin. */
@@ -216,18 +218,23 @@ bool holds_take(struct session *session, struct object *object, uint32_t segment
     return true;
 }
 
-static void end(struct hold *hold)
+static void forget(struct hold *hold)
 {
     struct session *session = hold->session;
     struct keeper *keeper = session->keeper;
 
-    set_guard(session, hold->segment, POOL_STALE);
     count_uses(hold, uses_of(hold));
     unlink_hold(hold);
     keeper->places[hold->segment] = 0;
     hold->segment = keeper->first_free;
     keeper->first_free = (uint32_t)(hold - keeper->holds);
     keeper->used--;
+}
+
+static void end(struct hold *hold)
+{
+    set_guard(hold->session, hold->segment, POOL_STALE);
+    forget(hold);
 }
 
 static struct hold *hold_of(const struct session *session, uint32_t segment)
@@ -246,6 +253,14 @@ void holds_end(struct session *session, uint32_t segment)
         end(hold);
 }
 
+void holds_given_up(struct session *session, uint32_t segment)
+{
+    struct hold *hold = hold_of(session, segment);
+
+    if (hold)
+        forget(hold);
+}
+
 void holds_part(struct session *session)
 {
     struct keeper *keeper = session->keeper;
@@ -262,6 +277,8 @@ void holds_part(struct session *session)
     session->keeper = NULL;
     give_back(session, keeper);
     leave_table(session);
+    session->cache->spoiled -= session->spoiled; /* perhaps just now */
+    session->spoiled = false;
 }
 
 uint32_t holds_of_session(const struct session *session)

@@ -18,7 +18,8 @@
  * look: a liar inflates its own numbers and keeps its own objects from being evicted for a while.
  *
  * Ownership: holds belong to their session and are made with its first look-up of that kind, in one block;
- * they do not keep an object from anything. Bounds: half of a session's segments, HOLDS_MAX_SESSION,
+ * they do not keep an object from anything. Bounds: half of a session's segments for all shards together,
+ * HOLDS_MAX_SESSION,
  * HOLDS_MAX_TENANT; blocks and tables are charged to the tenant. */
 #ifndef LARDER_HOLDS_H
 #define LARDER_HOLDS_H
@@ -70,6 +71,8 @@ bool holds_prepare(struct session *session);
 bool holds_take(struct session *session, struct object *object, uint32_t segment);
 /* What it kept in this segment, if anything, is over. */
 void holds_end(struct session *session, uint32_t segment);
+/* The same, when its owner has said so: the guard word may be another shard's by now, and stays as it is. */
+void holds_given_up(struct session *session, uint32_t segment);
 /* The session goes; so does what it was charged with. */
 void holds_part(struct session *session);
 uint32_t holds_of_session(const struct session *session);

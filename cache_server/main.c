@@ -1,11 +1,10 @@
 /* cache_server: see docs/design.md. This file is the map: what is set up, in order, and torn down, reversed.
  */
-#include "cache.h"
-#include "cache_reload.h"
 #include "log.h"
 #include "privileges.h"
 #include "sandbox.h"
 #include "schedule.h"
+#include "shards.h"
 #include "size.h"
 #include "turn.h"
 
@@ -29,9 +28,9 @@ static void raise_descriptor_limit(void)
 
 /* Chunks come from the heap, not from mappings of their own, and what has been freed is kept for the next
  * object. */
-static void tune_allocator(void)
+static void tune_allocator(uint32_t shards)
 {
-    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_ARENA_MAX, (int)shards); /* each its own, so that they do not wait for each other */
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
@@ -88,9 +87,9 @@ static int give_up_privileges(const struct cache_conf *conf)
 }
 
 /* What the configuration owns is the cache's afterwards, or gone. */
-static int set_up(struct cache *cache, struct cache_conf *conf, char *problem, size_t problem_size)
+static int set_up(struct shards *shards, struct cache_conf *conf, char *problem, size_t problem_size)
 {
-    int error = cache_setup(cache, conf, problem, problem_size);
+    int error = shards_setup(shards, conf, problem, problem_size);
 
     if (error)
         cache_conf_free(conf);
@@ -98,7 +97,7 @@ static int set_up(struct cache *cache, struct cache_conf *conf, char *problem, s
         return error;
     error = sandbox_enter(conf->group.name ? &conf->group.gid : NULL, problem, problem_size);
     if (error)
-        cache_teardown(cache);
+        shards_teardown(shards);
     return error;
 }
 
@@ -109,9 +108,9 @@ static void announce(const struct cache_conf *conf)
     static const char ready[] = "ready\n";
     char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES];
 
-    log_info("ready", "instance=%s memory=%s max_object=%s sandbox=%s version=" LARDER_VERSION,
+    log_info("ready", "instance=%s memory=%s max_object=%s shards=%u sandbox=%s version=" LARDER_VERSION,
              conf->instance, size_format(conf->memory, memory), size_format(conf->max_object, object),
-             conf->no_sandbox ? "off" : SANDBOX_KIND);
+             conf->shards, conf->no_sandbox ? "off" : SANDBOX_KIND);
     if (write(STDOUT_FILENO, ready, sizeof(ready) - 1) < 0)
         log_warn("cannot write to standard output", "reason=\"%s\"", strerror(errno));
 }
@@ -119,21 +118,18 @@ static void announce(const struct cache_conf *conf)
 static int serve(struct cache_conf *conf)
 {
     char problem[512] = "";
-    struct cache *cache = calloc(1, sizeof(*cache));
-    int error = cache ? set_up(cache, conf, problem, sizeof(problem)) : -ENOMEM;
+    static struct shards shards;
+    int error = set_up(&shards, conf, problem, sizeof(problem));
 
-    if (error) {
-        free(cache);
+    if (error)
         return cannot_start(conf, problem[0] ? problem : "out of memory", error == -EBUSY ? 2 : 1);
-    }
     announce(conf);
-    error = turn_run(cache);
-    cache_teardown(cache);
+    error = shards_run(&shards);
+    shards_teardown(&shards);
     if (error)
         log_error("cannot run", "instance=%s reason=\"%s\"", conf->instance, strerror(-error));
     else
         log_info("stopped", "instance=%s", conf->instance);
-    free(cache);
     return error ? 1 : 0;
 }
 
@@ -155,7 +151,7 @@ int main(int argc, char **argv)
     }
     turn_hold_signals();
     raise_descriptor_limit();
-    tune_allocator();
+    tune_allocator(conf.shards);
     schedule_short_turns();
     return serve(&conf);
 }

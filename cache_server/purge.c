@@ -384,7 +384,8 @@ enum purge_result purge_carry_out(struct cache *cache, const struct purge_order 
         return PURGE_NO_PLACE;
     enum purge_result result = begin(cache, order, effect);
     visit_kept(cache, order->tenant, effect);
-    if (result == PURGE_DONE)
+    /* One that concerns all shards is counted by the first. */
+    if (result == PURGE_DONE && (cache->place.shard == 0 || order->scope == PURGE_KEY))
         count(cache, order->tenant, COUNTER_purges, 1);
     return result;
 }

@@ -730,11 +730,20 @@ static const struct {
     [WIRE_OP_UNFOLLOW] = {serve_unfollow, true},     [WIRE_OP_PURGE] = {serve_purge, false},
 };
 
+/* It has passed the segment for something else, to us or to another shard. */
+static void let_go(struct session *session, const struct wire_request *request)
+{
+    if (request->op == WIRE_OP_UNFOLLOW && request->flags & WIRE_UNFOLLOW_MOVED)
+        holds_given_up(session, request->segment);
+    else
+        holds_end(session, request->segment);
+}
+
 static void begin(struct session *session, const struct wire_request *request)
 {
     cache_count(session, COUNTER_requests, 1);
     if (session->keeper && request->registration == session->registration)
-        holds_end(session, request->segment); /* it has passed it for something else */
+        let_go(session, request);
     session->taken_ns = sampler_takes(&session->cache->entries) ? clock_mono_ns() : 0;
 }
 

@@ -56,7 +56,10 @@ static enum wire_refusal open_queue(struct session *session, const char *name, c
 static enum wire_refusal attach_pool(struct session *session, const char *name,
                                      const struct wire_hello *hello)
 {
-    struct pool_shape shape = {hello->segments, hello->segment_bytes, hello->ring_entries};
+    struct pool_shape shape = {.segments = hello->segments,
+                               .segment_bytes = hello->segment_bytes,
+                               .ring_entries = hello->ring_entries,
+                               .ring_pairs = hello->ring_pairs};
     int fd, error = segment_pool_attach_owned(&session->pool, &fd, name, &shape, &session->owner,
                                               session->pid, hello->secret);
 
@@ -99,7 +102,7 @@ static void destroy(struct session *session)
 }
 
 enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello,
-                                 struct reaper *reaper, const struct session_gate *gate)
+                                 uint32_t shard, struct reaper *reaper, const struct session_gate *gate)
 {
     struct session *session = calloc(1, sizeof(*session));
     enum wire_refusal refusal = WIRE_REFUSAL_RESOURCES;
@@ -121,6 +124,8 @@ enum wire_refusal session_attach(struct session **out, const char *instance, con
         refusal = open_queue(session, name, hello, gate);
     if (refusal == WIRE_REFUSAL_NONE)
         refusal = attach_pool(session, name, hello);
+    if (refusal == WIRE_REFUSAL_NONE && shard < hello->ring_pairs)
+        segment_pool_choose_rings(&session->pool, shard);
     if (refusal == WIRE_REFUSAL_NONE)
         *out = session;
     else

@@ -78,9 +78,10 @@ struct session_gate {
     bool (*admits)(void *context, const struct wire_hello *hello, const struct identity_owner *owner);
     void *context;
 };
-/* WIRE_REFUSAL_NONE and *out, or the reason. The session is not yet registered, watched or active. */
+/* `shard`: whose pair of rings is served; an administrator's pool need not have it.
+ * WIRE_REFUSAL_NONE and *out, or the reason. The session is not yet registered, watched or active. */
 enum wire_refusal session_attach(struct session **out, const char *instance, const struct wire_hello *hello,
-                                 struct reaper *reaper, const struct session_gate *gate);
+                                 uint32_t shard, struct reaper *reaper, const struct session_gate *gate);
 /* Frees it; it holds and follows nothing any more. Mapping and queue go to the reaper. Nulls the pointer. */
 void session_detach(struct session **session);
 /* Is its queue still locked? False also when a living peer has closed it. */

@@ -73,6 +73,7 @@ static void cache_row(const struct cache *cache, struct wire_row *row)
     set_gauge(row, GAUGE_descriptors, open_descriptors());
     set_gauge(row, GAUGE_bytes_resident, resident_bytes());
     set_gauge(row, GAUGE_followers, cache->leases.followers);
+    set_gauge(row, GAUGE_shards, cache->place.shards);
     set_gauge(row, GAUGE_bytes_reserved, cache->store.memory.shares.reserves);
     set_gauge(row, GAUGE_kept, cache->kept);
 }
@@ -106,6 +107,7 @@ static void proxy_row(const struct session *session, struct wire_row *row)
     row->pid = (uint32_t)session->pid;
     row->uid = session->owner.uid;
     row->epoch = session->registration;
+    row->token = session->token;
     row->uptime_ms = (uint64_t)(clock_mono_ms() - session->since_mono_ms);
     memcpy(row->name, session->tenant->name, sizeof(session->tenant->name));
     memcpy(row->values, session->counters.values, sizeof(session->counters.values));

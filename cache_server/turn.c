@@ -320,8 +320,9 @@ static void renew_queue(struct cache *cache)
     if (cache->mono_ms < cache->next_renewal_ms)
         return;
     cache->next_renewal_ms = cache->mono_ms + RENEWAL_INTERVAL_MS;
-    int error = claim_instance(cache->conf.instance, cache->conf.group.name ? &cache->conf.group.gid : NULL,
-                               &queue, problem, sizeof(problem));
+    int error =
+        claim_shard(cache->conf.instance, cache->place.shard,
+                    cache->conf.group.name ? &cache->conf.group.gid : NULL, &queue, problem, sizeof(problem));
     if (error) {
         go_on_without_name(cache, error, problem);
         return;
@@ -410,7 +411,7 @@ static void keep_house(struct cache *cache)
             renew_queue(cache);
         cache_activate_all(cache); /* a bell may have been lost on its way */
     }
-    if (mono >= cache->next_sweep_ms) {
+    if (mono >= cache->next_sweep_ms && cache->place.shard == 0) {
         cache->next_sweep_ms = mono + SWEEP_INTERVAL_MS;
         sweeper_go(&cache->sweeper, &cache->registry);
     }
@@ -484,13 +485,15 @@ static int watch(struct cache *cache, struct loop_source *source, void (*ready)(
 
 int turn_begin(struct cache *cache)
 {
-    int error = open_signals(cache);
+    int error = 0;
 
-    if (error)
-        return error;
     cache->former.ready = on_former;
     cache->former.context = cache;
-    error = watch(cache, &cache->signals, on_signal);
+    cache->signals.fd = -1;
+    if (cache->place.shard == 0)
+        error = open_signals(cache);
+    if (!error && cache->signals.fd >= 0)
+        error = watch(cache, &cache->signals, on_signal);
     return error ? error : watch(cache, &cache->commands, on_commands);
 }
 
@@ -509,7 +512,8 @@ void turn_once(struct cache *cache, bool may_sleep)
 void turn_end(struct cache *cache)
 {
     serve_active(cache); /* what has been asked already is answered */
-    close(cache->signals.fd);
+    if (cache->signals.fd >= 0)
+        close(cache->signals.fd);
 }
 
 int turn_run(struct cache *cache)

@@ -269,7 +269,35 @@ bool endpoint_cache_lives(struct endpoint *endpoint)
     return result == IDENTITY_ALIVE || result == IDENTITY_UNSEEN;
 }
 
-int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant, int patience_ms)
+static bool is_held_by_the_cache(const struct endpoint *endpoint, mqd_t queue)
+{
+    enum identity_result result;
+    uid_t owner;
+    pid_t pid;
+
+    if (!trusted_owner(endpoint, queue, &owner))
+        return false;
+    result = identity_holder(queue, &pid, NULL);
+    return (result == IDENTITY_ALIVE || result == IDENTITY_UNSEEN) && pid == endpoint->cache_pid;
+}
+
+int endpoint_reach_shard(const struct endpoint *endpoint, uint32_t shard, mqd_t *queue)
+{
+    char name[NAMES_BYTES];
+
+    names_shard_queue(name, endpoint->instance, shard);
+    int error = mq_open_existing(queue, name, O_WRONLY);
+    if (!error && !is_held_by_the_cache(endpoint, *queue)) {
+        mq_close(*queue);
+        error = -EAGAIN;
+    }
+    if (error)
+        *queue = (mqd_t)-1;
+    return error == -ENOENT ? -EAGAIN : error;
+}
+
+int endpoint_hello_to(const struct endpoint *endpoint, mqd_t queue, enum wire_role role, const char *tenant,
+                      int patience_ms)
 {
     union wire_message message;
     size_t length = wire_prepare(&message, WIRE_HELLO, endpoint->token);
@@ -281,21 +309,32 @@ int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *t
     hello->segments = endpoint->pool.shape.segments;
     hello->segment_bytes = endpoint->pool.shape.segment_bytes;
     hello->ring_entries = endpoint->pool.shape.ring_entries;
+    hello->ring_pairs = endpoint->pool.shape.ring_pairs;
     snprintf(hello->tenant, sizeof(hello->tenant), "%s", tenant);
-    int error = mq_send_message(endpoint->command, &message, length);
+    int error = mq_send_message(queue, &message, length);
     if (error == -EAGAIN && patience_ms > 0)
-        error = mq_send_patiently(endpoint->command, &message, length, patience_ms);
+        error = mq_send_patiently(queue, &message, length, patience_ms);
     return error;
 }
 
-int endpoint_bye(struct endpoint *endpoint, uint64_t registration)
+int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant, int patience_ms)
+{
+    return endpoint_hello_to(endpoint, endpoint->command, role, tenant, patience_ms);
+}
+
+int endpoint_bye_to(const struct endpoint *endpoint, mqd_t queue, uint64_t registration)
 {
     union wire_message message;
     size_t length = wire_prepare(&message, WIRE_BYE, endpoint->token);
 
     message.wire_bye.registration = registration;
     message.wire_bye.secret = endpoint->secret;
-    return mq_send_message(endpoint->command, &message, length);
+    return mq_send_message(queue, &message, length);
+}
+
+int endpoint_bye(struct endpoint *endpoint, uint64_t registration)
+{
+    return endpoint_bye_to(endpoint, endpoint->command, registration);
 }
 
 static bool unlocked(int fd)

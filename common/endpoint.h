@@ -72,6 +72,14 @@ bool endpoint_cache_lives(struct endpoint *endpoint);
 int endpoint_hello(struct endpoint *endpoint, enum wire_role role, const char *tenant, int patience_ms);
 int endpoint_bye(struct endpoint *endpoint, uint64_t registration);
 
+/* The command queue of another shard of the cache that was reached, if the same process holds it. The queue
+ * is the caller's to close. -EAGAIN: there is none (yet), or somebody else's. */
+int endpoint_reach_shard(const struct endpoint *endpoint, uint32_t shard, mqd_t *queue);
+/* As endpoint_hello() and endpoint_bye(), to that queue. */
+int endpoint_hello_to(const struct endpoint *endpoint, mqd_t queue, enum wire_role role, const char *tenant,
+                      int patience_ms);
+int endpoint_bye_to(const struct endpoint *endpoint, mqd_t queue, uint64_t registration);
+
 /* Removes queues and pools of this instance and this uid whose owners are dead. A name younger than
  * ENDPOINT_SWEEP_AGE_S is left for the next time: its owner may not have locked it yet. `is_known` (may be
  * NULL) spares the look at peers that the caller knows to live. Returns how many peers were swept. */

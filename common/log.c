@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,9 +16,9 @@ static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 static struct {
     const char *process;
-    enum log_level level;
-    unsigned long lost; /* lines since the last one that was taken */
-    time_t second;      /* of the last line, and how many there were in it */
+    _Atomic enum log_level level; /* read without the mutex */
+    unsigned long lost;           /* lines since the last one that was taken */
+    time_t second;                /* of the last line, and how many there were in it */
     unsigned lines;
     unsigned long left_out; /* lines beyond LOG_MAX_LINES_A_SECOND */
 } logger = {.process = "larder", .level = LOG_LEVEL_INFO};
@@ -31,7 +32,7 @@ bool log_set_level(const char *name)
 {
     for (unsigned i = 0; i < sizeof(level_names) / sizeof(*level_names); i++) {
         if (strcmp(name, level_names[i]) == 0) {
-            logger.level = (enum log_level)i;
+            atomic_store_explicit(&logger.level, (enum log_level)i, memory_order_relaxed);
             return true;
         }
     }
@@ -40,7 +41,7 @@ bool log_set_level(const char *name)
 
 bool log_enabled(enum log_level level)
 {
-    return level <= logger.level;
+    return level <= atomic_load_explicit(&logger.level, memory_order_relaxed);
 }
 
 /* snprintf's answer as the bytes that really stand in the buffer. */

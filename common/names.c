@@ -36,6 +36,14 @@ void names_command_queue(char out[NAMES_BYTES], const char *instance)
     snprintf(out, NAMES_BYTES, "/larder.%s", instance);
 }
 
+void names_shard_queue(char out[NAMES_BYTES], const char *instance, uint32_t shard)
+{
+    if (shard == 0)
+        names_command_queue(out, instance);
+    else
+        snprintf(out, NAMES_BYTES, "/larder.%s.shard%" PRIu32, instance, shard % NAMES_SHARDS_MAX);
+}
+
 void names_peer(char out[NAMES_BYTES], const char *instance, uint64_t token)
 {
     snprintf(out, NAMES_BYTES, "/larder.%s.%016" PRIx64, instance, token);
@@ -66,4 +74,26 @@ bool names_peer_parse(const char *file_name, const char *instance, uint64_t *tok
     int length = snprintf(prefix, sizeof(prefix), "larder.%s.", instance);
 
     return strncmp(file_name, prefix, (size_t)length) == 0 && parse_token(file_name + length, token);
+}
+
+/* Only as names_shard_queue() writes it: no zero in front. */
+static bool parse_shard(const char *digits, uint32_t *shard)
+{
+    uint32_t value = 0;
+
+    for (const char *at = digits; *at; at++) {
+        if (*at < '0' || *at > '9' || value > NAMES_SHARDS_MAX)
+            return false;
+        value = value * 10 + (uint32_t)(*at - '0');
+    }
+    *shard = value;
+    return digits[0] != '0' && value > 0 && value < NAMES_SHARDS_MAX;
+}
+
+bool names_shard_parse(const char *file_name, const char *instance, uint32_t *shard)
+{
+    char prefix[NAMES_BYTES];
+    int length = snprintf(prefix, sizeof(prefix), "larder.%s.shard", instance);
+
+    return strncmp(file_name, prefix, (size_t)length) == 0 && parse_shard(file_name + length, shard);
 }

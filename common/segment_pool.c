@@ -36,9 +36,14 @@ static uint64_t whole_pages(uint64_t bytes)
     return (bytes + POOL_PAGE - 1) & ~(uint64_t)(POOL_PAGE - 1);
 }
 
+static uint32_t pairs_of(const struct pool_shape *shape)
+{
+    return shape->ring_pairs ? shape->ring_pairs : 1;
+}
+
 /* Where what begins, in bytes from the base. */
 struct layout {
-    size_t rings; /* request ring, then completion ring */
+    size_t rings; /* pairs of a request ring and a completion ring */
     size_t headers;
     size_t payloads;
     size_t stride;
@@ -50,7 +55,7 @@ static struct layout layout_of(const struct pool_shape *shape)
 {
     struct layout layout = {.rings = POOL_HEADER, .stride = whole_pages(shape->segment_bytes)};
 
-    layout.headers = layout.rings + 2 * ring_bytes(shape->ring_entries);
+    layout.headers = layout.rings + 2 * pairs_of(shape) * ring_bytes(shape->ring_entries);
     layout.payloads = whole_pages(layout.headers + (size_t)shape->segments * sizeof(struct segment_header));
     layout.end = layout.payloads + (uint64_t)shape->segments * layout.stride;
     return layout;
@@ -61,10 +66,26 @@ bool pool_shape_valid(const struct pool_shape *shape, uint64_t *bytes)
     if (shape->segments < POOL_MIN_SEGMENTS || shape->segments > POOL_MAX_SEGMENTS ||
         shape->segment_bytes < POOL_MIN_SEGMENT_BYTES || shape->segment_bytes > POOL_MAX_SEGMENT_BYTES ||
         shape->segment_bytes % 64 != 0 || shape->ring_entries < POOL_MIN_RING ||
-        shape->ring_entries > POOL_MAX_RING || (shape->ring_entries & (shape->ring_entries - 1)) != 0)
+        shape->ring_entries > POOL_MAX_RING || shape->ring_pairs > POOL_MAX_PAIRS ||
+        (shape->ring_entries & (shape->ring_entries - 1)) != 0)
         return false;
     *bytes = layout_of(shape).end;
     return *bytes <= POOL_MAX_BYTES;
+}
+
+void segment_pool_rings(const struct segment_pool *pool, uint32_t pair, struct ring *requests,
+                        struct ring *completions)
+{
+    size_t bytes = ring_bytes(pool->shape.ring_entries);
+    uint8_t *at = pool->base + POOL_HEADER + 2 * pair * bytes;
+
+    ring_attach(requests, at, pool->shape.ring_entries);
+    ring_attach(completions, at + bytes, pool->shape.ring_entries);
+}
+
+void segment_pool_choose_rings(struct segment_pool *pool, uint32_t pair)
+{
+    segment_pool_rings(pool, pair, &pool->requests, &pool->completions);
 }
 
 static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, uint8_t *base, size_t bytes)
@@ -78,10 +99,8 @@ static void lay_out(struct segment_pool *pool, const struct pool_shape *shape, u
     pool->headers = (struct segment_header *)(void *)(base + layout.headers);
     pool->payloads = base + layout.payloads;
     pool->heartbeat = &((struct pool_header *)(void *)base)->heartbeat;
+    segment_pool_choose_rings(pool, 0);
     pool->ended = &((struct pool_header *)(void *)base)->ended;
-    ring_attach(&pool->requests, base + layout.rings, shape->ring_entries);
-    ring_attach(&pool->completions, base + layout.rings + ring_bytes(shape->ring_entries),
-                shape->ring_entries);
 }
 
 static int map_and_lay_out(struct segment_pool *pool, const struct pool_shape *shape, int fd, size_t bytes)
@@ -102,9 +121,13 @@ static void initialise(struct segment_pool *pool, uint64_t secret)
         atomic_init(&segment_header(pool, i)->wsem.value, 1);
         atomic_init(&segment_header(pool, i)->rsem.value, 0);
     }
-    /* Fresh pages are zero: both rings are empty. The cache has polled nothing yet, so it counts as asleep.
+    /* Fresh pages are zero: all rings are empty. The cache has polled nothing yet, so it counts as asleep.
      */
-    atomic_store(&pool->requests.shared->sleeping, 1);
+    for (uint32_t i = 0; i < pairs_of(&pool->shape); i++) {
+        struct ring requests, completions;
+        segment_pool_rings(pool, i, &requests, &completions);
+        atomic_store(&requests.shared->sleeping, 1);
+    }
     header->shape = pool->shape;
     header->pid = (uint32_t)getpid();
     header->secret = secret;

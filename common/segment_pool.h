@@ -1,12 +1,14 @@
-/* segment_pool.h: one shared-memory object: header, request ring, completion ring, fixed-size segments.
+/* segment_pool.h: one shared-memory object: header, a pair of rings for each shard of the cache, fixed-size
+ * segments.
  *
  *     0        4096                                                      a page
  *     +--------+--------------+-----------------+-------------------+---+-----------+-----------+---
  *     | header | request ring | completion ring | headers 0, 1, ... |   | payload 0 | payload 1 | ...
  *     +--------+--------------+-----------------+-------------------+---+-----------+-----------+---
  *
- * A segment is a header and a payload. Payloads begin on pages and share them with nothing, so that the pages
- * of one can be handed to sendfile(2), and be replaced, without touching anything else.
+ * The rings stand there once for each pair. A segment is a header and a payload. Payloads begin on pages and
+ * share them with nothing, so that the pages of one can be handed to sendfile(2), and be replaced, without
+ * touching anything else.
  *
  * Ownership: a peer (proxy or cache_ctl) creates, allocates and unlinks the pool; the cache only attaches.
  * Trust:     the other side can write every byte at any time, and can truncate the object. Layout is computed
@@ -31,6 +33,7 @@
 #define POOL_MAX_SEGMENT_BYTES (1u << 20)
 #define POOL_MIN_RING          16u
 #define POOL_MAX_RING          65536u
+#define POOL_MAX_PAIRS         16u
 #define POOL_MAX_BYTES         ((uint64_t)1 << 30)
 #define POOL_PAGE              4096u
 
@@ -57,6 +60,7 @@ struct pool_shape {
     uint32_t segments;
     uint32_t segment_bytes; /* payload; a multiple of 64 */
     uint32_t ring_entries;  /* of each ring; a power of two */
+    uint32_t ring_pairs;    /* of a request and a completion ring; 0: one */
 };
 
 struct segment_pool {
@@ -68,8 +72,8 @@ struct segment_pool {
     size_t stride;               /* from one payload to the next: whole pages */
     _Atomic uint32_t *heartbeat; /* the owner's sign of life: changed by pool_beat() */
     _Atomic uint32_t *ended;     /* the cache's: not 0 when the registration is over */
-    struct ring requests;        /* this side's view */
-    struct ring completions;     /* this side's view */
+    struct ring requests;        /* this side's view of the first pair, */
+    struct ring completions;     /*   or of the one chosen */
     int fd;                      /* the creator's, locked; -1 in the cache */
 };
 
@@ -98,6 +102,12 @@ int segment_pool_attach_owned(struct segment_pool *pool, int *fd, const char *na
                               const struct pool_shape *shape, const struct identity_owner *owner,
                               pid_t holder, uint64_t secret);
 void segment_pool_detach(struct segment_pool *pool);
+
+/* A view of one pair of rings, from its beginning: before anything has been put or taken. */
+void segment_pool_rings(const struct segment_pool *pool, uint32_t pair, struct ring *requests,
+                        struct ring *completions);
+/* The pool's own view is of that pair from now on. */
+void segment_pool_choose_rings(struct segment_pool *pool, uint32_t pair);
 
 /* Removes a name. The pages may go with the last descriptor, which can take long: returns one, so that the
  * caller can choose who closes it; -1: there is nothing to close. Its kind (O_PATH) needs no permission, and

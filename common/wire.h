@@ -20,7 +20,9 @@
 #ifndef WIRE_VERSION           /* tests build programs of another version */
 #define WIRE_VERSION 6
 #endif
-#define WIRE_MAX_BYTES 512
+#define WIRE_MAX_BYTES  512
+#define WIRE_MAX_SHARDS NAMES_SHARDS_MAX
+#define WIRE_SHARD_KEY  16u /* bytes */
 
 /* ---- control messages: one message queue slot each ---- */
 
@@ -76,8 +78,8 @@ struct wire_hello {
     uint32_t segments;
     uint32_t segment_bytes;
     uint32_t ring_entries;
-    uint32_t flags; /* WIRE_DRAIN_ON: told so by an earlier cache */
-    uint32_t reserved;
+    uint32_t flags;                    /* WIRE_DRAIN_ON: told so by an earlier cache */
+    uint32_t ring_pairs;               /* 0: one; of a proxy, one for each shard */
     char tenant[NAMES_TENANT_MAX + 1]; /* zero-terminated */
 };
 
@@ -176,6 +178,9 @@ struct wire_welcome {
     uint32_t max_fills;    /* leases at a time */
     uint32_t heartbeat_ms; /* beat at least this often (segment_pool.h), or count as stalled */
     uint32_t max_follows;  /* follow handles at a time */
+    uint32_t shard;        /* who sends this, */
+    uint32_t shards;       /*   of so many: 1 .. WIRE_MAX_SHARDS */
+    uint8_t shard_key[WIRE_SHARD_KEY]; /* the same for all proxies and shards: see shard_key.h */
 };
 
 /* The request `type` was refused; see enum wire_refusal. `version` in the header is the cache's. `echo` is
@@ -187,6 +192,8 @@ struct wire_refused {
     uint32_t type;
     uint32_t reason;
     uint64_t echo;
+    uint32_t shards; /* that the cache has; a proxy's pool needs as many pairs of rings */
+    uint32_t reserved;
 };
 
 /* There is something in your completion ring. */
@@ -200,7 +207,7 @@ struct wire_pong {
     uint64_t epoch;
     uint64_t uptime_ms;
     uint32_t pid;
-    uint32_t reserved;
+    uint32_t shards;
 };
 
 struct wire_stats_rows {
@@ -301,7 +308,8 @@ struct wire_cache_drain {
     X(RESOURCES, "the cache is out of memory or descriptors")                                                \
     X(NO_TENANT, "the cache knows no tenant of that name")                                                   \
     X(BUSY, "too many purges of this tenant are under way; try again")                                       \
-    X(NO_PROXY, "the cache knows no such proxy; see `cache_ctl proxies`")
+    X(NO_PROXY, "the cache knows no such proxy; see `cache_ctl proxies`")                                    \
+    X(SHARDS, "the pool has not as many pairs of rings as the cache has shards")
 
 enum wire_refusal {
 #define WIRE_ENUM(name, text) WIRE_REFUSAL_##name,
@@ -392,7 +400,8 @@ enum {
     WIRE_ABORT_KEEP = 2,    /* if nobody who follows can: it is stored as far as it came */
 };
 
-enum { WIRE_FILL_LASTING = 1 }; /* soft purges spare it: it is not fresh or stale by itself */
+enum { WIRE_UNFOLLOW_MOVED = 1 }; /* `segment` went to another shard: what was kept in it is given up */
+enum { WIRE_FILL_LASTING = 1 };   /* soft purges spare it: it is not fresh or stale by itself */
 enum {
     WIRE_PURGE_KEY = 0,    /* with its parts */
     WIRE_PURGE_PREFIX = 1, /* of the key; none is everything */
@@ -408,7 +417,7 @@ enum {
 
 struct wire_request {
     uint8_t op;
-    uint8_t flags;         /* LOOKUP, READ, FILL_BEGIN, FILL_ABORT, PURGE */
+    uint8_t flags;         /* LOOKUP, READ, FILL_BEGIN, FILL_ABORT, PURGE, UNFOLLOW */
     uint16_t tags_length;  /* FILL_BEGIN, UPDATE, PURGE: bytes of tags in the segment */
     uint32_t segment;      /* RELEASE, FILL_END, FILL_ABORT, FOLLOW, UNFOLLOW: WIRE_NO_SEGMENT */
     uint64_t registration; /* fences whatever comes from an earlier life */
@@ -479,6 +488,7 @@ struct wire_row {
     uint32_t pid;   /* of the proxy; of the cache in the cache's row */
     uint32_t uid;
     uint64_t epoch; /* cache: epoch; proxy: registration */
+    uint64_t token; /* proxies: the same in the rows of all shards */
     uint64_t uptime_ms;
     char name[NAMES_TENANT_MAX + 1];  /* the tenant's; the instance's in the cache's row */
     uint64_t values[WIRE_ROW_VALUES]; /* by enum counter, then by enum gauge; see counters.h */
@@ -518,6 +528,6 @@ _Static_assert(sizeof(struct wire_completion) == 64, "one cache line");
 _Static_assert(offsetof(struct wire_completion, handle) == 24 &&
                    offsetof(struct wire_completion, length) == 56,
                "completion layout");
-_Static_assert(sizeof(struct wire_row) == 672, "row layout");
+_Static_assert(sizeof(struct wire_row) == 680, "row layout");
 
 #endif

@@ -6,7 +6,13 @@
  *         |  +------- REFUSED, no answer ----------+                    |
  *         +---- cache died, dropped us, or broke the protocol ----------+
  *
- * Each HELLO is made with an endpoint (queue, pool, token, secret) of its own. When it is over the endpoint
+ * The cache may have several shards. GREETING greets one after the other, each on its queue (shard_link.h),
+ * so that the few places of the reply queue always suffice for the answers; how many there are is known from
+ * the first one's, and a pool with too few or too many rings is made anew. We are attached to all of them or
+ * to none. A key belongs to one of them (shard_key.h), and so do the handles and leases that come of it;
+ * segments go to any. A purge of a prefix or of tags is carried from one to the next with its segment.
+ *
+ * Each attempt is made with an endpoint (queue, pool, token, secret) of its own. When it is over the endpoint
  * is retired: names go at once, the mapping stays until the last segment that the caller holds has been
  * returned. */
 #include "larder.h"
@@ -15,6 +21,8 @@
 #include "endpoint.h"
 #include "invariant.h"
 #include "log.h"
+#include "shard_key.h"
+#include "shard_link.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -35,6 +43,7 @@
 #define RETRY_REFUSED_MIN   500u
 #define RETRY_REFUSED_MAX   1500u
 #define GREETING_TIMEOUT_MS 1000u
+#define GREETING_TRIES      20u
 #define BYE_PATIENCE_MS     100
 /* A HELLO that has found the command queue full so often in a row waits so long in its line: somebody keeps
  * it full, and who only looks in now and then never finds room. */
@@ -49,11 +58,15 @@
 #define FOLLOWS_ROOM        256u /* operations that may wait for news without being in the way of others */
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
-/* Handles as the caller sees them carry the number of the attachment between the cache's place and
- * generation. */
+/* Handles as the caller sees them carry the numbers of the shard and of the attachment between the cache's
+ * place and generation. */
 #define HANDLE_PLACE_BITS   12
+#define HANDLE_SHARD_BITS   4
+#define HANDLE_ATTACH_SHIFT (HANDLE_PLACE_BITS + HANDLE_SHARD_BITS)
 #define HANDLE_PLACE_MASK   ((1u << HANDLE_PLACE_BITS) - 1)
-#define HANDLE_ATTACH_MASK  (0xffffffffu & ~HANDLE_PLACE_MASK)
+#define HANDLE_ATTACH_MASK  (0xffffffffu << HANDLE_ATTACH_SHIFT)
+
+_Static_assert(WIRE_MAX_SHARDS <= 1u << HANDLE_SHARD_BITS, "a handle has room for the shard");
 
 _Static_assert(LARDER_MAX_KEY == WIRE_MAX_KEY, "one limit");
 _Static_assert(LARDER_MAX_SEGMENTS == POOL_MAX_SEGMENTS &&
@@ -94,12 +107,15 @@ enum segment_state {
     SEGMENT_SPENT,  /* returned, and has no pages that may be written: see replace_pages() */
 };
 
+#define NOBODY 0xffu
+
 struct segment {
     struct larder_segment public; /* first: the caller's pointer is ours */
     struct connection *connection;
     uint32_t index;
     uint32_t next_free; /* or next spent */
     uint32_t guard;     /* of its header while what it shows is current; POOL_STALE: it is not kept */
+    uint8_t kept_by;    /* the shard that may still count it among what is kept; NOBODY: none */
     bool lent;          /* to sockets: its pages are not written to any more */
     enum segment_state state;
 };
@@ -118,15 +134,23 @@ struct operation {
     uint32_t generation;
     uint32_t next_free;
     uint8_t op; /* enum wire_op; 0: free */
+    uint8_t shard;
+    bool waits; /* a purge that has found the ring of that shard full */
+    uint8_t purge_flags;
+    uint16_t purge_length;
     void *user;
     struct segment *segment;
     uint64_t offset;
+    uint64_t purged, cancelled; /* a purge, by the shards that have answered; */
+    bool goes_on;
 };
 
 struct silent_request {
     uint8_t op;
     uint8_t flags;
-    uint64_t handle; /* the cache's */
+    uint8_t shard;
+    uint32_t segment; /* WIRE_NO_SEGMENT, or the one that is not kept any more */
+    uint64_t handle;  /* the cache's */
     uint64_t value;
 };
 
@@ -141,7 +165,13 @@ struct larder_client {
     struct connection *connection; /* NULL: the next attempt makes one */
     int watch;                     /* epoll: timer, reply queue, cache's pidfd */
     int timer;
-    uint64_t registration;
+    struct shard_link links[WIRE_MAX_SHARDS];
+    uint32_t greeted; /* shards that have answered */
+    uint32_t turn;    /* whose completions are next */
+    uint8_t shard_key[WIRE_SHARD_KEY];
+    uint64_t epoch;
+    bool hello_waits; /* for room in the queue of the next shard */
+    bool relearnt;    /* another number of shards, since we were attached last */
     uint64_t max_object;
     uint32_t heartbeat_ms;
     uint32_t found_full; /* times in a row that there was no room for a HELLO */
@@ -149,15 +179,14 @@ struct larder_client {
     void *sweep_place;     /* where it goes on; see endpoint.h */
     int64_t next_check_ms; /* for a cache that is silent or gone */
     uint32_t attachment;   /* counts, shifted as in handles */
-    bool armed;            /* our sleeping flag is up */
-    bool unpublished;      /* requests were put since the last flush */
     bool tell_attached, tell_detached;
     bool drained, tell_drained;   /* see LARDER_EVENT_DRAIN */
-    struct operation *operations; /* ring_entries of them */
+    struct operation *operations; /* operation_count of them */
+    uint32_t operation_count;
     uint32_t first_free_operation;
     uint32_t under_way;
-    uint32_t answers, answers_seen; /* completions so far; and at the last tick */
-    uint32_t lost_cursor;           /* operations below have been told that they are lost */
+    uint32_t purges_waiting;
+    uint32_t lost_cursor; /* operations below have been told that they are lost */
     bool losing;
     /* RELEASE, FILL_ABORT and UNFOLLOW that found the ring full. At most one for each handle, lease and
      * follow handle that exist. */
@@ -175,11 +204,32 @@ static void free_connection(struct connection *connection)
     free(connection);
 }
 
+static uint32_t shards_of(const struct larder_client *client)
+{
+    return client->shape.ring_pairs;
+}
+
+/* When one of several shards is lost the others are told. A single one has told us, or has died. */
+static void leave_shards(struct larder_client *client)
+{
+    const struct endpoint *endpoint = &client->connection->endpoint;
+
+    for (uint32_t i = 0; i < shards_of(client); i++) {
+        struct shard_link *link = &client->links[i];
+        if (link->registration && shards_of(client) > 1)
+            (void)endpoint_bye_to(endpoint, link->command, link->registration);
+        shard_link_close(link, endpoint);
+    }
+    client->greeted = 0;
+    client->hello_waits = false;
+}
+
 /* Names go now, memory with the last held segment. */
 static void retire_connection(struct larder_client *client)
 {
     struct connection *connection = client->connection;
 
+    leave_shards(client);
     client->connection = NULL;
     epoll_ctl(client->watch, EPOLL_CTL_DEL, connection->endpoint.reply, NULL);
     if (connection->endpoint.cache_pidfd >= 0)
@@ -203,6 +253,7 @@ static bool number_segments(struct connection *connection)
             .public = {segment_payload(pool, i), pool->shape.segment_bytes},
             .connection = connection,
             .index = i,
+            .kept_by = NOBODY,
             .next_free = i + 1,
         };
     }
@@ -216,13 +267,34 @@ static int watch_fd(struct larder_client *client, int fd)
     return epoll_ctl(client->watch, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
+/* Each shard adds those that may wait for news. There are none under way when there is no connection. */
+static bool make_operations(struct larder_client *client)
+{
+    uint32_t count = client->shape.ring_entries + FOLLOWS_ROOM * (shards_of(client) - 1);
+
+    if (client->operation_count >= count)
+        return true;
+    struct operation *operations = calloc(count, sizeof(*operations));
+    if (!operations)
+        return false;
+    free(client->operations);
+    client->operations = operations;
+    client->operation_count = count;
+    client->first_free_operation = 0;
+    for (uint32_t i = 0; i < count; i++)
+        operations[i].next_free = i + 1;
+    return true;
+}
+
 static int make_connection(struct larder_client *client)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
     int error;
 
-    if (!connection)
+    if (!connection || !make_operations(client)) {
+        free(connection);
         return -ENOMEM;
+    }
     error = endpoint_create(&connection->endpoint, client->instance, &client->shape);
     if (error) {
         snprintf(client->problem, sizeof(client->problem), "%s", connection->endpoint.problem);
@@ -322,20 +394,41 @@ static void retry_later(struct larder_client *client, uint32_t min_ms, uint32_t 
     set_timer(client, min_ms + randombytes_uniform(max_ms - min_ms + 1), false);
 }
 
+/* Before the first WELCOME nothing is lost: the endpoint is still fresh. */
+static void greet_later(struct larder_client *client)
+{
+    client->found_full++;
+    if (client->greeted == 0) {
+        shard_link_close(&client->links[0], &client->connection->endpoint);
+        retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
+    } else if (client->found_full < GREETING_TRIES) {
+        client->hello_waits = true;
+        set_timer(client, RETRY_MIN_MS, false);
+    } else {
+        snprintf(client->problem, sizeof(client->problem), "shard %u of the cache cannot be reached",
+                 (unsigned)client->greeted);
+        retire_connection(client);
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+    }
+}
+
+/* The next shard. A queue that is full: the cache is there and busy. */
 static void greet(struct larder_client *client)
 {
     struct endpoint *endpoint = &client->connection->endpoint;
+    struct shard_link *link = &client->links[client->greeted];
     int patience = client->found_full >= FULL_QUEUE_TRIES ? HELLO_PATIENCE_MS : 0;
+    int error = link->command == (mqd_t)-1 ? shard_link_open(link, endpoint, client->greeted) : 0;
 
     endpoint->drained = client->drained;
-    if (endpoint_hello(endpoint, WIRE_ROLE_PROXY, client->tenant, patience)) {
-        /* A full queue: the cache is there and busy. Not sent, so the endpoint is still fresh. */
-        client->found_full++;
-        retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
+    if (!error)
+        error = endpoint_hello_to(endpoint, link->command, WIRE_ROLE_PROXY, client->tenant, patience);
+    if (error) {
+        greet_later(client);
         return;
     }
     client->found_full = 0;
-    if (endpoint->cache_pidfd >= 0)
+    if (client->greeted == 0 && endpoint->cache_pidfd >= 0)
         watch_fd(client, endpoint->cache_pidfd);
     client->state = CLIENT_GREETING;
     set_timer(client, GREETING_TIMEOUT_MS, false);
@@ -386,8 +479,10 @@ static bool welcome_is_sane(const struct wire_welcome *welcome)
            welcome->max_fills < HANDLE_PLACE_MASK && welcome->max_follows < HANDLE_PLACE_MASK;
 }
 
-static bool make_room_for_deferred(struct larder_client *client, uint32_t room)
+static bool make_room_for_deferred(struct larder_client *client, const struct wire_welcome *welcome)
 {
+    uint32_t room = (welcome->max_handles + welcome->max_fills + welcome->max_follows) * shards_of(client) +
+                    client->shape.segments;
     struct silent_request *deferred = realloc(client->deferred, room * sizeof(*deferred));
 
     if (!deferred)
@@ -411,27 +506,25 @@ static void set_attached_timer(struct larder_client *client)
 
     if (is_unseen(client) && period > UNSEEN_CHECK_MS)
         period = UNSEEN_CHECK_MS;
-    set_timer(client, client->deferred_count > 0 ? DEFERRED_CHECK_MS : period, true);
+    bool waits = client->deferred_count > 0 || client->purges_waiting > 0;
+    set_timer(client, waits ? DEFERRED_CHECK_MS : period, true);
 }
 
-static void on_welcome(struct larder_client *client, const struct wire_welcome *welcome)
+/* Of the shard that was greeted, and of the same run of the cache as the ones before. */
+static bool welcome_is_expected(const struct larder_client *client, const struct wire_welcome *welcome)
 {
-    if (client->state != CLIENT_GREETING)
-        return;
-    if (!welcome_is_sane(welcome) ||
-        !make_room_for_deferred(client, welcome->max_handles + welcome->max_fills + welcome->max_follows)) {
-        snprintf(client->problem, sizeof(client->problem), "the cache's welcome makes no sense");
-        retire_connection(client);
-        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
-        return;
-    }
-    client->registration = welcome->registration;
-    client->max_object = welcome->max_object;
-    client->heartbeat_ms =
-        welcome->heartbeat_ms < SILENCE_CHECK_MS ? welcome->heartbeat_ms : SILENCE_CHECK_MS;
+    return welcome->shard == client->greeted && welcome->shards == shards_of(client) &&
+           (client->greeted == 0 || welcome->epoch == client->epoch);
+}
+
+static void attach(struct larder_client *client)
+{
     client->next_check_ms = clock_mono_ms() + SILENCE_CHECK_MS;
-    client->attachment = (client->attachment + (1u << HANDLE_PLACE_BITS)) & HANDLE_ATTACH_MASK;
+    client->attachment = (client->attachment + (1u << HANDLE_ATTACH_SHIFT)) & HANDLE_ATTACH_MASK;
     client->deferred_count = 0;
+    client->purges_waiting = 0;
+    client->turn = 0;
+    client->relearnt = false;
     client->state = CLIENT_ATTACHED;
     endpoint_sweep_end(&client->sweep_place); /* the cache's from here on */
     client->tell_attached = true;
@@ -439,10 +532,33 @@ static void on_welcome(struct larder_client *client, const struct wire_welcome *
     set_attached_timer(client);
 }
 
+static void on_welcome(struct larder_client *client, const struct wire_welcome *welcome)
+{
+    if (client->state != CLIENT_GREETING)
+        return;
+    if (!welcome_is_sane(welcome) || !welcome_is_expected(client, welcome) ||
+        !make_room_for_deferred(client, welcome)) {
+        snprintf(client->problem, sizeof(client->problem), "the cache's welcome makes no sense");
+        retire_connection(client);
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+        return;
+    }
+    client->links[client->greeted].registration = welcome->registration;
+    client->epoch = welcome->epoch;
+    memcpy(client->shard_key, welcome->shard_key, sizeof(client->shard_key));
+    client->max_object = welcome->max_object;
+    client->heartbeat_ms =
+        welcome->heartbeat_ms < SILENCE_CHECK_MS ? welcome->heartbeat_ms : SILENCE_CHECK_MS;
+    if (++client->greeted < shards_of(client))
+        greet(client);
+    else
+        attach(client);
+}
+
 /* Segments that the cache had are handed back with LARDER_LOST, so they hold on to the mapping until then. */
 static void reclaim_passed_segments(struct larder_client *client)
 {
-    for (uint32_t i = 0; i < client->shape.ring_entries; i++) {
+    for (uint32_t i = 0; i < client->operation_count; i++) {
         struct segment *segment = client->operations[i].op ? client->operations[i].segment : NULL;
         if (segment && segment->state == SEGMENT_PASSED) {
             segment->state = SEGMENT_HELD;
@@ -462,8 +578,6 @@ static void lose(struct larder_client *client, const char *why)
         client->lost_cursor = 0;
         reclaim_passed_segments(client);
     }
-    client->armed = false;
-    client->unpublished = false;
     retire_connection(client);
     retry_later(client, RETRY_MIN_MS, RETRY_MAX_MS);
 }
@@ -471,9 +585,36 @@ static void lose(struct larder_client *client, const char *why)
 /* An answer to a message that somebody else sent in our name is not for us. */
 static bool refusal_is_ours(const struct larder_client *client, const struct wire_refused *refused)
 {
-    if (refused->type == WIRE_BELL)
-        return client->state == CLIENT_ATTACHED && refused->echo == client->registration;
-    return refused->echo == client->connection->endpoint.secret;
+    for (uint32_t i = 0; refused->type == WIRE_BELL && i < shards_of(client); i++) {
+        if (client->state == CLIENT_ATTACHED && refused->echo == client->links[i].registration)
+            return true;
+    }
+    return refused->type != WIRE_BELL && refused->echo == client->connection->endpoint.secret;
+}
+
+static void attempt(struct larder_client *client);
+
+/* The cache has another number of shards than we thought. At once, unless it has told us so before. */
+static void relearn_shards(struct larder_client *client, uint32_t shards)
+{
+    bool again = client->relearnt;
+
+    if (again)
+        snprintf(client->problem, sizeof(client->problem), "the cache has %u shards now", (unsigned)shards);
+    retire_connection(client);
+    client->shape.ring_pairs = shards;
+    client->relearnt = true;
+    client->state = CLIENT_SEARCHING;
+    if (again)
+        retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+    else
+        attempt(client);
+}
+
+static bool tells_shards(const struct larder_client *client, const struct wire_refused *refused)
+{
+    return refused->reason == WIRE_REFUSAL_SHARDS && refused->shards >= 1 &&
+           refused->shards <= WIRE_MAX_SHARDS && refused->shards != shards_of(client);
 }
 
 static void on_refused(struct larder_client *client, const struct wire_refused *refused)
@@ -483,6 +624,8 @@ static void on_refused(struct larder_client *client, const struct wire_refused *
     if (client->state == CLIENT_ATTACHED && refused->reason == WIRE_REFUSAL_STALE) {
         lose(client, "the cache has ended this registration");
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
+    } else if (client->state == CLIENT_GREETING && tells_shards(client, refused)) {
+        relearn_shards(client, refused->shards);
     } else if (client->state == CLIENT_GREETING) {
         snprintf(client->problem, sizeof(client->problem), "the cache refused this proxy: %s",
                  wire_refusal_text(refused->reason));
@@ -534,24 +677,10 @@ static bool read_message(struct larder_client *client)
     return true;
 }
 
-/* EAGAIN is fine: a full command queue means that the cache is awake and will look at every ring. */
-static void ring_bell(struct larder_client *client)
-{
-    struct endpoint *endpoint = &client->connection->endpoint;
-    union wire_message message;
-    size_t length = wire_prepare(&message, WIRE_BELL, endpoint->token);
-
-    message.wire_bell.registration = client->registration;
-    (void)mq_send_message(endpoint->command, &message, length);
-}
-
-/* A cache that has not answered anything since the last time is rung, whatever its flag says: if it has
- * forgotten us, it says so. */
 static void check_silence(struct larder_client *client)
 {
-    if (client->under_way > 0 && client->answers == client->answers_seen)
-        ring_bell(client);
-    client->answers_seen = client->answers;
+    for (uint32_t i = 0; i < shards_of(client); i++)
+        shard_link_check_silence(&client->links[i], &client->connection->endpoint);
 }
 
 static void tick(struct larder_client *client)
@@ -584,6 +713,11 @@ static void on_timer(struct larder_client *client)
             attempt(client);
         break;
     case CLIENT_GREETING:
+        if (client->hello_waits) {
+            client->hello_waits = false;
+            greet(client);
+            break;
+        }
         snprintf(client->problem, sizeof(client->problem), "the cache does not answer; is it stopped?");
         retire_connection(client);
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
@@ -657,20 +791,11 @@ static int take_options(struct larder_client *client, const struct larder_option
         client->shape.segment_bytes > LARDER_MAX_SEGMENT_BYTES || client->shape.segment_bytes % 64 != 0)
         return refuse_options(problem, size, "segment size: from 4K to 1M, a multiple of 64 bytes");
     client->shape.ring_entries = ring_size(client->shape.segments);
+    client->shape.ring_pairs = 1; /* until a cache says otherwise */
     if (!pool_shape_valid(&client->shape, &bytes))
         return refuse_options(
             problem, size, "the segment pool would be larger than 1 GiB; ask for fewer or smaller segments");
     return 0;
-}
-
-static bool make_operations(struct larder_client *client)
-{
-    client->operations = calloc(client->shape.ring_entries, sizeof(*client->operations));
-    if (!client->operations)
-        return false;
-    for (uint32_t i = 0; i < client->shape.ring_entries; i++)
-        client->operations[i].next_free = i + 1;
-    return true;
 }
 
 static int open_watch(struct larder_client *client)
@@ -721,11 +846,13 @@ int larder_client_create_shared(struct larder_client **out, const struct larder_
     if (!client)
         return error;
     client->watch = client->timer = -1;
+    for (uint32_t i = 0; i < WIRE_MAX_SHARDS; i++)
+        client->links[i].command = (mqd_t)-1;
     if (sharing)
         take_sharing(client, sharing);
     error = take_options(client, options, problem, problem_size);
     if (!error)
-        error = make_operations(client) ? open_watch(client) : -ENOMEM;
+        error = open_watch(client);
     if (!error) {
         endpoint_sweep(client->instance, NULL, NULL);
         error = make_connection(client);
@@ -760,10 +887,18 @@ static void return_lost_segments(struct larder_client *client)
 static void say_bye(struct larder_client *client)
 {
     struct endpoint *endpoint = &client->connection->endpoint;
-    struct pollfd room = {.fd = endpoint->command, .events = POLLOUT};
+    int64_t end = clock_mono_ms() + BYE_PATIENCE_MS;
 
-    if (endpoint_bye(endpoint, client->registration) == -EAGAIN && poll(&room, 1, BYE_PATIENCE_MS) == 1)
-        (void)endpoint_bye(endpoint, client->registration);
+    for (uint32_t i = 0; i < client->greeted; i++) {
+        struct shard_link *link = &client->links[i];
+        struct pollfd room = {.fd = link->command, .events = POLLOUT};
+        int64_t left = end - clock_mono_ms();
+
+        if (endpoint_bye_to(endpoint, link->command, link->registration) == -EAGAIN && left > 0 &&
+            poll(&room, 1, (int)left) == 1)
+            (void)endpoint_bye_to(endpoint, link->command, link->registration);
+        link->registration = 0;
+    }
 }
 
 void larder_client_destroy(struct larder_client **pointer)
@@ -885,16 +1020,33 @@ void larder_segment_lent(struct larder_segment *public)
 
 /* ---- operations ---- */
 
-static uint64_t public_handle(const struct larder_client *client, uint64_t handle)
+static uint64_t public_handle(const struct larder_client *client, uint32_t shard, uint64_t handle)
 {
-    return handle ? handle | client->attachment : 0;
+    return handle ? handle | client->attachment | (uint64_t)shard << HANDLE_PLACE_BITS : 0;
 }
 
 /* False if the handle belongs to an earlier registration. */
-static bool wire_handle(const struct larder_client *client, uint64_t handle, uint64_t *out)
+static bool wire_handle(const struct larder_client *client, uint64_t handle, uint32_t *shard, uint64_t *out)
 {
-    *out = handle & ~(uint64_t)HANDLE_ATTACH_MASK;
-    return handle != 0 && (handle & HANDLE_ATTACH_MASK) == client->attachment;
+    *out = handle & ~(uint64_t)(0xffffffffu & ~HANDLE_PLACE_MASK);
+    *shard = (uint32_t)handle >> HANDLE_PLACE_BITS & (WIRE_MAX_SHARDS - 1);
+    return handle != 0 && (handle & HANDLE_ATTACH_MASK) == client->attachment && *shard < shards_of(client);
+}
+
+/* As many as its completions have room. */
+static bool has_room(const struct larder_client *client, uint32_t shard)
+{
+    return client->first_free_operation < client->operation_count &&
+           client->links[shard].under_way < client->shape.ring_entries;
+}
+
+/* The entry is not published yet, so the cache cannot look before the semaphore is up. */
+static void hand_over(const struct segment_pool *pool, const struct segment *segment, uint8_t op)
+{
+    if (op == WIRE_OP_READ)
+        segment_post_write(pool, segment->index);
+    else
+        segment_post_read(pool, segment->index);
 }
 
 /* A lent segment gets pages that may be written to; there is nothing of the caller's in it. */
@@ -908,26 +1060,28 @@ static int make_writable(struct segment *segment, uint8_t op)
     return replace_pages(segment) ? 0 : -ENOSPC;
 }
 
+static void forget_kept(struct larder_client *client, struct segment *segment, uint32_t shard);
+
 /* Announces an operation with the segment's bytes handed over (or, for READ, its room). */
-static int submit(struct larder_client *client, struct wire_request *request, struct larder_segment **pointer,
-                  void *user)
+static int submit(struct larder_client *client, uint32_t shard, struct wire_request *request,
+                  struct larder_segment **pointer, void *user)
 {
     struct segment *segment = pointer ? (struct segment *)(void *)*pointer : NULL;
+    struct shard_link *link = &client->links[shard];
     uint32_t index = client->first_free_operation;
 
     if (segment && segment->connection != client->connection)
         return -ENOTCONN; /* of an earlier registration: still readable, not usable */
-    if (index >= client->shape.ring_entries)
+    if (!has_room(client, shard))
         return -EAGAIN;
     int error = make_writable(segment, request->op);
     if (error)
         return error;
     struct operation *operation = &client->operations[index];
-    request->registration = client->registration;
+    request->registration = link->registration;
     request->segment = segment ? segment->index : WIRE_NO_SEGMENT;
     request->cookie = (uint64_t)operation->generation << 32 | index;
-    struct segment_pool *pool = &client->connection->endpoint.pool;
-    switch (ring_put(&pool->requests, request)) {
+    switch (ring_put(&link->requests, request)) {
     case RING_OK:
         break;
     case RING_NONE:
@@ -938,23 +1092,29 @@ static int submit(struct larder_client *client, struct wire_request *request, st
     }
     client->first_free_operation = operation->next_free;
     client->under_way++;
-    client->unpublished = true;
+    link->under_way++;
+    link->unpublished = true;
     operation->op = request->op;
+    operation->shard = (uint8_t)shard;
     operation->user = user;
     operation->offset = request->value;
     operation->segment = segment;
     if (segment) {
-        /* The entry is not published yet, so the cache cannot look before the semaphore is up. */
-        if (request->op == WIRE_OP_READ)
-            segment_post_write(pool, segment->index);
-        else
-            segment_post_read(pool, segment->index);
+        hand_over(&client->connection->endpoint.pool, segment, request->op);
         segment->state = SEGMENT_PASSED;
         segment->guard = POOL_STALE;
+        forget_kept(client, segment, shard);
         client->connection->held--;
         *pointer = NULL;
     }
     return 0;
+}
+
+/* Whose the key in front of the segment is. */
+static uint32_t shard_of(const struct larder_client *client, const struct larder_segment *segment,
+                         uint32_t key_length)
+{
+    return shard_of_key(client->shard_key, shards_of(client), segment->data, key_length);
 }
 
 static int check_key(const struct larder_client *client, uint32_t key_length)
@@ -976,7 +1136,7 @@ int larder_lookup(struct larder_client *client, struct larder_segment **segment,
     };
     int error = check_key(client, key_length);
 
-    return error ? error : submit(client, &request, segment, user);
+    return error ? error : submit(client, shard_of(client, *segment, key_length), &request, segment, user);
 }
 
 int larder_remove(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
@@ -985,41 +1145,45 @@ int larder_remove(struct larder_client *client, struct larder_segment **segment,
     struct wire_request request = {.op = WIRE_OP_REMOVE, .key_length = (uint16_t)key_length};
     int error = check_key(client, key_length);
 
-    return error ? error : submit(client, &request, segment, user);
+    return error ? error : submit(client, shard_of(client, *segment, key_length), &request, segment, user);
 }
 
-/* Fills in request->handle; 0 or why the operation cannot be. */
-static int take_handle(const struct larder_client *client, uint64_t handle, struct wire_request *request)
+/* Fills in request->handle and whose it is; 0 or why the operation cannot be. */
+static int take_handle(const struct larder_client *client, uint64_t handle, struct wire_request *request,
+                       uint32_t *shard)
 {
     if (client->state != CLIENT_ATTACHED)
         return -ENOTCONN;
-    return wire_handle(client, handle, &request->handle) ? 0 : -ESTALE;
+    return wire_handle(client, handle, shard, &request->handle) ? 0 : -ESTALE;
 }
 
 int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
                 struct larder_segment **segment, uint32_t length, void *user)
 {
     struct wire_request request = {.op = WIRE_OP_READ, .value = offset, .length = length};
-    int error = take_handle(client, handle, &request);
+    uint32_t shard;
+    int error = take_handle(client, handle, &request, &shard);
 
-    return error ? error : submit(client, &request, segment, user);
+    return error ? error : submit(client, shard, &request, segment, user);
 }
 
 int larder_read_meta(struct larder_client *client, uint64_t handle, struct larder_segment **segment,
                      uint32_t length, void *user)
 {
     struct wire_request request = {.op = WIRE_OP_READ, .flags = WIRE_READ_META, .length = length};
-    int error = take_handle(client, handle, &request);
+    uint32_t shard;
+    int error = take_handle(client, handle, &request, &shard);
 
-    return error ? error : submit(client, &request, segment, user);
+    return error ? error : submit(client, shard, &request, segment, user);
 }
 
 int larder_follow(struct larder_client *client, uint64_t follow, uint64_t known, void *user)
 {
     struct wire_request request = {.op = WIRE_OP_FOLLOW, .value = known};
-    int error = take_handle(client, follow, &request);
+    uint32_t shard;
+    int error = take_handle(client, follow, &request, &shard);
 
-    return error ? error : submit(client, &request, NULL, user);
+    return error ? error : submit(client, shard, &request, NULL, user);
 }
 
 int larder_fill_begin(struct larder_client *client, const struct larder_fill *fill,
@@ -1036,34 +1200,37 @@ int larder_fill_begin(struct larder_client *client, const struct larder_fill *fi
         .fresh_until = fill->fresh_until,
         .keep_until = fill->keep_until,
     };
+    uint32_t shard = 0;
     int error = check_key(client, fill->key_length);
 
     if (!error)
-        error = take_handle(client, fill->lease, &request);
+        error = take_handle(client, fill->lease, &request, &shard);
     if (!error && (fill->meta_length > WIRE_MAX_META || fill->tags_length > WIRE_TAGS_BYTES ||
                    (uint64_t)fill->key_length + fill->tags_length + fill->meta_length + fill->body_length >
                        client->shape.segment_bytes))
         error = -EINVAL;
-    return error ? error : submit(client, &request, segment, user);
+    return error ? error : submit(client, shard, &request, segment, user);
 }
 
 int larder_fill_data(struct larder_client *client, uint64_t lease, uint64_t offset,
                      struct larder_segment **segment, uint32_t length, void *user)
 {
     struct wire_request request = {.op = WIRE_OP_FILL_DATA, .value = offset, .length = length};
-    int error = take_handle(client, lease, &request);
+    uint32_t shard;
+    int error = take_handle(client, lease, &request, &shard);
 
     if (!error && length > client->shape.segment_bytes)
         error = -EINVAL;
-    return error ? error : submit(client, &request, segment, user);
+    return error ? error : submit(client, shard, &request, segment, user);
 }
 
 int larder_fill_end(struct larder_client *client, uint64_t lease, uint64_t object_size, void *user)
 {
     struct wire_request request = {.op = WIRE_OP_FILL_END, .value = object_size};
-    int error = take_handle(client, lease, &request);
+    uint32_t shard;
+    int error = take_handle(client, lease, &request, &shard);
 
-    return error ? error : submit(client, &request, NULL, user);
+    return error ? error : submit(client, shard, &request, NULL, user);
 }
 
 int larder_update_tagged(struct larder_client *client, uint64_t handle, uint64_t lease,
@@ -1077,14 +1244,17 @@ int larder_update_tagged(struct larder_client *client, uint64_t handle, uint64_t
         .fresh_until = fresh_until,
         .keep_until = keep_until,
     };
-    int error = take_handle(client, handle, &request);
+    uint32_t shard, shard_of_lease;
+    int error = take_handle(client, handle, &request, &shard);
 
     if (!error && (meta_length > WIRE_MAX_META || tags_length > WIRE_TAGS_BYTES ||
                    (uint64_t)tags_length + meta_length > client->shape.segment_bytes))
         error = -EINVAL;
-    if (!error && lease && !wire_handle(client, lease, &request.value))
+    if (!error && lease && !wire_handle(client, lease, &shard_of_lease, &request.value))
         error = -ESTALE;
-    return error ? error : submit(client, &request, segment, user);
+    if (!error && lease && shard_of_lease != shard)
+        error = -EINVAL; /* not of the same key */
+    return error ? error : submit(client, shard, &request, segment, user);
 }
 
 int larder_update(struct larder_client *client, uint64_t handle, uint64_t lease,
@@ -1101,20 +1271,80 @@ _Static_assert(LARDER_PURGE_KEY == WIRE_PURGE_KEY && LARDER_PURGE_PREFIX == WIRE
                    LARDER_KEY_PART == WIRE_KEY_PART,
                "what is public has the wire's values");
 
-int larder_purge(struct larder_client *client, struct larder_segment **segment, uint32_t length,
-                 uint32_t flags, void *user)
+static struct wire_request purge_request(uint32_t flags, uint32_t length)
 {
     struct wire_request request = {.op = WIRE_OP_PURGE, .flags = (uint8_t)flags};
     uint32_t scope = flags & WIRE_PURGE_SCOPE;
+
+    request.value = scope == WIRE_PURGE_PREFIX ? WIRE_PURGE_SURE : 0;
+    *(scope == WIRE_PURGE_TAGS ? &request.tags_length : &request.key_length) = (uint16_t)length;
+    return request;
+}
+
+int larder_purge(struct larder_client *client, struct larder_segment **segment, uint32_t length,
+                 uint32_t flags, void *user)
+{
+    struct wire_request request = purge_request(flags, length);
+    uint32_t scope = flags & WIRE_PURGE_SCOPE, shard = 0;
     uint32_t most = scope == WIRE_PURGE_TAGS ? WIRE_TAGS_BYTES : WIRE_MAX_KEY;
 
     if (client->state != CLIENT_ATTACHED)
         return -ENOTCONN;
     if (length > most || length > client->shape.segment_bytes || (length == 0 && scope != WIRE_PURGE_PREFIX))
         return -EINVAL;
-    request.value = scope == WIRE_PURGE_PREFIX ? WIRE_PURGE_SURE : 0;
-    *(scope == WIRE_PURGE_TAGS ? &request.tags_length : &request.key_length) = (uint16_t)length;
-    return submit(client, &request, segment, user);
+    if (scope == WIRE_PURGE_KEY)
+        shard = shard_of(client, *segment, length);
+    struct operation *operation = client->first_free_operation < client->operation_count
+                                      ? &client->operations[client->first_free_operation]
+                                      : NULL;
+    int error = submit(client, shard, &request, segment, user);
+    if (!error) {
+        operation->purge_flags = (uint8_t)flags;
+        operation->purge_length = (uint16_t)length;
+        operation->purged = operation->cancelled = 0;
+        operation->goes_on = false;
+    }
+    return error;
+}
+
+/* To the shard that is next. False: its ring is full; larder_client_flush() tries again. */
+static bool put_purge(struct larder_client *client, struct operation *operation)
+{
+    struct wire_request request = purge_request(operation->purge_flags, operation->purge_length);
+    struct shard_link *link = &client->links[operation->shard];
+
+    request.registration = link->registration;
+    request.segment = operation->segment->index;
+    request.cookie = (uint64_t)operation->generation << 32 | (uint32_t)(operation - client->operations);
+    if (link->under_way == client->shape.ring_entries || ring_put(&link->requests, &request) != RING_OK)
+        return false;
+    hand_over(&client->connection->endpoint.pool, operation->segment, request.op);
+    link->under_way++;
+    link->unpublished = true;
+    return true;
+}
+
+static void put_waiting_purges(struct larder_client *client)
+{
+    for (uint32_t i = 0; i < client->operation_count && client->purges_waiting > 0; i++) {
+        struct operation *operation = &client->operations[i];
+        if (!operation->op || !operation->waits || !put_purge(client, operation))
+            continue;
+        operation->waits = false;
+        if (--client->purges_waiting == 0)
+            set_attached_timer(client);
+    }
+}
+
+/* A purge that concerns all shards goes from one to the next, with its segment. */
+static void pass_purge_on(struct larder_client *client, struct operation *operation)
+{
+    operation->shard++;
+    if (put_purge(client, operation))
+        return;
+    operation->waits = true;
+    if (client->purges_waiting++ == 0)
+        set_attached_timer(client);
 }
 
 /* ---- requests without an answer ---- */
@@ -1123,19 +1353,20 @@ int larder_purge(struct larder_client *client, struct larder_segment **segment, 
  * which a caller that was told -EAGAIN could try again. */
 static bool put_silent(struct larder_client *client, const struct silent_request *silent)
 {
-    struct ring *requests = &client->connection->endpoint.pool.requests;
+    struct shard_link *link = &client->links[silent->shard];
+    struct ring *requests = &link->requests;
     struct wire_request request = {
         .op = silent->op,
         .flags = silent->flags,
-        .segment = WIRE_NO_SEGMENT,
-        .registration = client->registration,
+        .segment = silent->segment,
+        .registration = link->registration,
         .handle = silent->handle,
         .value = silent->value,
     };
 
     if (ring_room(requests) <= requests->capacity / 2 || ring_put(requests, &request) != RING_OK)
         return false;
-    client->unpublished = true;
+    link->unpublished = true;
     return true;
 }
 
@@ -1145,7 +1376,8 @@ static bool join_deferred(struct larder_client *client, const struct silent_requ
     for (uint32_t i = 0; silent->op == WIRE_OP_UNFOLLOW && i < client->deferred_count; i++) {
         struct silent_request *deferred = &client->deferred[i];
 
-        if (deferred->op == silent->op && deferred->handle == silent->handle) {
+        if (deferred->op == silent->op && deferred->shard == silent->shard &&
+            deferred->segment == silent->segment && deferred->handle == silent->handle) {
             deferred->value += silent->value;
             return true;
         }
@@ -1153,12 +1385,8 @@ static bool join_deferred(struct larder_client *client, const struct silent_requ
     return false;
 }
 
-static void send_silent(struct larder_client *client, struct silent_request silent)
+static void post_silent(struct larder_client *client, struct silent_request silent)
 {
-    uint64_t handle = silent.handle;
-
-    if (client->state != CLIENT_ATTACHED || !wire_handle(client, handle, &silent.handle))
-        return;
     if (client->deferred_count == 0 && put_silent(client, &silent))
         return;
     if (join_deferred(client, &silent))
@@ -1171,6 +1399,32 @@ static void send_silent(struct larder_client *client, struct silent_request sile
     {
         log_error("a handle was released twice");
     }
+}
+
+static void send_silent(struct larder_client *client, struct silent_request silent)
+{
+    uint64_t handle = silent.handle;
+    uint32_t shard;
+
+    if (client->state != CLIENT_ATTACHED || !wire_handle(client, handle, &shard, &silent.handle))
+        return;
+    silent.shard = (uint8_t)shard;
+    silent.segment = WIRE_NO_SEGMENT;
+    post_silent(client, silent);
+}
+
+/* The shard that answered notices by itself when a segment that it counts as kept is used for something else;
+ * another one has to be told. */
+static void forget_kept(struct larder_client *client, struct segment *segment, uint32_t shard)
+{
+    uint8_t keeper = segment->kept_by;
+
+    segment->kept_by = NOBODY;
+    if (keeper != NOBODY && keeper != shard)
+        post_silent(client, (struct silent_request){.op = WIRE_OP_UNFOLLOW,
+                                                    .flags = WIRE_UNFOLLOW_MOVED,
+                                                    .shard = keeper,
+                                                    .segment = segment->index});
 }
 
 void larder_release(struct larder_client *client, uint64_t handle)
@@ -1218,13 +1472,12 @@ void larder_client_flush(struct larder_client *client)
         return;
     if (client->deferred_count > 0)
         put_deferred(client);
-    if (!client->unpublished)
-        return;
-    client->unpublished = false;
-    struct ring *requests = &client->connection->endpoint.pool.requests;
-    ring_publish(requests);
-    if (ring_wants_bell(requests))
-        ring_bell(client);
+    if (client->purges_waiting > 0)
+        put_waiting_purges(client);
+    for (uint32_t i = 0; i < shards_of(client); i++) {
+        if (client->links[i].unpublished)
+            shard_link_publish(&client->links[i], &client->connection->endpoint);
+    }
 }
 
 /* ---- events ---- */
@@ -1234,6 +1487,7 @@ static void free_operation(struct larder_client *client, struct operation *opera
     operation->op = 0;
     operation->generation++;
     operation->segment = NULL;
+    operation->waits = false;
     operation->next_free = client->first_free_operation;
     client->first_free_operation = (uint32_t)(operation - client->operations);
     client->under_way--;
@@ -1249,7 +1503,7 @@ static void give_back(struct segment *segment, struct larder_event *event)
 
 static bool next_lost(struct larder_client *client, struct larder_event *event)
 {
-    while (client->lost_cursor < client->shape.ring_entries) {
+    while (client->lost_cursor < client->operation_count) {
         struct operation *operation = &client->operations[client->lost_cursor++];
         if (operation->op == 0)
             continue;
@@ -1286,15 +1540,18 @@ static bool next_announcement(struct larder_client *client, struct larder_event 
     return false;
 }
 
-static struct operation *find_operation(const struct larder_client *client,
+static struct operation *find_operation(const struct larder_client *client, uint32_t shard,
                                         const struct wire_completion *completion)
 {
     uint32_t index = (uint32_t)completion->cookie;
 
-    if (completion->registration != client->registration || index >= client->shape.ring_entries)
+    if (completion->registration != client->links[shard].registration || index >= client->operation_count)
         return NULL;
     struct operation *operation = &client->operations[index];
-    return operation->op != 0 && operation->generation == completion->cookie >> 32 ? operation : NULL;
+    return operation->op != 0 && operation->generation == completion->cookie >> 32 &&
+                   operation->shard == shard && !operation->waits
+               ? operation
+               : NULL;
 }
 
 /* Wins the segment back: to read if the cache wrote into it, else to write. */
@@ -1309,12 +1566,12 @@ static bool win_back(struct larder_client *client, const struct segment *segment
     return segment_win_write(pool, segment->index) || segment_win_read(pool, segment->index);
 }
 
-static void take_names(const struct larder_client *client, const struct wire_completion *completion,
-                       struct larder_event *event)
+static void take_names(const struct larder_client *client, const struct operation *operation,
+                       const struct wire_completion *completion, struct larder_event *event)
 {
-    uint64_t lease = public_handle(client, completion->lease);
+    uint64_t lease = public_handle(client, operation->shard, completion->lease);
 
-    event->handle = public_handle(client, completion->handle);
+    event->handle = public_handle(client, operation->shard, completion->handle);
     if (completion->flags & WIRE_FOLLOWS)
         event->follow = lease;
     else
@@ -1325,35 +1582,54 @@ static void take_names(const struct larder_client *client, const struct wire_com
         event->broken = completion->flags & WIRE_BROKEN;
         event->changed = completion->flags & WIRE_CHANGED;
     } else if (completion->op == WIRE_OP_PURGE) {
-        event->purged = completion->object_size;
-        event->cancelled = completion->cancelled;
-        event->goes_on = completion->flags & WIRE_GOES_ON;
+        event->purged = operation->purged;
+        event->cancelled = operation->cancelled;
+        event->goes_on = operation->goes_on;
     } else {
         event->fresh_until = completion->fresh_until;
     }
 }
 
 /* The word is read before what stands in the segment is used, so that whatever changes later is noticed. */
-static void keep(struct segment *segment, const struct wire_completion *completion,
+static void keep(struct segment *segment, uint32_t shard, const struct wire_completion *completion,
                  struct larder_event *event)
 {
     if (!(completion->flags & WIRE_KEPT))
         return;
+    segment->kept_by = (uint8_t)shard;
     segment->guard = segment_guard(&segment->connection->endpoint.pool, segment->index);
     event->kept = segment->guard != POOL_STALE;
 }
 
-/* False: the completion is not believable. */
-static bool deliver(struct larder_client *client, const struct wire_completion *completion,
-                    struct larder_event *event)
+enum delivery { DELIVERY_EVENT, DELIVERY_NONE /* there is more to be done for it */, DELIVERY_LIE };
+
+/* Adds up what the shards say. True: there is another to be asked. One that cannot do its part ends it. */
+static bool purge_goes_on(struct larder_client *client, struct operation *operation,
+                          const struct wire_completion *completion)
 {
-    struct operation *operation = find_operation(client, completion);
+    operation->purged += completion->object_size;
+    operation->cancelled += completion->cancelled;
+    operation->goes_on |= (completion->flags & WIRE_GOES_ON) != 0;
+    if (completion->status != WIRE_STATUS_OK || operation->shard + 1u == shards_of(client) ||
+        (operation->purge_flags & WIRE_PURGE_SCOPE) == WIRE_PURGE_KEY)
+        return false;
+    pass_purge_on(client, operation);
+    return true;
+}
+
+static enum delivery deliver(struct larder_client *client, uint32_t shard,
+                             const struct wire_completion *completion, struct larder_event *event)
+{
+    struct operation *operation = find_operation(client, shard, completion);
 
     if (!operation || completion->op != operation->op || completion->status >= WIRE_STATUS_END)
-        return false;
+        return DELIVERY_LIE;
     struct segment *segment = operation->segment;
     if (segment && !win_back(client, segment, completion))
-        return false;
+        return DELIVERY_LIE;
+    client->links[shard].under_way--;
+    if (operation->op == WIRE_OP_PURGE && purge_goes_on(client, operation, completion))
+        return DELIVERY_NONE;
     *event = (struct larder_event){
         .kind = kind_map[operation->op],
         .status = status_map[completion->status],
@@ -1361,35 +1637,39 @@ static bool deliver(struct larder_client *client, const struct wire_completion *
         .offset = operation->op == WIRE_OP_READ ? operation->offset : 0,
         .object_size = completion->object_size,
     };
-    take_names(client, completion, event);
+    take_names(client, operation, completion, event);
     if (segment)
         give_back(segment, event);
     if (segment && (completion->flags & WIRE_HAS_DATA)) {
         event->meta_length = completion->meta_length;
         event->length = completion->length;
-        keep(segment, completion, event);
+        keep(segment, shard, completion, event);
     }
     free_operation(client, operation);
-    return true;
+    return DELIVERY_EVENT;
 }
 
+/* Of one shard until it has none, then of the next. False: none of them has. */
 static bool next_completion(struct larder_client *client, struct larder_event *event)
 {
-    struct ring *completions = &client->connection->endpoint.pool.completions;
+    enum ring_result result = RING_NONE;
+    enum delivery delivery = DELIVERY_NONE;
     struct wire_completion completion;
 
-    switch (ring_take(completions, &completion)) {
-    case RING_NONE:
-        return false;
-    case RING_OK:
-        ring_consumed(completions);
-        client->answers++;
-        if (deliver(client, &completion, event))
-            return true;
-        break;
-    case RING_BROKEN:
-        break;
+    for (uint32_t empty = 0; empty < shards_of(client) && delivery == DELIVERY_NONE;) {
+        struct shard_link *link = &client->links[client->turn];
+        result = link->under_way > 0 ? shard_link_take(link, &completion) : RING_NONE;
+        if (result == RING_BROKEN)
+            break;
+        if (result == RING_OK) {
+            delivery = deliver(client, client->turn, &completion, event);
+        } else {
+            client->turn = client->turn + 1 < shards_of(client) ? client->turn + 1 : 0;
+            empty++;
+        }
     }
+    if (result != RING_BROKEN && delivery != DELIVERY_LIE)
+        return delivery == DELIVERY_EVENT;
     lose(client, "the cache sent what the protocol does not know");
     return larder_client_next(client, event);
 }
@@ -1402,10 +1682,6 @@ bool larder_client_next(struct larder_client *client, struct larder_event *event
         return true;
     if (client->state != CLIENT_ATTACHED || client->under_way == 0)
         return false;
-    if (client->armed) {
-        ring_disarm(&client->connection->endpoint.pool.completions);
-        client->armed = false;
-    }
     return next_completion(client, event);
 }
 
@@ -1413,8 +1689,11 @@ bool larder_client_may_sleep(struct larder_client *client)
 {
     if (client->losing || client->tell_attached || client->tell_detached)
         return false;
-    if (client->state != CLIENT_ATTACHED || client->under_way == 0)
+    if (client->state != CLIENT_ATTACHED)
         return true;
-    client->armed = true;
-    return ring_arm(&client->connection->endpoint.pool.completions);
+    for (uint32_t i = 0; i < shards_of(client); i++) {
+        if (client->links[i].under_way > 0 && !shard_link_arm(&client->links[i]))
+            return false;
+    }
+    return true;
 }

@@ -3,7 +3,8 @@
  * Link with libproxy_client.a, liblarder_common.a and libsodium (bench/ipc.c is a complete small client).
  *
  * One `larder_client` is one registration of this process with the cache of one instance: a reply queue, a
- * segment pool and two rings. Every call returns at once, but
+ * segment pool and two rings. A cache of several shards is one cache here: the client registers with all of
+ * them, with two rings for each, and knows where a key, a handle or a lease belongs. Every call returns at once, but
  * larder_client_destroy(), which may wait up to 100 ms to say BYE. Operations are queued with the functions
  * below, handed over with larder_client_flush() and answered by events that larder_client_next() delivers in
  * any order. The loop that it is meant for:
@@ -314,7 +315,8 @@ int larder_remove(struct larder_client *client, struct larder_segment **segment,
  *     LARDER_PURGE_TAGS    tags, each with a zero byte behind it: LARDER_MAX_TAGS of LARDER_MAX_TAG bytes
  *
  * Soft: what is found is stale from now on; larder_update() with a lease that was granted later makes it
- * fresh. BUSY: too many purges are under way, and nothing has happened. */
+ * fresh. BUSY: too many purges are under way, and nothing has happened (in a cache of several shards: some of
+ * it may have). */
 #define LARDER_PURGE_KEY    0u
 #define LARDER_PURGE_PREFIX 1u
 #define LARDER_PURGE_TAGS   2u

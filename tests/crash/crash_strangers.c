@@ -94,7 +94,8 @@ static uint64_t secret_of(uint64_t token)
 
 /* ---- objects of another kind -------------------------------------------------------------------------- */
 
-static const struct pool_shape others_shape = {PEER_SEGMENTS, PEER_SEGMENT_BYTES, 64};
+static const struct pool_shape others_shape = {
+    .segments = PEER_SEGMENTS, .segment_bytes = PEER_SEGMENT_BYTES, .ring_entries = 64};
 
 /* The name of the pool stands for something else; all that HELLO says fits the honest one's pool. */
 static void replace_pool(struct wire_hello *hello, char *path, size_t size, char *target, size_t target_size)

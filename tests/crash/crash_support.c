@@ -1,5 +1,7 @@
 #include "crash_support.h"
 
+#include "ctl_merge.h"
+
 #include "log.h"
 #include "shm_guard.h"
 
@@ -95,9 +97,19 @@ void story_start_program(struct story *story, const char *program, const char *c
                       (char[]){STORY_STALL_TIME}};
     char line[256];
 
+    const char *shards = getenv("LARDER_SHARDS");
+    int count = STORY_ARGUMENTS;
+
     snprintf(name, sizeof(name), "%s", program);
-    for (int i = 0; arguments && arguments[i]; i++)
-        argv[STORY_ARGUMENTS + i] = strdup(arguments[i]);
+    for (int i = 0; arguments && arguments[i]; i++) {
+        argv[count++] = strdup(arguments[i]);
+        if (strcmp(arguments[i], "--shards") == 0)
+            shards = NULL; /* the story has its own */
+    }
+    if (shards) {
+        argv[count++] = strdup("--shards");
+        argv[count++] = strdup(shards);
+    }
     ck_assert_int_eq(test_child_start(&story->cache, argv), 0);
     for (int i = STORY_ARGUMENTS; argv[i]; i++)
         free(argv[i]);
@@ -283,8 +295,24 @@ size_t liar_hello(const struct liar *liar, const char *tenant, union wire_messag
     hello->segments = liar->endpoint.pool.shape.segments;
     hello->segment_bytes = liar->endpoint.pool.shape.segment_bytes;
     hello->ring_entries = liar->endpoint.pool.shape.ring_entries;
+    hello->ring_pairs = liar->endpoint.pool.shape.ring_pairs;
     snprintf(hello->tenant, sizeof(hello->tenant), "%s", tenant);
     return length;
+}
+
+/* A proxy registers with all shards; only the first one is asked anything. */
+static void greet_others(struct liar *liar, const char *tenant)
+{
+    union wire_message message;
+    mqd_t command;
+
+    for (uint32_t shard = 1; shard < liar->shards; shard++) {
+        size_t length = liar_hello(liar, tenant, &message);
+        ck_assert_int_eq(endpoint_reach_shard(&liar->endpoint, shard, &command), 0);
+        ck_assert_int_eq(mq_send_message(command, &message, length), 0);
+        expect(liar, WIRE_WELCOME, &message);
+        mq_close(command);
+    }
 }
 
 static void say_hello(struct liar *liar, enum wire_role role, const char *tenant)
@@ -296,6 +324,9 @@ static void say_hello(struct liar *liar, enum wire_role role, const char *tenant
     liar_send(liar, &message, length);
     expect(liar, WIRE_WELCOME, &message);
     liar->registration = message.wire_welcome.registration;
+    liar->shards = message.wire_welcome.shards;
+    if (role == WIRE_ROLE_PROXY)
+        greet_others(liar, tenant);
 }
 
 static uint32_t ask_for_rows(struct liar *asker, struct wire_row *rows, int most, int *count, uint32_t cursor)
@@ -322,7 +353,7 @@ void asker_open(struct liar *asker, const struct story *story)
     say_hello(asker, WIRE_ROLE_ADMIN, NAMES_DEFAULT);
 }
 
-int asker_rows(struct liar *asker, struct wire_row *rows, int most)
+static int rows_of_one(struct liar *asker, struct wire_row *rows, int most)
 {
     uint32_t cursor = 0;
     int count = 0;
@@ -330,6 +361,37 @@ int asker_rows(struct liar *asker, struct wire_row *rows, int most)
     do
         cursor = ask_for_rows(asker, rows, most, &count, cursor);
     while (cursor != 0);
+    return count;
+}
+
+int story_shard_rows(const struct story *story, uint32_t shard, struct wire_row *rows, int most)
+{
+    struct liar asker;
+    mqd_t command;
+
+    asker_appear(&asker, story);
+    ck_assert_int_eq(endpoint_reach_shard(&asker.endpoint, shard, &command), 0);
+    mq_close(asker.endpoint.command);
+    asker.endpoint.command = command;
+    say_hello(&asker, WIRE_ROLE_ADMIN, NAMES_DEFAULT);
+    int count = rows_of_one(&asker, rows, most);
+    asker_close(&asker);
+    return count;
+}
+
+int asker_rows(struct liar *asker, struct wire_row *out, int most)
+{
+    static struct wire_row rows[2 * ROWS_MAX]; /* those so far, and another shard's */
+    struct story story;
+    int count = rows_of_one(asker, rows, ROWS_MAX);
+
+    snprintf(story.instance, sizeof(story.instance), "%s", asker->endpoint.instance);
+    for (uint32_t shard = 1; shard < asker->shards; shard++) {
+        int more = story_shard_rows(&story, shard, rows + count, ROWS_MAX);
+        count = (int)ctl_merge_rows(rows, (size_t)count, (size_t)(count + more));
+    }
+    count = count < most ? count : most;
+    memcpy(out, rows, (size_t)count * sizeof(*rows));
     return count;
 }
 
@@ -746,8 +808,12 @@ static bool has_appeared(void *context)
 
 void liar_appear_with(struct liar *liar, const struct story *story, const struct pool_shape *shape)
 {
-    struct appearing appearing = {liar, story, shape};
+    const char *shards = getenv("LARDER_SHARDS");
+    struct pool_shape with_rings = *shape;
+    struct appearing appearing = {liar, story, &with_rings};
 
+    if (shards && shape->ring_pairs == 0)
+        with_rings.ring_pairs = (uint32_t)strtoul(shards, NULL, 10);
     *liar = (struct liar){.registration = 0};
     ck_assert_msg(test_wait_until(has_appeared, &appearing, TEST_DEADLINE_MS), "%s", liar->endpoint.problem);
     ck_assert_msg(endpoint_reach(&liar->endpoint) == ENDPOINT_REACHED, "%s", liar->endpoint.problem);
@@ -1236,8 +1302,10 @@ static void remove_names(const char *instance)
     struct dirent *entry;
     uint64_t token;
 
-    names_command_queue(name, instance);
-    mq_unlink(name);
+    for (uint32_t shard = 0; shard < NAMES_SHARDS_MAX; shard++) {
+        names_shard_queue(name, instance, shard);
+        mq_unlink(name);
+    }
     while (directory && (entry = readdir(directory))) {
         if (!names_peer_parse(entry->d_name, instance, &token))
             continue;

@@ -41,7 +41,8 @@ struct story {
 
 void story_begin(struct story *story, const char *name);
 /* `arguments`: up to twelve more for cache_server, ended with NULL; may be NULL itself. Nobody counts as
- * stalled unless they say `--stall-time`. Returns when it is ready. */
+ * stalled unless they say `--stall-time`. Returns when it is ready. LARDER_SHARDS=N has every story tell of a
+ * cache of so many shards, unless it says --shards itself. */
 void story_start_cache(struct story *story, const char *const arguments[]);
 /* The same with another program, of those that CMakeLists.txt builds for tests only. */
 void story_start_program(struct story *story, const char *program, const char *const arguments[]);
@@ -65,6 +66,8 @@ void freeze_process(pid_t pid);
 
 /* The cache's numbers. All rows; returns how many. */
 int story_rows(const struct story *story, struct wire_row *rows, int most);
+/* The rows of one shard alone. */
+int story_shard_rows(const struct story *story, uint32_t shard, struct wire_row *rows, int most);
 struct wire_row story_numbers(const struct story *story); /* the cache's row */
 uint64_t gauge_of(const struct wire_row *row, enum gauge gauge);
 uint64_t story_counter(const struct story *story, enum counter counter);
@@ -121,6 +124,7 @@ void peer_is_served(struct peer *peer);
 struct liar {
     struct endpoint endpoint;
     uint64_t registration;
+    uint32_t shards; /* of an asker's cache */
     uint64_t cookie;
 };
 

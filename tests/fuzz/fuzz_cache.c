@@ -165,7 +165,7 @@ int fuzz_send(const void *bytes, size_t length)
 /* ---- deeds ---- */
 
 static const struct pool_shape shapes[] = {
-    {4, 4096, 16}, {1, 4096, 16}, {2, 65536, 16}, {16, 4096, 64}, {3, 8192, 32},
+    {4, 4096, 16, 0}, {1, 4096, 16, 1}, {2, 65536, 16, 0}, {16, 4096, 64, 0}, {3, 8192, 32, 2},
 };
 static const char *const tenants[] = {"t0", "t1", "t2", "default"};
 
@@ -322,10 +322,13 @@ static void entry_raw(struct peer *peer, struct fuzz_input *input)
 static void hand_over(const struct peer *peer, uint32_t segment, bool for_reading)
 {
     struct segment_header *header = segment_header(&peer->pool, segment);
-    uint32_t up = 1, down = 0;
+    uint32_t up = 1, down = 0, uses = (uint32_t)peer->filled + segment;
 
     peer_write(peer, peer_offset(peer, &header->wsem), for_reading ? &down : &up, sizeof up);
     peer_write(peer, peer_offset(peer, &header->rsem), for_reading ? &up : &down, sizeof up);
+    /* Sometimes it looks as if what was kept there had been used. */
+    if (uses & 1)
+        peer_write(peer, peer_offset(peer, &header->uses), &uses, sizeof uses);
 }
 
 /* Tags of a letter each, of which objects of different keys share some; what is left over has no end. */
@@ -416,6 +419,8 @@ static void request_made(struct peer *peer, struct fuzz_input *input)
         return;
     if (op >= 128)
         request.flags |= WIRE_LOOKUP_FOLLOW;
+    if (request.op == WIRE_OP_LOOKUP && op & 64)
+        request.flags |= WIRE_LOOKUP_KEEP;
     request.registration = flags & 8 ? peer_at(key % PEERS_MAX)->registration : peer->registration;
     request.segment = segment & 0x80 ? fuzz_u32(input) : segment % peer->pool.shape.segments;
     request.length = fuzz_u16(input) * (flags & 16 ? 4u : 1u);
@@ -649,6 +654,7 @@ static void set_up(void)
 {
     struct cache_conf conf = {.memory = MEMORY,
                               .max_object = OBJECT_MAX,
+                              .shards = 1,
                               .stall_ms = 1000,
                               .stall_limit_ms = 60000,
                               .lease_ms = 60000,

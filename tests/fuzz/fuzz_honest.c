@@ -15,9 +15,10 @@ enum { WORK, CANARY, SEGMENTS };
 
 static struct peer *self;
 static uint64_t cookie, pinned, evictions_before;
-static const struct pool_shape shape = {SEGMENTS, SEGMENT_BYTES, 16};
+static const struct pool_shape shape = {
+    .segments = SEGMENTS, .segment_bytes = SEGMENT_BYTES, .ring_entries = 16};
 /* A second registration, to ask for statistics with: one segment that holds some rows. */
-static const struct pool_shape asker_shape = {1, 4096, 16};
+static const struct pool_shape asker_shape = {.segments = 1, .segment_bytes = 4096, .ring_entries = 16};
 
 /* Bodies differ by where they begin in it. */
 static const uint8_t *pattern(char object, uint32_t offset)

@@ -197,7 +197,9 @@ start_origin() { # [OPTION...]: sets ORIGIN
     ORIGIN=$(await_line origin listening)
 }
 
+# LARDER_SHARDS=N tells every story with a cache of so many shards.
 start_cache() { # [OPTION...]
+    [[ -z ${LARDER_SHARDS:-} || " $* " == *" --shards "* ]] || set -- --shards "$LARDER_SHARDS" "$@"
     start cache "$BIN/cache_server" --instance "$INSTANCE" "$@"
     await_line cache ready >/dev/null
 }

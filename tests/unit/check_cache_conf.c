@@ -44,7 +44,43 @@ START_TEST(defaults)
     ck_assert_str_eq(conf.log_level, "info");
     ck_assert(!conf.no_sandbox && !conf.user);
     ck_assert_uint_eq(conf.tenant_count, 0);
+    ck_assert_uint_eq(conf.shards, 1);
     cache_conf_free(&conf);
+}
+END_TEST
+
+/* Each shard has a part of everything but of proxies, which register with all of them. */
+START_TEST(shards_divide_what_there_is)
+{
+    struct cache_conf conf;
+    uint64_t sum = 0;
+
+    ck_assert_msg(load(&conf,
+                       "[cache]\nmemory = 100000001\nshards = 3\n[tenant \"news\"]\nreserve = 1000000\n"
+                       "limit = 2000000\nmax-fills = 7\nmax-waiters = 1\nmax-proxies = 5\nweight = 9\n",
+                       NULL),
+                  "%s", report.text);
+    for (uint32_t i = 0; i < conf.shards; i++)
+        sum += cache_conf_shard_memory(&conf, i);
+    ck_assert_uint_eq(sum, conf.memory);
+    ck_assert_uint_eq(conf.max_object, conf.memory / 3 / 4);
+    const struct tenant_settings *part = &conf.settings[0].settings;
+    ck_assert_uint_eq(part->reserve, 333333);
+    ck_assert_uint_eq(part->limit, 666667);
+    ck_assert_uint_eq(part->max_fills, 3);
+    ck_assert_uint_eq(part->max_waiters, 1);
+    ck_assert_uint_eq(part->max_pins, 0); /* no bound */
+    ck_assert_uint_eq(part->max_proxies, 5);
+    ck_assert_uint_eq(part->weight, 9);
+    ck_assert_uint_eq(conf.tenants[0].settings.limit, 2000000); /* as it was said */
+    cache_conf_free(&conf);
+
+    ck_assert(load(&conf, "[cache]\nmemory = 64M\nmax-object = 60M\nshards = 16\n", NULL));
+    ck_assert_uint_eq(cache_conf_shard_object(&conf), (uint64_t)4 << 20);
+    cache_conf_free(&conf);
+    ck_assert(!load(&conf, "[cache]\nmemory = 63M\nshards = 16\n", NULL));
+    ck_assert(!load(&conf, "[cache]\nshards = 17\n", NULL));
+    ck_assert(!load(&conf, "[cache]\nshards = 0\n", NULL));
 }
 END_TEST
 
@@ -386,6 +422,7 @@ END_TEST
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, defaults);
+    tcase_add_test(tcase, shards_divide_what_there_is);
     tcase_add_test(tcase, values_arrive);
     ADD_ROWS(tcase, mistake_is_reported, mistakes);
     tcase_add_test(tcase, one_name_cannot_be_longer_than_a_tenants);

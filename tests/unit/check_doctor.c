@@ -253,33 +253,40 @@ static const struct {
     bool ours;
     const char *instance;
     uint64_t token;
+    uint32_t shard;
 } name_rows[] = {
-    {"larder.news", true, "news", 0},
-    {"larder.news.00000000000000ff", true, "news", 255},
-    {"larder.a-b_c.123456789abcdef0", true, "a-b_c", 0x123456789abcdef0},
-    {"larder.12345678901234567890123456789012", true, "12345678901234567890123456789012", 0},
-    {"larder.123456789012345678901234567890123", false, NULL, 0},
-    {"larder.", false, NULL, 0},
-    {"larder..00000000000000ff", false, NULL, 0},
-    {"larder.news.", false, NULL, 0},
-    {"larder.news.ff", false, NULL, 0},
-    {"larder.news.00000000000000FF", false, NULL, 0},
-    {"larder.news.0000000000000000", false, NULL, 0}, /* no peer has it: it stands for the command queue */
-    {"larder.ne ws", false, NULL, 0},
-    {"sem.larder.news", false, NULL, 0},
-    {"larders.news", false, NULL, 0},
-    {"", false, NULL, 0},
+    {"larder.news", true, "news", 0, 0},
+    {"larder.news.00000000000000ff", true, "news", 255, 0},
+    {"larder.news.shard1", true, "news", 0, 1},
+    {"larder.news.shard15", true, "news", 0, 15},
+    {"larder.news.shard0", false, NULL, 0, 0},
+    {"larder.news.shard16", false, NULL, 0, 0},
+    {"larder.a-b_c.123456789abcdef0", true, "a-b_c", 0x123456789abcdef0, 0},
+    {"larder.12345678901234567890123456789012", true, "12345678901234567890123456789012", 0, 0},
+    {"larder.123456789012345678901234567890123", false, NULL, 0, 0},
+    {"larder.", false, NULL, 0, 0},
+    {"larder..00000000000000ff", false, NULL, 0, 0},
+    {"larder.news.", false, NULL, 0, 0},
+    {"larder.news.ff", false, NULL, 0, 0},
+    {"larder.news.00000000000000FF", false, NULL, 0, 0},
+    {"larder.news.0000000000000000", false, NULL, 0, 0}, /* no peer has it: it stands for the command queue */
+    {"larder.ne ws", false, NULL, 0, 0},
+    {"sem.larder.news", false, NULL, 0, 0},
+    {"larders.news", false, NULL, 0, 0},
+    {"", false, NULL, 0, 0},
 };
 
 START_TEST(names_are_read)
 {
     char instance[NAMES_INSTANCE_MAX + 1];
     uint64_t token = 7;
+    uint32_t shard = 7;
 
-    ck_assert_int_eq(parse_name(name_rows[_i].name, instance, &token), name_rows[_i].ours);
+    ck_assert_int_eq(parse_name(name_rows[_i].name, instance, &token, &shard), name_rows[_i].ours);
     if (name_rows[_i].ours) {
         ck_assert_str_eq(instance, name_rows[_i].instance);
         ck_assert_uint_eq(token, name_rows[_i].token);
+        ck_assert_uint_eq(shard, name_rows[_i].shard);
     }
 }
 END_TEST
@@ -657,7 +664,7 @@ START_TEST(only_a_dead_command_queue_is_swept)
     ahead = OLD;
     examine(true, report, sizeof(report));
     ck_assert_says(report, "nothing to remove");
-    ck_assert(!doctor_remove_command_queue(instance)); /* though it looked dead a moment ago, say */
+    ck_assert(!doctor_remove_command_queue(instance, 0)); /* though it looked dead a moment ago, say */
     kill_other(&cache);
     forget_other(&cache);
 

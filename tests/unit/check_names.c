@@ -62,6 +62,39 @@ START_TEST(names_are_spelled_out)
 }
 END_TEST
 
+START_TEST(shards_have_queues_of_their_own)
+{
+    char name[NAMES_BYTES];
+    uint32_t parsed;
+
+    names_shard_queue(name, "news", 0);
+    ck_assert_str_eq(name, "/larder.news");
+    names_shard_queue(name, "news", 15);
+    ck_assert_str_eq(name, "/larder.news.shard15");
+    for (uint32_t shard = 1; shard < NAMES_SHARDS_MAX; shard++) {
+        names_shard_queue(name, "some-instance_1", shard);
+        ck_assert(names_shard_parse(name + 1, "some-instance_1", &parsed));
+        ck_assert_uint_eq(parsed, shard);
+        ck_assert(!names_shard_parse(name + 1, "some-instance", &parsed));
+    }
+}
+END_TEST
+
+static const char *const no_shards[] = {
+    "larder.news",         "larder.news.shard",           "larder.news.shard0",
+    "larder.news.shard01", "larder.news.shard16",         "larder.news.shard1x",
+    "larder.news.shard-1", "larder.news.shard 1",         "larder.news.shard1.1",
+    "larder.new.shard1",   "larder.news.shard4294967297", "larder.news.0123456789abcdef",
+};
+
+START_TEST(stranger_is_no_shard)
+{
+    uint32_t shard;
+
+    ck_assert(!names_shard_parse(no_shards[_i], "news", &shard));
+}
+END_TEST
+
 START_TEST(longest_name_fits)
 {
     static const char longest[] = "12345678901234567890123456789012";
@@ -126,6 +159,8 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, name_is_judged, rows);
     tcase_add_test(tcase, every_single_byte_is_judged);
     tcase_add_test(tcase, names_are_spelled_out);
+    tcase_add_test(tcase, shards_have_queues_of_their_own);
+    ADD_ROWS(tcase, stranger_is_no_shard, no_shards);
     tcase_add_test(tcase, longest_name_fits);
     tcase_add_test(tcase, peer_name_comes_back);
     ADD_ROWS(tcase, stranger_is_no_peer, strangers);

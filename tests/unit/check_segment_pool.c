@@ -74,31 +74,35 @@ static const struct {
     struct pool_shape shape;
     bool valid;
 } shapes[] = {
-    {{1, 4096, 16}, true},
-    {{16384, 4096, 65536}, true},
-    {{512, 1u << 20, 16}, true},
-    {{128, 65536, 256}, true},
-    {{1, 4096 + 64, 16}, true},
-    {{0, 4096, 16}, false},
-    {{16385, 4096, 16}, false},
-    {{UINT32_MAX, 4096, 16}, false},
-    {{1, 0, 16}, false},
-    {{1, 4032, 16}, false},
-    {{1, 4096 + 1, 16}, false},
-    {{1, 4096 + 63, 16}, false},
-    {{1, (1u << 20) + 64, 16}, false},
-    {{1, UINT32_MAX, 16}, false},
-    {{1, UINT32_MAX - 63, 16}, false},
-    {{1, 4096, 0}, false},
-    {{1, 4096, 8}, false},
-    {{1, 4096, 17}, false},
-    {{1, 4096, 24}, false},
-    {{1, 4096, 131072}, false},
-    {{1, 4096, UINT32_MAX}, false},
-    {{1, 4096, 0x80000000u}, false},
-    {{1024, 1u << 20, 16}, false}, /* 1 GiB of payload alone, and the rest on top */
-    {{16384, 65536, 16}, false},
-    {{16384, 1u << 20, 65536}, false},
+    {{1, 4096, 16, 0}, true},
+    {{16384, 4096, 65536, 0}, true},
+    {{512, 1u << 20, 16, 0}, true},
+    {{128, 65536, 256, 0}, true},
+    {{128, 65536, 256, 1}, true},
+    {{128, 65536, 256, 16}, true},
+    {{128, 65536, 256, 17}, false},
+    {{128, 65536, 256, UINT32_MAX}, false},
+    {{1, 4096 + 64, 16, 0}, true},
+    {{0, 4096, 16, 0}, false},
+    {{16385, 4096, 16, 0}, false},
+    {{UINT32_MAX, 4096, 16, 0}, false},
+    {{1, 0, 16, 0}, false},
+    {{1, 4032, 16, 0}, false},
+    {{1, 4096 + 1, 16, 0}, false},
+    {{1, 4096 + 63, 16, 0}, false},
+    {{1, (1u << 20) + 64, 16, 0}, false},
+    {{1, UINT32_MAX, 16, 0}, false},
+    {{1, UINT32_MAX - 63, 16, 0}, false},
+    {{1, 4096, 0, 0}, false},
+    {{1, 4096, 8, 0}, false},
+    {{1, 4096, 17, 0}, false},
+    {{1, 4096, 24, 0}, false},
+    {{1, 4096, 131072, 0}, false},
+    {{1, 4096, UINT32_MAX, 0}, false},
+    {{1, 4096, 0x80000000u, 0}, false},
+    {{1024, 1u << 20, 16, 0}, false}, /* 1 GiB of payload alone, and the rest on top */
+    {{16384, 65536, 16, 0}, false},
+    {{16384, 1u << 20, 65536, 0}, false},
 };
 
 START_TEST(shape_is_judged)
@@ -150,6 +154,42 @@ START_TEST(layout_does_not_overlap)
         at = segment_payload(&pool, i) + small.segment_bytes;
     }
     ck_assert(at <= pool.base + pool.bytes);
+    destroy(&pool);
+    end();
+}
+END_TEST
+
+/* The segments of a pool begin behind all of its rings, which the two sides see at the same places. */
+START_TEST(pairs_of_rings_do_not_overlap)
+{
+    const struct pool_shape shape = {
+        .segments = 4, .segment_bytes = 4096, .ring_entries = 16, .ring_pairs = (uint32_t)_i};
+    size_t bytes = sizeof(struct ring_shared) + shape.ring_entries * RING_ENTRY_BYTES;
+    struct segment_pool cache;
+
+    begin();
+    struct segment_pool pool = create(&shape);
+    ck_assert_int_eq(segment_pool_attach(&cache, here.name, &shape, geteuid(), ANYBODY, SECRET), 0);
+    uint8_t *at = pool.base + 4096;
+    for (uint32_t i = 0; i < shape.ring_pairs; i++) {
+        struct ring requests, completions;
+        uint64_t entry[RING_ENTRY_BYTES / sizeof(uint64_t)] = {i + 1},
+                                          seen[RING_ENTRY_BYTES / sizeof(uint64_t)];
+
+        segment_pool_rings(&pool, i, &requests, &completions);
+        segment_pool_choose_rings(&cache, i);
+        ck_assert((uint8_t *)requests.shared >= at);
+        ck_assert((uint8_t *)completions.shared >= (uint8_t *)requests.shared + bytes);
+        at = (uint8_t *)completions.shared + bytes;
+        ck_assert(ring_is_armed(&requests) && !ring_is_armed(&completions));
+        ck_assert_int_eq(ring_put(&requests, entry), RING_OK);
+        ring_publish(&requests);
+        ck_assert_int_eq(ring_take(&cache.requests, seen), RING_OK);
+        ck_assert_uint_eq(seen[0], i + 1);
+        ck_assert_int_eq(ring_take(&cache.requests, seen), RING_NONE);
+    }
+    ck_assert((uint8_t *)segment_header(&pool, 0) >= at);
+    segment_pool_detach(&cache);
     destroy(&pool);
     end();
 }
@@ -474,8 +514,9 @@ static const struct {
     struct pool_shape shape;
     int error;
 } claims[] = {
-    {{4, 4096, 16}, 0},       {{3, 4096, 16}, -EINVAL},   {{5, 4096, 16}, -EINVAL},
-    {{4, 8192, 16}, -EINVAL}, {{4, 4096, 1024}, -EINVAL}, {{16384, 4096, 65536}, -EINVAL},
+    {{4, 4096, 16, 0}, 0},       {{3, 4096, 16, 0}, -EINVAL},   {{5, 4096, 16, 0}, -EINVAL},
+    {{4, 8192, 16, 0}, -EINVAL}, {{4, 4096, 1024, 0}, -EINVAL}, {{16384, 4096, 65536, 0}, -EINVAL},
+    {{4, 4096, 16, 1}, 0},       {{4, 4096, 16, 16}, -EINVAL},
 };
 
 START_TEST(claimed_shape_must_fit_the_object)
@@ -557,6 +598,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, shape_is_judged, shapes);
     ADD_ROWS(tcase, invalid_shape_creates_and_attaches_nothing, shapes);
     tcase_add_test(tcase, layout_does_not_overlap);
+    tcase_add_loop_test(tcase, pairs_of_rings_do_not_overlap, 1, POOL_MAX_PAIRS + 1);
     tcase_add_loop_test(tcase, payloads_have_their_pages_to_themselves, 0,
                         (int)(sizeof(payload_sizes) / sizeof(*payload_sizes)));
     tcase_add_test(tcase, created_pool_is_private_backed_and_empty);
