@@ -151,7 +151,7 @@ static bool arm(struct cache *cache, struct session *session)
 {
     struct segment_pool *pool = &session->pool;
 
-    if (session->due && session->state == SESSION_ALIVE)
+    if ((session->due && session->state == SESSION_ALIVE) || ahead_waits(&session->ahead))
         return false;
     shm_guard_enter(pool->base, pool->bytes);
     bool armed = ring_arm(&pool->requests);
