@@ -1,6 +1,7 @@
 /* bench_store: what an object costs in the store, and what finding one does.
  *
  *     bench_store [--objects N] [--body BYTES] [--meta BYTES] [--key BYTES] [--policy NAME] [--batch N]
+ *                 [--huge-pages]
  *
  * Stores N objects in one tenant of a real store (no process, no queue) and prints what the store charges for
  * each, all included, and what the process pays; then looks up keys at random, all there, in a store of 1000
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FEW          1000u
 #define ROUNDS       9
@@ -32,6 +34,7 @@ static const char *const use_names[USES] = {"lookup", "lookup and a line of meta
 static struct {
     uint32_t objects, body, meta, key, batch;
     enum eviction_policy policy;
+    bool huge_pages;
     struct counters counters;
     struct store store;
     struct tenants tenants;
@@ -59,6 +62,20 @@ static double now(void)
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Bytes of memory that this process has. */
+static uint64_t resident(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    if (file) {
+        if (fscanf(file, "%*u %lu", &pages) != 1)
+            pages = 0;
+        fclose(file);
+    }
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static _Noreturn void fail(const char *what)
@@ -105,6 +122,7 @@ static void begin(uint32_t objects)
     if (store_setup(&bench.store, UINT64_MAX / 8, 1 << 20, &bench.counters) ||
         tenants_configure(&bench.tenants, &bench.store.memory, &config, 1, problem, sizeof(problem)))
         fail("no store");
+    bench.store.memory.huge_pages = bench.huge_pages;
     bench.tenant = tenants_get(&bench.tenants, "bench");
     for (uint32_t i = 0; i < objects; i++)
         put(i);
@@ -225,11 +243,14 @@ static void compare(uint32_t objects, double few[BATCHES][USES], double many[BAT
     measure_batches(FEW, few);
     end();
     size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    uint64_t touched = resident();
     double start = now();
     begin(objects);
     printf("stored %" PRIu32 " objects in %.2f s\n", objects, now() - start);
     size_t paid = mallinfo2().uordblks + mallinfo2().hblkhd - before;
     uint64_t content = (uint64_t)bench.key + bench.meta + bench.body;
+    printf("%.1f bytes of memory an object, as the kernel counts\n",
+           (double)(resident() - touched) / objects);
     printf("bytes an object: %.1f charged, of them index %.1f; %.1f paid to the allocator; %" PRIu64
            " are key, metadata and body\n",
            (double)bench.store.memory.used / objects, (double)bench.store.index.used / objects,
@@ -254,19 +275,18 @@ static int do_nothing_but_lookups(void)
 static int parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"objects", required_argument, NULL, 'o'},
-        {"body", required_argument, NULL, 'b'},
-        {"meta", required_argument, NULL, 'm'},
-        {"key", required_argument, NULL, 'k'},
-        {"policy", required_argument, NULL, 'p'},
-        {"batch", required_argument, NULL, 'a'},
-        {0},
+        {"objects", required_argument, NULL, 'o'}, {"body", required_argument, NULL, 'b'},
+        {"meta", required_argument, NULL, 'm'},    {"key", required_argument, NULL, 'k'},
+        {"policy", required_argument, NULL, 'p'},  {"batch", required_argument, NULL, 'a'},
+        {"huge-pages", no_argument, NULL, 'h'},    {0},
     };
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         uint32_t number = optarg ? (uint32_t)strtoul(optarg, NULL, 10) : 0;
-        if (option == 'o')
+        if (option == 'h')
+            bench.huge_pages = true;
+        else if (option == 'o')
             bench.objects = number;
         else if (option == 'b' && number <= sizeof(bench.bytes))
             bench.body = number;
@@ -297,9 +317,10 @@ int main(int argc, char **argv)
 {
     double few[BATCHES][USES], many[BATCHES][USES];
 
+    mallopt(M_TOP_PAD, 16 << 20); /* as the cache */
     if (parse(argc, argv)) {
         fputs("usage: bench_store [--objects N] [--body BYTES] [--meta BYTES] [--key BYTES] [--policy NAME]\n"
-              "                   [--batch N]\n",
+              "                   [--batch N] [--huge-pages]\n",
               stderr);
         return 2;
     }

@@ -37,6 +37,7 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     error = store_setup(&cache->store, conf->memory, conf->max_object, &cache->counters);
     if (error)
         goto err;
+    cache->store.memory.huge_pages = conf->huge_pages;
     error = tenants_configure(&cache->tenants, &cache->store.memory, conf->settings, conf->tenant_count,
                               problem, problem_size);
     if (error)

@@ -123,6 +123,7 @@ static const struct conf_key cache_keys[] = {
      .option = "log-level",
      .argument = "LEVEL",
      .help = "error, warn, info or debug, to standard error (info)"},
+    {.name = "huge-pages", .kind = CONF_FLAG, .flags = CONF_FIXED, .offset = FIELD(huge_pages)},
     {.name = "no-sandbox", .kind = CONF_FLAG, .flags = CONF_FIXED, .offset = FIELD(no_sandbox)},
 };
 
@@ -543,6 +544,7 @@ bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *c
         .stall_ms = CACHE_DEFAULT_STALL_MS,
         .stall_limit_ms = CACHE_DEFAULT_STALL_LIMIT_MS,
         .lease_ms = CACHE_DEFAULT_LEASE_MS,
+        .huge_pages = true,
         .log_level = "info",
         .command = command,
     };

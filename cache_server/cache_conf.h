@@ -24,6 +24,7 @@
 #define CACHE_DEFAULT_LEASE_MS       60000
 /* So many heartbeats fall into the stall time. */
 #define CACHE_BEATS                  4
+#define CACHE_DEFAULT_SPIN           5
 #define CACHE_MIN_STALL_MS           100
 #define CACHE_MAX_TIME_MS            ((int64_t)24 * 3600 * 1000)
 
@@ -72,6 +73,8 @@ struct cache_conf {
     struct group_conf group; /* whose members may send to the command queue; none: nobody else may */
     const char *log_level;
     bool no_sandbox;
+    bool huge_pages; /* where the host has transparent ones for who asks */
+    uint64_t spin;   /* percent of a processor that may go into looking at rings before sleeping */
     struct tenant_conf *tenants;
     struct tenant_config *settings; /* of each of them, once more, as tenants_configure() takes them */
     uint32_t tenant_count;

@@ -42,7 +42,7 @@ START_TEST(defaults)
     ck_assert_int_eq(conf.stall_limit_ms, 60000);
     ck_assert_int_eq(conf.lease_ms, 60000);
     ck_assert_str_eq(conf.log_level, "info");
-    ck_assert(!conf.no_sandbox && !conf.user);
+    ck_assert(!conf.no_sandbox && conf.huge_pages && !conf.user);
     ck_assert_uint_eq(conf.tenant_count, 0);
     cache_conf_free(&conf);
 }
@@ -56,6 +56,7 @@ START_TEST(values_arrive)
         load(&conf,
              "[cache]\ngroup = root\ninstance = x\nmemory = 1G\nmax_object = 2M\nstall_time = 250ms\n"
              "stall-limit = 0\nlease-time = 1h\nuser = root:0\nlog-level = warn\nno-sandbox = yes\n"
+             "huge-pages = off\n"
              "[tenant \"news\"]\nreserve = 100M\nlimit = 1G\nweight = 3\npolicy = sieve\nmax_fills = 7\n"
              "max_waiters = 8\nadmission = off\nmax-pins = 9\nmax-proxies = 10\nuids = root, 7\nuids = 8\n"
              "[tenant \"b\"]\n",
@@ -69,7 +70,7 @@ START_TEST(values_arrive)
     ck_assert_int_eq(conf.lease_ms, 3600000);
     ck_assert_str_eq(conf.user, "root:0");
     ck_assert_str_eq(conf.log_level, "warn");
-    ck_assert(conf.no_sandbox);
+    ck_assert(conf.no_sandbox && !conf.huge_pages);
     ck_assert_uint_eq(conf.tenant_count, 2);
     const struct tenant_conf *news = cache_conf_tenant(&conf, "news");
     ck_assert_uint_eq(news->settings.reserve, (uint64_t)100 << 20);
