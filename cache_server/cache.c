@@ -50,6 +50,7 @@ int cache_setup(struct cache *cache, const struct cache_conf *conf, char *proble
     cache->since_mono_ms = clock_mono_ms();
     cache->now = clock_wall_ms();
     cache->mono_ms = clock_mono_ms();
+    spin_setup(&cache->spin, (unsigned)conf->spin, conf->spin > 0 ? spin_room() : 0, clock_mono_ns());
     error = shm_guard_setup();
     if (error)
         goto err;

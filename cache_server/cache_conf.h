@@ -24,7 +24,6 @@
 #define CACHE_DEFAULT_LEASE_MS       60000
 /* So many heartbeats fall into the stall time. */
 #define CACHE_BEATS                  4
-#define CACHE_DEFAULT_SPIN           5
 #define CACHE_MIN_STALL_MS           100
 #define CACHE_MAX_TIME_MS            ((int64_t)24 * 3600 * 1000)
 

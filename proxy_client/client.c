@@ -1284,6 +1284,12 @@ bool larder_client_next(struct larder_client *client, struct larder_event *event
     return next_completion(client, event);
 }
 
+bool larder_client_has_answer(const struct larder_client *client)
+{
+    return client->state == CLIENT_ATTACHED && client->under_way > 0 &&
+           ring_has_more(&client->connection->endpoint.pool.completions);
+}
+
 bool larder_client_may_sleep(struct larder_client *client)
 {
     if (client->losing || client->tell_attached || client->tell_detached)

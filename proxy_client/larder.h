@@ -169,6 +169,8 @@ int larder_client_fd(const struct larder_client *client);
 void larder_client_wake(struct larder_client *client);
 bool larder_client_next(struct larder_client *client, struct larder_event *event);
 void larder_client_flush(struct larder_client *client);
+/* An answer is there, for who looks for one before sleeping. Cheap: one load of shared memory. */
+bool larder_client_has_answer(const struct larder_client *client);
 bool larder_client_may_sleep(struct larder_client *client);
 bool larder_client_attached(const struct larder_client *client);
 /* Whether LARDER_EVENT_DRAIN came last; also kept for, and told to, the next cache. */
