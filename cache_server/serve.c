@@ -177,7 +177,7 @@ static bool give_object(struct serving *serving, const struct object *object, ui
     segment_post_read(&session->pool, segment);
     completion->meta_length = (uint16_t)meta_length;
     completion->length = (uint32_t)length;
-    completion->flags |= WIRE_HAS_DATA;
+    completion->flags |= WIRE_HAS_DATA | (object_is_lapsed(object) ? WIRE_LAPSED : 0);
     serving->bytes += meta_length + length;
     cache_count(session, COUNTER_bytes_served, length);
     return true;
@@ -587,11 +587,13 @@ static enum store_result renew(struct serving *serving, const struct wire_reques
         return STORE_MISMATCH;
     if (!may_renew(session, object, (uint32_t)request->meta_length + request->tags_length))
         return STORE_NO_MEMORY;
+    bool fresher =
+        request->fresh_until > object_fresh_until(object); /* otherwise a soft purge still counts */
     enum store_result result = retag(serving, object);
     if (result == STORE_OK)
         result = store_update(&serving->cache->store, object, serving->cache->meta, request->meta_length,
                               request->fresh_until, request->keep_until);
-    if (result == STORE_OK)
+    if (result == STORE_OK && fresher)
         store_validated(object);
     pins_recount(session, request->handle);
     return result;

@@ -1216,6 +1216,7 @@ static void take_names(const struct larder_client *client, const struct wire_com
         event->goes_on = completion->flags & WIRE_GOES_ON;
     } else {
         event->fresh_until = completion->fresh_until;
+        event->lapsed = completion->flags & WIRE_LAPSED;
     }
 }
 

@@ -109,7 +109,8 @@ struct larder_event {
     uint64_t object_size; /* whole body, bytes; LARDER_SIZE_UNKNOWN while it grows unannounced */
     uint64_t handle;      /* pins the object until larder_release(); 0: nothing is pinned */
     uint64_t
-        lease; /* right to fill this key; 0: not asked for, another has it, or a bound (256) is reached */
+        lease;   /* right to fill this key; 0: not asked for, another has it, or a bound (256) is reached */
+    bool lapsed; /* LOOKUP: stale by a soft purge, and nothing has made it fresh since */
     int64_t fresh_until; /* LOOKUP, READ: as given with the fill or the last update */
 
     /* LOOKUP: a place among those who follow the holder of the lease; 0: not asked for, nobody has it, or a
