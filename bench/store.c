@@ -1,11 +1,14 @@
 /* bench_store: what an object costs in the store, and what finding one does.
  *
- *     bench_store [--objects N] [--body BYTES] [--meta BYTES] [--key BYTES] [--policy NAME]
+ *     bench_store [--objects N] [--body BYTES] [--meta BYTES] [--key BYTES] [--policy NAME] [--batch N]
+ *                 [--huge-pages]
  *
  * Stores N objects in one tenant of a real store (no process, no queue) and prints what the store charges for
  * each, all included, and what the process pays; then looks up keys at random, all there, in a store of 1000
- * objects and in one of N: the hash of the key, the index, the policy's note of the use; and the same with
- * the first line of the object's metadata and body read, as a hit does.
+ * objects and in one of N: the hash of the key, the index, the policy's note of the use; the same with the
+ * first line of the object's metadata and body read; and with all of both copied out, as a hit does. Then the
+ * same in batches of 1 to 32, as the cache does them with what it finds in a ring (ahead.h): keys first, then
+ * the memory that each look-up will read, then the look-ups. --batch N does nothing but this, N at a time.
  */
 #include "store.h"
 #include "tenant.h"
@@ -17,18 +20,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#define FEW    1000u
-#define ROUNDS 9
+#define FEW          1000u
+#define ROUNDS       9
+
+#define MOST_AT_ONCE 32u
+
+enum use { FIND, READ_A_LINE, COPY_OUT, USES };
+static const char *const use_names[USES] = {"lookup", "lookup and a line of metadata and body",
+                                            "lookup and a copy of metadata and body"};
 
 static struct {
-    uint32_t objects, body, meta, key;
+    uint32_t objects, body, meta, key, batch;
     enum eviction_policy policy;
+    bool huge_pages;
     struct counters counters;
     struct store store;
     struct tenants tenants;
     struct tenant *tenant;
     struct store_key wanted;
+    struct store_short_key waiting[MOST_AT_ONCE];
     uint64_t random;
     uint8_t bytes[65536];
     uint64_t sum; /* so that nothing is optimised away */
@@ -52,6 +64,20 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* Bytes of memory that this process has. */
+static uint64_t resident(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    if (file) {
+        if (fscanf(file, "%*u %lu", &pages) != 1)
+            pages = 0;
+        fclose(file);
+    }
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static _Noreturn void fail(const char *what)
 {
     fprintf(stderr, "bench_store: %s\n", what);
@@ -59,14 +85,19 @@ static _Noreturn void fail(const char *what)
 }
 
 /* A key as long as was asked for, beginning with its number. */
-static void set_key(uint32_t number)
+static const uint8_t *key_text(uint32_t number)
 {
     static uint8_t text[STORE_MAX_KEY] = "";
 
     if (text[sizeof(number)] == 0)
         memset(text, 'k', sizeof(text));
     memcpy(text, &number, sizeof(number));
-    store_key_set(&bench.store, &bench.wanted, bench.tenant, text, bench.key);
+    return text;
+}
+
+static void set_key(uint32_t number)
+{
+    store_key_set(&bench.store, &bench.wanted, bench.tenant, key_text(number), bench.key);
 }
 
 static void put(uint32_t number)
@@ -91,6 +122,7 @@ static void begin(uint32_t objects)
     if (store_setup(&bench.store, UINT64_MAX / 8, 1 << 20, &bench.counters) ||
         tenants_configure(&bench.tenants, &bench.store.memory, &config, 1, problem, sizeof(problem)))
         fail("no store");
+    bench.store.memory.huge_pages = bench.huge_pages;
     bench.tenant = tenants_get(&bench.tenants, "bench");
     for (uint32_t i = 0; i < objects; i++)
         put(i);
@@ -102,33 +134,67 @@ static void end(void)
     tenants_free(&bench.tenants);
 }
 
-static void look_up(uint32_t number, bool read)
+static void use_object(const struct object *object, enum use use)
 {
-    uint8_t line[64];
+    static uint8_t out[sizeof(bench.bytes)];
     uint32_t length;
+    const uint8_t *meta = object_meta(object, &length);
+    uint64_t size = object_size(object), most = use == COPY_OUT ? sizeof(out) : 64;
 
-    set_key(number);
+    if (use == COPY_OUT)
+        memcpy(out, meta, length);
+    bench.sum += length > 0 ? meta[0] : 0;
+    object_read(object, 0, out, size < most ? size : most);
+    bench.sum += out[0];
+}
+
+/* Of the key that is set. */
+static void look_up(enum use use)
+{
     struct object *object = store_find(&bench.store, &bench.wanted, 0);
+
     if (!object)
         fail("an object was not found");
-    if (!read)
-        return;
-    const uint8_t *meta = object_meta(object, &length);
-    uint64_t size = object_size(object);
-    object_read(object, 0, line, size < sizeof(line) ? size : sizeof(line));
-    bench.sum += line[0] + (length > 0 ? meta[0] : 0);
+    if (use != FIND)
+        use_object(object, use);
+}
+
+/* As ahead.c does it. */
+static void look_up_together(unsigned count, uint32_t objects, enum use use)
+{
+    for (unsigned i = 0; i < count; i++)
+        store_short_key_set(&bench.store, &bench.waiting[i], bench.tenant,
+                            key_text((uint32_t)(next_random() % objects)), bench.key);
+    for (unsigned stage = 0; stage < STORE_STAGES; stage++) {
+        for (unsigned i = 0; i < count; i++)
+            store_prefetch(&bench.store, bench.waiting[i].hash, (enum store_stage)stage);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        store_key_recall(&bench.wanted, bench.tenant, &bench.waiting[i]);
+        look_up(use);
+    }
+}
+
+/* One after the other, or `batch` of them at a time. */
+static void look_up_all(unsigned lookups, uint32_t objects, enum use use, uint32_t batch)
+{
+    for (unsigned i = 0; batch == 1 && i < lookups; i++) {
+        set_key((uint32_t)(next_random() % objects));
+        look_up(use);
+    }
+    for (unsigned i = 0; batch > 1 && i + batch <= lookups; i += batch)
+        look_up_together(batch, objects, use);
 }
 
 /* Nanoseconds a lookup: the least of some rounds, since others use the processors' caches too. */
-static double measure(uint32_t objects, bool read)
+static double measure(uint32_t objects, enum use use, uint32_t batch)
 {
-    const unsigned lookups = 300000;
+    const unsigned lookups = 300000 / batch * batch;
     double least = 1e9;
 
     for (int round = 0; round < ROUNDS; round++) {
         double before = now();
-        for (unsigned i = 0; i < lookups; i++)
-            look_up((uint32_t)(next_random() % objects), read);
+        look_up_all(lookups, objects, use, batch);
         double each = (now() - before) * 1e9 / lookups;
         least = each < least ? each : least;
     }
@@ -160,25 +226,50 @@ static double measure_memory(void)
     return least;
 }
 
-static void compare(uint32_t objects, double few[2], double many[2])
+#define BATCHES 4
+static const uint32_t batches[BATCHES] = {1, 8, 16, MOST_AT_ONCE};
+
+static void measure_batches(uint32_t objects, double each[BATCHES][USES])
+{
+    for (int i = 0; i < BATCHES; i++) {
+        for (int use = 0; use < USES; use++)
+            each[i][use] = measure(objects, (enum use)use, batches[i]);
+    }
+}
+
+static void compare(uint32_t objects, double few[BATCHES][USES], double many[BATCHES][USES])
 {
     begin(FEW);
-    for (int read = 0; read < 2; read++)
-        few[read] = measure(FEW, read);
+    measure_batches(FEW, few);
     end();
     size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    uint64_t touched = resident();
     double start = now();
     begin(objects);
     printf("stored %" PRIu32 " objects in %.2f s\n", objects, now() - start);
     size_t paid = mallinfo2().uordblks + mallinfo2().hblkhd - before;
     uint64_t content = (uint64_t)bench.key + bench.meta + bench.body;
+    printf("%.1f bytes of memory an object, as the kernel counts\n",
+           (double)(resident() - touched) / objects);
     printf("bytes an object: %.1f charged, of them index %.1f; %.1f paid to the allocator; %" PRIu64
            " are key, metadata and body\n",
            (double)bench.store.memory.used / objects, (double)bench.store.index.used / objects,
            (double)paid / objects, content);
-    for (int read = 0; read < 2; read++)
-        many[read] = measure(objects, read);
+    measure_batches(objects, many);
     end();
+}
+
+static int do_nothing_but_lookups(void)
+{
+    const unsigned rounds = 10;
+
+    begin(bench.objects);
+    double before = now();
+    for (unsigned i = 0; i < rounds; i++)
+        look_up_all(bench.objects, bench.objects, COPY_OUT, bench.batch);
+    printf("%.0f ns\n", (now() - before) * 1e9 / rounds / bench.objects);
+    end();
+    return bench.sum == 1;
 }
 
 static int parse(int argc, char **argv)
@@ -186,19 +277,24 @@ static int parse(int argc, char **argv)
     static const struct option options[] = {
         {"objects", required_argument, NULL, 'o'}, {"body", required_argument, NULL, 'b'},
         {"meta", required_argument, NULL, 'm'},    {"key", required_argument, NULL, 'k'},
-        {"policy", required_argument, NULL, 'p'},  {0},
+        {"policy", required_argument, NULL, 'p'},  {"batch", required_argument, NULL, 'a'},
+        {"huge-pages", no_argument, NULL, 'h'},    {0},
     };
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         uint32_t number = optarg ? (uint32_t)strtoul(optarg, NULL, 10) : 0;
-        if (option == 'o')
+        if (option == 'h')
+            bench.huge_pages = true;
+        else if (option == 'o')
             bench.objects = number;
         else if (option == 'b' && number <= sizeof(bench.bytes))
             bench.body = number;
         else if (option == 'm' && number < sizeof(bench.bytes))
             bench.meta = number;
-        else if (option == 'k' && number >= sizeof(number) + 1 && number <= STORE_MAX_KEY)
+        else if (option == 'a' && number >= 1 && number <= MOST_AT_ONCE)
+            bench.batch = number;
+        else if (option == 'k' && number >= sizeof(number) + 1 && number <= STORE_SHORT_KEY)
             bench.key = number;
         else if (option != 'p' || !eviction_policy_find(optarg, &bench.policy))
             return 2;
@@ -206,21 +302,32 @@ static int parse(int argc, char **argv)
     return optind == argc && bench.objects > 0 ? 0 : 2;
 }
 
+static void report(double few[BATCHES][USES], double many[BATCHES][USES])
+{
+    for (int use = 0; use < USES; use++) {
+        for (int i = 0; i < BATCHES; i++)
+            printf("%s (%s), %" PRIu32 " at a time: %.0f ns at %u objects, %.0f ns at %" PRIu32
+                   ": %.2f times\n",
+                   use_names[use], eviction_policy_name(bench.policy), batches[i], few[i][use], FEW,
+                   many[i][use], bench.objects, many[i][use] / few[i][use]);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    double few[2], many[2];
+    double few[BATCHES][USES], many[BATCHES][USES];
 
+    mallopt(M_TOP_PAD, 16 << 20); /* as the cache */
     if (parse(argc, argv)) {
-        fputs(
-            "usage: bench_store [--objects N] [--body BYTES] [--meta BYTES] [--key BYTES] [--policy NAME]\n",
-            stderr);
+        fputs("usage: bench_store [--objects N] [--body BYTES] [--meta BYTES] [--key BYTES] [--policy NAME]\n"
+              "                   [--batch N] [--huge-pages]\n",
+              stderr);
         return 2;
     }
+    if (bench.batch > 0)
+        return do_nothing_but_lookups();
     compare(bench.objects, few, many);
-    for (int read = 0; read < 2; read++)
-        printf("%s (%s): %.0f ns at %u objects, %.0f ns at %" PRIu32 ": %.2f times\n",
-               read ? "lookup and a line of metadata and body" : "lookup", eviction_policy_name(bench.policy),
-               few[read], FEW, many[read], bench.objects, many[read] / few[read]);
+    report(few, many);
     printf("a line of memory that is in no cache: %.0f ns\n", measure_memory());
     return bench.sum == 1;
 }

@@ -71,6 +71,7 @@ int cache_setup_shard(struct cache *cache, const struct cache_conf *conf, const 
     if (error)
         goto err;
     store_watch(&cache->store, (struct store_watch){holds_changed, holds_used, cache});
+    cache->store.memory.huge_pages = conf->huge_pages;
     error = tenants_configure(&cache->tenants, &cache->store.memory, conf->settings, conf->tenant_count,
                               problem, problem_size);
     if (error)
@@ -83,6 +84,7 @@ int cache_setup_shard(struct cache *cache, const struct cache_conf *conf, const 
     cache->since_mono_ms = clock_mono_ms();
     cache->now = clock_wall_ms();
     cache->mono_ms = clock_mono_ms();
+    spin_setup(&cache->spin, (unsigned)conf->spin, conf->spin > 0 ? spin_room() : 0, clock_mono_ns());
     error = shm_guard_setup();
     if (error)
         goto err;

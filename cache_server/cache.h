@@ -22,6 +22,7 @@
 #include "registry.h"
 #include "sample.h"
 #include "session.h"
+#include "spin.h"
 #include "store.h"
 #include "sweeper.h"
 #include "tenant.h"
@@ -66,8 +67,12 @@ struct cache {
     uint32_t proxies;          /* sessions with WIRE_ROLE_PROXY */
     uint32_t stalled;          /* sessions that are */
     uint32_t turns;
-    uint32_t unanswered; /* messages read since the queue was last seen empty */
-    bool flooded;        /* the queue was not seen empty lately: bells may be lost, so no ring sleeps */
+    uint32_t unanswered;  /* messages read since the queue was last seen empty */
+    bool flooded;         /* the queue was not seen empty lately: bells may be lost, so no ring sleeps */
+    struct spin spin;     /* before the loop sleeps */
+    int64_t idle_ns;      /* since when it has had nothing to do; 0: it has */
+    bool spun;            /* it has looked for something since then */
+    struct session *lost; /* its pool lost pages meanwhile */
     bool stopping;
     int failed; /* -errno that ends the loop; 0: none */
     struct registry registry;

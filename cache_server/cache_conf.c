@@ -4,6 +4,7 @@
 #include "identity.h"
 #include "log.h"
 #include "size.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -108,6 +109,15 @@ static const struct conf_key cache_keys[] = {
      .option = "lease-time",
      .argument = "TIME",
      .help = "a fill without progress for longer may be taken over (60s)"},
+    {.name = "spin",
+     .kind = CONF_PERCENT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(spin),
+     .most = 100,
+     .option = "spin",
+     .argument = "N%",
+     .help = "share of a processor for looking at rings before sleeping; 0: none\n"
+             "                           (5%)"},
     {.name = "user",
      .kind = CONF_TEXT,
      .flags = CONF_FIXED,
@@ -132,6 +142,7 @@ static const struct conf_key cache_keys[] = {
      .option = "log-level",
      .argument = "LEVEL",
      .help = "error, warn, info or debug, to standard error (info)"},
+    {.name = "huge-pages", .kind = CONF_FLAG, .flags = CONF_FIXED, .offset = FIELD(huge_pages)},
     {.name = "no-sandbox", .kind = CONF_FLAG, .flags = CONF_FIXED, .offset = FIELD(no_sandbox)},
 };
 
@@ -587,6 +598,8 @@ bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *c
         .stall_ms = CACHE_DEFAULT_STALL_MS,
         .stall_limit_ms = CACHE_DEFAULT_STALL_LIMIT_MS,
         .lease_ms = CACHE_DEFAULT_LEASE_MS,
+        .huge_pages = true,
+        .spin = SPIN_DEFAULT_PERCENT,
         .log_level = "info",
         .command = command,
     };

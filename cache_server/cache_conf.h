@@ -77,6 +77,8 @@ struct cache_conf {
     struct group_conf group; /* whose members may send to the command queue; none: nobody else may */
     const char *log_level;
     bool no_sandbox;
+    bool huge_pages; /* where the host has transparent ones for who asks */
+    uint64_t spin;   /* percent of a processor that may go into looking at rings before sleeping */
     struct tenant_conf *tenants;
     struct tenant_config *settings; /* what each of them has in one shard, for tenants_configure() */
     uint32_t tenant_count;

@@ -1,5 +1,6 @@
 #include "ctl_keys.h"
 
+#include "meta_head.h"
 #include "size.h"
 
 #include <ctype.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 
 #define TEXT_BYTES (4 * WIRE_MAX_KEY + 1)
-#define META_HEAD  72u
+#define META_HEAD  ((uint32_t)sizeof(struct http_meta_head))
 
 const char *ctl_printable(const uint8_t *bytes, uint32_t length, char *out, size_t size)
 {
@@ -168,6 +169,22 @@ static void print_time(const char *what, int64_t time, int64_t now)
         printf("  %-12s %.3f s %s\n", what, left < 0 ? -left : left, left < 0 ? "ago" : "from now");
 }
 
+/* Of the response; -1: what is stored does not tell. */
+static int64_t age_of(const struct ctl_shown *what)
+{
+    int64_t age;
+
+    return meta_head_read_age(what->meta, what->shown->meta_length, what->shown->now / 1000, &age) ? age : -1;
+}
+
+static void print_age(const struct ctl_shown *what)
+{
+    int64_t age = age_of(what);
+
+    if (age >= 0)
+        printf("  age          %" PRId64 " s\n", age);
+}
+
 static void print_lease(const struct wire_shown *shown)
 {
     if (!(shown->flags & WIRE_SHOWN_LEASED)) {
@@ -222,6 +239,7 @@ void ctl_print_shown(const struct ctl_shown *what)
                shown->tags);
         printf("  eviction     %s, in queue %s, %" PRIu32 " uses remembered\n", shown->policy, shown->queue,
                shown->uses);
+        print_age(what);
         print_time("fresh until", shown->fresh_until, shown->now);
         print_time("kept until", shown->keep_until, shown->now);
     }
@@ -250,6 +268,7 @@ static void json_object_part(json_t *root, const struct ctl_shown *what)
 
     json_object_set_new(root, "size", json_integer_of(shown->size));
     json_object_set_new(root, "charged", json_integer_of(shown->charge));
+    json_object_set_new(root, "age_seconds", age_of(what) < 0 ? json_null() : json_integer(age_of(what)));
     json_object_set_new(root, "fresh", json_boolean(shown->fresh_until > shown->now));
     json_object_set_new(root, "soft_purged", json_boolean(shown->flags & WIRE_SHOWN_LAPSED));
     json_object_set_new(root, "fresh_seconds", json_real(seconds_until(shown->fresh_until, shown->now)));

@@ -81,26 +81,70 @@ static uint64_t charged_to(const struct survey *survey, uid_t uid, bool *complet
     return sum;
 }
 
-void check_queue_bytes(struct doctor *doctor)
+/* `whose`: that of this shell, or of a process of that user; `most` is what it says. */
+static void judge_bytes_of(struct doctor *doctor, uid_t uid, uint64_t most, const char *whose)
 {
     char user[USER_TEXT_BYTES], limit_text[SIZE_TEXT_BYTES] = "unlimited", used_text[SIZE_TEXT_BYTES];
-    struct rlimit limit;
     bool complete;
-    uint64_t used = charged_to(&doctor->survey, doctor->user, &complete);
-
-    if (getrlimit(RLIMIT_MSGQUEUE, &limit) < 0)
-        return;
-    uint64_t most = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)limit.rlim_cur;
+    uint64_t used = charged_to(&doctor->survey, uid, &complete);
     enum finding_level level = judge_room(used, most, judge_queue_bytes(MQ_REPLY_DEPTH, MQ_MESSAGE_BYTES));
+
     if (most != UINT64_MAX)
         size_human(most, limit_text);
     report_add(&doctor->report, level, "queue bytes",
-               "queues of uid %s in this IPC namespace take %s%s of %s (RLIMIT_MSGQUEUE of this shell)%s",
-               proc_user(doctor->user, user), complete ? "" : "at least ", size_human(used, used_text),
-               limit_text, level == FINDING_FAIL ? ": no room for one more proxy" : "");
+               "queues of uid %s in this IPC namespace take %s%s of %s (RLIMIT_MSGQUEUE of %s)%s",
+               proc_user(uid, user), complete ? "" : "at least ", size_human(used, used_text), limit_text,
+               whose, level == FINDING_FAIL ? ": no room for one more proxy" : "");
     if (level != FINDING_OK)
         report_mend(&doctor->report, "ulimit -q %" PRIu64 "   # as root; LimitMSGQUEUE= in systemd",
                     4 * most);
+}
+
+/* The limit is each process's own; what it has been told is what counts for its next queue. */
+static void judge_bytes_of_holder(struct doctor *doctor, const struct object_view *queue)
+{
+    uint64_t soft, hard;
+    char whose[32];
+    char *limits = proc_read_whole(queue->holder, "limits");
+
+    if (limits && parse_limit(limits, "Max msgqueue size", &soft, &hard)) {
+        snprintf(whose, sizeof(whose), "process %d", (int)queue->holder);
+        judge_bytes_of(doctor, queue->uid, soft == PARSE_UNLIMITED ? UINT64_MAX : soft, whose);
+    }
+    free(limits);
+}
+
+/* A living queue of this instance that belongs to somebody else. */
+static bool is_of_another(const struct doctor *doctor, const struct name_view *name)
+{
+    return strcmp(name->instance, doctor->instance) == 0 && name->queue.there && name->queue.known &&
+           name->queue.hold == HOLD_PROCESS && name->queue.holder > 0 && name->queue.uid != doctor->user;
+}
+
+static bool was_judged(const struct doctor *doctor, size_t place)
+{
+    const struct name_view *names = doctor->survey.names;
+
+    for (size_t i = 0; i < place; i++) {
+        if (is_of_another(doctor, &names[i]) && names[i].queue.uid == names[place].queue.uid)
+            return true;
+    }
+    return false;
+}
+
+/* Of the cache's user, and of each whose proxies can be seen: a tenant may be served by several. */
+void check_queue_bytes(struct doctor *doctor)
+{
+    const struct survey *survey = &doctor->survey;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MSGQUEUE, &limit) == 0)
+        judge_bytes_of(doctor, doctor->user,
+                       limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)limit.rlim_cur, "this shell");
+    for (size_t i = 0; i < survey->count; i++) {
+        if (is_of_another(doctor, &survey->names[i]) && !was_judged(doctor, i))
+            judge_bytes_of_holder(doctor, &survey->names[i].queue);
+    }
 }
 
 void check_queue_listing(struct doctor *doctor)

@@ -27,12 +27,13 @@ static void raise_descriptor_limit(void)
 }
 
 /* Chunks come from the heap, not from mappings of their own, and what has been freed is kept for the next
- * object. */
+ * object. The heap grows by so much at a time that huge pages fit in. */
 static void tune_allocator(uint32_t shards)
 {
     mallopt(M_ARENA_MAX, (int)shards); /* each its own, so that they do not wait for each other */
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    mallopt(M_TOP_PAD, 16 << 20);
 }
 
 static int print_problems(const struct conf_report *report)

@@ -22,6 +22,8 @@ struct memory {
     /* Frees until `used` + bytes <= `limit`, and the same for the account with `own`; false if it cannot. */
     bool (*make_room)(void *context, struct account *account, uint64_t bytes, uint64_t own);
     void *context;
+    bool huge_pages; /* asks the kernel for them, for what the heap grows by; it may not have any */
+    uintptr_t asked; /* up to there */
 };
 
 /* NULL when there is no room or the allocator has none. */

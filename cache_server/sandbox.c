@@ -98,6 +98,7 @@ static const int always[] = {
     SCMP_SYS(gettimeofday),
     SCMP_SYS(time),
     SCMP_SYS(getpid),
+    SCMP_SYS(getrusage),
     /* threads: their locks, and the first steps of one that was created but has not run yet */
     SCMP_SYS(futex),
     SCMP_SYS(gettid),

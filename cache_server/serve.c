@@ -17,7 +17,8 @@ _Static_assert((int)WIRE_LOOKUP_REVALIDATE == 4, "flags are wire values");
 struct serving {
     struct session *session;
     struct cache *cache;
-    uint64_t bytes; /* moved in this turn */
+    uint64_t bytes;                    /* moved in this turn */
+    const struct store_short_key *key; /* of the request being served, if it was taken ahead; or NULL */
 };
 
 /* Not on the wire: the request goes on in the next batch, from session->progress. See also FOLLOW_WAITS. */
@@ -56,6 +57,11 @@ static bool take_key(struct serving *serving, const struct wire_request *request
 {
     struct session *session = serving->session;
 
+    if (serving->key) {
+        store_key_recall(&serving->cache->key, session->tenant, serving->key);
+        serving->bytes += request->key_length;
+        return true;
+    }
     if (request->key_length == 0 || request->key_length > STORE_MAX_KEY ||
         !take_segment(session, request, request->key_length))
         return false;
@@ -172,7 +178,7 @@ static bool give_object(struct serving *serving, const struct object *object, ui
     segment_post_read(&session->pool, segment);
     completion->meta_length = (uint16_t)meta_length;
     completion->length = (uint32_t)length;
-    completion->flags |= WIRE_HAS_DATA;
+    completion->flags |= WIRE_HAS_DATA | (object_is_lapsed(object) ? WIRE_LAPSED : 0);
     serving->bytes += meta_length + length;
     cache_count(session, COUNTER_bytes_served, length);
     return true;
@@ -595,11 +601,13 @@ static enum store_result renew(struct serving *serving, const struct wire_reques
         return STORE_MISMATCH;
     if (!may_renew(session, object, (uint32_t)request->meta_length + request->tags_length))
         return STORE_NO_MEMORY;
+    bool fresher =
+        request->fresh_until > object_fresh_until(object); /* otherwise a soft purge still counts */
     enum store_result result = retag(serving, object);
     if (result == STORE_OK)
         result = store_update(&serving->cache->store, object, serving->cache->meta, request->meta_length,
                               request->fresh_until, request->keep_until);
-    if (result == STORE_OK)
+    if (result == STORE_OK && fresher)
         store_validated(object);
     pins_recount(session, request->handle);
     return result;
@@ -784,11 +792,22 @@ static bool serve_one(struct serving *serving, const struct wire_request *reques
     return ring_put(&session->pool.completions, &completion) == RING_OK;
 }
 
-static enum ring_result next_request(struct session *session, struct wire_request *request)
+static enum ring_result next_request(struct serving *serving, struct wire_request *request)
 {
-    if (session->progress == 0)
-        return ring_take(&session->pool.requests, request);
-    *request = session->ongoing;
+    struct session *session = serving->session;
+    const struct ahead_entry *entry;
+
+    serving->key = NULL;
+    if (session->progress > 0) {
+        *request = session->ongoing;
+        return RING_OK;
+    }
+    enum ring_result result = ahead_next(session, &entry);
+    if (result != RING_OK)
+        return result;
+    *request = entry->request;
+    if (entry->key.length > 0)
+        serving->key = &entry->key;
     return RING_OK;
 }
 
@@ -797,7 +816,7 @@ static enum serve_result serve_batch(struct serving *serving)
     struct wire_request request;
 
     for (unsigned served = 0; served < SERVE_MAX_REQUESTS && serving->bytes < SERVE_MAX_BYTES; served++) {
-        switch (next_request(serving->session, &request)) {
+        switch (next_request(serving, &request)) {
         case RING_NONE:
             return served > 0 ? SERVE_MORE : SERVE_IDLE;
         case RING_BROKEN:

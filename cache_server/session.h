@@ -9,6 +9,7 @@
 #ifndef LARDER_SESSION_H
 #define LARDER_SESSION_H
 
+#include "ahead.h"
 #include "counters.h"
 #include "handles.h"
 #include "identity.h"
@@ -62,7 +63,8 @@ struct session {
     struct tenant *tenant;       /* NULL for admin clients */
     struct wire_request ongoing; /* moved in pieces; `progress` bytes so far, 0: none is going on */
     uint64_t progress;
-    int64_t taken_ns; /* when the request being served was taken off the ring; 0: not sampled */
+    struct ahead ahead; /* requests that are off the ring already */
+    int64_t taken_ns;   /* when the turn of the request being served came; 0: not sampled */
     struct counters counters;
     struct handles pins;    /* struct object * */
     struct handles leases;  /* struct lease * */

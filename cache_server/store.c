@@ -544,18 +544,48 @@ void store_used(struct object *object)
 
 /* ---- keys and finding ---- */
 
+/* The tenant's id, then the caller's bytes. Returns the length. */
+static uint32_t compose(uint8_t *out, const struct tenant *tenant, const uint8_t *bytes, uint32_t length)
+{
+    memcpy(out, &tenant->id, sizeof(tenant->id));
+    memcpy(out + sizeof(tenant->id), bytes, length);
+    return (uint32_t)sizeof(tenant->id) + length;
+}
+
+static uint64_t hash_key(const struct store *store, const uint8_t *bytes, uint32_t length)
+{
+    uint8_t digest[crypto_shorthash_BYTES];
+    uint64_t hash;
+
+    crypto_shorthash(digest, bytes, length, store->hash_key);
+    memcpy(&hash, digest, sizeof(hash));
+    return hash;
+}
+
 void store_key_set(const struct store *store, struct store_key *key, struct tenant *tenant,
                    const uint8_t *bytes, uint32_t length)
 {
-    uint8_t digest[crypto_shorthash_BYTES];
-
     INVARIANT(length >= 1 && length <= STORE_MAX_KEY);
     key->tenant = tenant;
-    key->length = (uint32_t)sizeof(tenant->id) + length;
-    memcpy(key->bytes, &tenant->id, sizeof(tenant->id));
-    memcpy(key->bytes + sizeof(tenant->id), bytes, length);
-    crypto_shorthash(digest, key->bytes, key->length, store->hash_key);
-    memcpy(&key->hash, digest, sizeof(key->hash));
+    key->length = compose(key->bytes, tenant, bytes, length);
+    key->hash = hash_key(store, key->bytes, key->length);
+}
+
+void store_short_key_set(const struct store *store, struct store_short_key *key, const struct tenant *tenant,
+                         const uint8_t *bytes, uint32_t length)
+{
+    INVARIANT(length >= 1 && length <= STORE_SHORT_KEY);
+    key->length = compose(key->bytes, tenant, bytes, length);
+    key->hash = hash_key(store, key->bytes, key->length);
+}
+
+void store_key_recall(struct store_key *key, struct tenant *tenant, const struct store_short_key *from)
+{
+    INVARIANT(from->length <= sizeof(from->bytes));
+    key->tenant = tenant;
+    key->length = from->length;
+    key->hash = from->hash;
+    memcpy(key->bytes, from->bytes, from->length);
 }
 
 bool store_key_equal(const struct store_key *a, uint64_t hash, const uint8_t *bytes, uint32_t length)
@@ -586,6 +616,73 @@ static struct object *find_in(const struct object *shelf, const uint8_t *key, ui
         }
     }
     return NULL;
+}
+
+/* ---- asking for memory ahead of a look-up ---- */
+
+#define LINE             64u
+/* Of metadata, and of the body: what is longer is read in order, which the processor foresees by itself. */
+#define LINES_OF_CONTENT 4u
+
+static void prefetch_lines(const void *from, uint64_t length)
+{
+    const char *at = from;
+
+    for (uint64_t i = 0; i < length && i < LINES_OF_CONTENT * LINE; i += LINE)
+        __builtin_prefetch(at + i);
+}
+
+/* Up to the key. */
+static void prefetch_entry(const struct UT_hash_table *table, const UT_hash_handle *handle)
+{
+    const struct object *object = (const struct object *)(const void *)((const char *)handle - table->hho);
+
+    __builtin_prefetch(object);
+    __builtin_prefetch(&object->keep);
+    __builtin_prefetch(object->rest);
+}
+
+static void prefetch_content(const struct object *object)
+{
+    uint32_t length;
+    const uint8_t *meta = object_meta(object, &length);
+
+    __builtin_prefetch(object->order.next, 1);
+    __builtin_prefetch(object->order.prev, 1);
+    prefetch_lines(object->rest, object->hh.keylen);
+    prefetch_lines(meta, length);
+    if (object->body.table_size == 0)
+        prefetch_lines(object->body.single, object->body.size);
+}
+
+void store_prefetch(const struct store *store, uint64_t hash, enum store_stage stage)
+{
+    const struct object *shelf = store->shelves[hash >> 56];
+    unsigned bucket;
+
+    if (!shelf)
+        return;
+    const UT_hash_table *table = shelf->hh.tbl;
+    HASH_TO_BKT((unsigned)hash, table->num_buckets, bucket);
+    if (stage == STORE_STAGE_BUCKET) {
+        __builtin_prefetch(&table->buckets[bucket]);
+        return;
+    }
+    const UT_hash_handle *handle = table->buckets[bucket].hh_head;
+    if (stage == STORE_STAGE_FIRST) {
+        if (handle)
+            prefetch_entry(table, handle);
+        return;
+    }
+    if (stage == STORE_STAGE_SECOND) {
+        if (handle && handle->hashv != (unsigned)hash && handle->hh_next)
+            prefetch_entry(table, handle->hh_next);
+        return;
+    }
+    while (handle && handle->hashv != (unsigned)hash)
+        handle = handle->hh_next;
+    if (handle)
+        prefetch_content((const struct object *)(const void *)((const char *)handle - table->hho));
 }
 
 static struct object *find(struct store *store, const struct store_key *key)

@@ -116,6 +116,32 @@ void store_key_set(const struct store *store, struct store_key *key, struct tena
                    const uint8_t *bytes, uint32_t length);
 bool store_key_equal(const struct store_key *a, uint64_t hash, const uint8_t *bytes, uint32_t length);
 
+/* A key that waits for its turn, in little room. */
+#define STORE_SHORT_KEY 248u
+struct store_short_key {
+    uint64_t hash;
+    uint32_t length; /* with the id */
+    uint8_t bytes[sizeof(uint32_t) + STORE_SHORT_KEY];
+};
+/* Copies `length` (1 .. STORE_SHORT_KEY) bytes and hashes them. */
+void store_short_key_set(const struct store *store, struct store_short_key *key, const struct tenant *tenant,
+                         const uint8_t *bytes, uint32_t length);
+/* The whole of it, without hashing again. The same tenant. */
+void store_key_recall(struct store_key *key, struct tenant *tenant, const struct store_short_key *from);
+
+/* Asks for the memory that store_find() will read for a key of this hash, and whoever copies out what it
+ * finds; changes nothing. Each stage reads what the one before has asked for: all keys of a batch go through
+ * one stage before the first goes through the next. What is stored may be another thing by the time it is
+ * looked for; then this was in vain. */
+enum store_stage {
+    STORE_STAGE_BUCKET,
+    STORE_STAGE_FIRST,
+    STORE_STAGE_SECOND,
+    STORE_STAGE_CONTENT,
+    STORE_STAGES
+};
+void store_prefetch(const struct store *store, uint64_t hash, enum store_stage stage);
+
 enum store_result {
     STORE_OK,
     STORE_TOO_LARGE, /* than max_object, or than the tenant may have in all */

@@ -27,6 +27,8 @@
 #define EXPIRE_STEP           64u   /* objects a turn */
 #define RESIZE_STEP           64u   /* objects a turn */
 #define DOOMED_STEP           64u   /* objects a turn */
+/* Where more are active there is no need to wait for one. */
+#define RINGS_TO_SPIN_ON      16u
 /* While rings are busy, descriptors are looked at once in so many turns. */
 #define TURNS_PER_POLL        8u
 
@@ -152,7 +154,7 @@ static bool arm(struct cache *cache, struct session *session)
 {
     struct segment_pool *pool = &session->pool;
 
-    if (session->due && session->state == SESSION_ALIVE)
+    if ((session->due && session->state == SESSION_ALIVE) || ahead_waits(&session->ahead))
         return false;
     shm_guard_enter(pool->base, pool->bytes);
     bool armed = ring_arm(&pool->requests);
@@ -417,6 +419,67 @@ static void keep_house(struct cache *cache)
     }
 }
 
+/* ---- looking on for a while ---- */
+
+/* Of this one's ring; the pool may have lost pages. */
+static bool has_come(struct cache *cache, struct session *session)
+{
+    struct segment_pool *pool = &session->pool;
+
+    shm_guard_enter(pool->base, pool->bytes);
+    bool more = ring_has_more(&pool->requests);
+    if (shm_guard_leave())
+        return more;
+    cache->lost = session;
+    return true;
+}
+
+static bool something_has_come(void *context)
+{
+    struct cache *cache = context;
+    struct process *process;
+    struct session *session;
+    unsigned left = RINGS_TO_SPIN_ON;
+
+    DL_FOREACH(cache->processes.busy, process)
+    {
+        DL_FOREACH(process->active, session)
+        {
+            if (has_come(cache, session))
+                return true;
+            if (--left == 0)
+                return false;
+        }
+    }
+    return false;
+}
+
+/* All rings were found empty, for the first time since something was served. True: look at them again. */
+static bool look_on(struct cache *cache)
+{
+    uint64_t spins = cache->spin.spins;
+
+    if (cache->spin.percent == 0 || cache->idle_ns > 0 || cache->flooded || sleep_time(cache) == 0)
+        return false;
+    int64_t began = clock_mono_ns();
+    if (spin_look(&cache->spin, something_has_come, cache)) {
+        if (cache->lost)
+            cache_part(cache, &cache->lost, DEPARTURE_FAULTED);
+        return true;
+    }
+    cache->idle_ns = began;
+    cache->spun = cache->spin.spins != spins;
+    return false;
+}
+
+/* Something was served. */
+static void end_idling(struct cache *cache)
+{
+    if (cache->idle_ns > 0)
+        spin_slept(&cache->spin, clock_mono_ns() - cache->idle_ns, cache->spun);
+    cache->idle_ns = 0;
+}
+
 /* ---- descriptors ---- */
 
 static void on_commands(void *context)
@@ -499,8 +562,12 @@ int turn_begin(struct cache *cache)
 
 void turn_once(struct cache *cache, bool may_sleep)
 {
-    bool busy = serve_active(cache) || !arm_active(cache);
+    bool busy = serve_active(cache);
 
+    if (busy)
+        end_idling(cache);
+    else
+        busy = (may_sleep && look_on(cache)) || !arm_active(cache);
     if (busy && ++cache->turns % TURNS_PER_POLL != 0)
         return;
     loop_poll(&cache->loop, busy || !may_sleep ? 0 : sleep_time(cache));

@@ -287,6 +287,20 @@ static bool take_number(const struct conf_key *key, void *value, const char *tex
     return true;
 }
 
+static bool take_percent(const struct conf_key *key, void *value, const char *text,
+                         struct conf_taking *taking)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits == 0 || digits > 9 || (text[digits] && strcmp(text + digits, "%") != 0))
+        return refuse(taking, "is not a share, e.g. 5%%");
+    uint64_t number = strtoul(text, NULL, 10);
+    if (!is_within(number, key, 0, taking))
+        return false;
+    *(uint64_t *)value = number;
+    return true;
+}
+
 static bool take_flag(void *value, const char *text, struct conf_taking *taking)
 {
     static const char *const words[] = {"off", "on", "no", "yes", "false", "true"};
@@ -373,6 +387,8 @@ bool conf_take(const struct conf_key *key, void *target, const char *text, struc
     case CONF_COUNT:
     case CONF_COUNT32:
         return take_number(key, value, text, taking);
+    case CONF_PERCENT:
+        return take_percent(key, value, text, taking);
     case CONF_SECONDS:
     case CONF_TIME:
     case CONF_SPAN:
@@ -426,6 +442,9 @@ static void show_value(const struct conf_key *key, const void *value, FILE *out)
         break;
     case CONF_COUNT32:
         fprintf(out, "%" PRIu32, *(const uint32_t *)value);
+        break;
+    case CONF_PERCENT:
+        fprintf(out, "%" PRIu64 "%%", *(const uint64_t *)value);
         break;
     case CONF_SECONDS:
         fputs(format_ms(*(const uint64_t *)value * 1000, text), out);

@@ -62,6 +62,7 @@ enum conf_kind {
     CONF_SIZE,    /* uint64_t, bytes */
     CONF_COUNT,   /* uint64_t */
     CONF_COUNT32, /* uint32_t */
+    CONF_PERCENT, /* uint64_t: a number, with or without '%' */
     CONF_SECONDS, /* uint64_t: seconds */
     CONF_TIME,    /* int64_t: milliseconds; a number without a unit is seconds */
     CONF_SPAN,    /* int64_t: milliseconds; a number without a unit is milliseconds */

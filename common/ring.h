@@ -110,6 +110,12 @@ static inline enum ring_result ring_take(struct ring *ring, void *entry)
     return RING_OK;
 }
 
+/* Consumer: has something come? Only a hint, like the index that it looks at. */
+static inline bool ring_has_more(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->shared->tail, memory_order_acquire) != ring->own;
+}
+
 static inline void ring_consumed(struct ring *ring)
 {
     atomic_store_explicit(&ring->shared->head, ring->own, memory_order_release);

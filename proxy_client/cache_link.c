@@ -6,6 +6,7 @@
  */
 #include "cache_link.h"
 
+#include "clock.h"
 #include "invariant.h"
 #include "log.h"
 
@@ -499,6 +500,14 @@ static void drain_or_not(struct cache_link *link, bool on)
         link->drain(link->drain_owner, on);
 }
 
+/* An answer has come. */
+static void end_sleeping(struct cache_link *link)
+{
+    if (link->asleep_ns > 0)
+        spin_slept(&link->spin, clock_mono_ns() - link->asleep_ns, link->spun);
+    link->asleep_ns = 0;
+}
+
 static void drain(struct loop_source *source)
 {
     struct cache_link *link = (struct cache_link *)source;
@@ -514,8 +523,31 @@ static void drain(struct loop_source *source)
         else
             answered(link, &event);
     }
-    if (any)
+    if (any) {
+        end_sleeping(link);
         wake_waiters(link); /* each answer also made room for an operation */
+    }
+}
+
+static bool answer_is_there(void *client)
+{
+    return larder_client_has_answer(client);
+}
+
+/* Clients wait meanwhile, so only while there is nothing to be done that is known of. */
+static bool look_on(struct cache_link *link)
+{
+    uint64_t spins = link->spin.spins;
+
+    link->asleep_ns = 0;
+    if (link->spin.percent == 0 || link->outstanding == 0 || link->loop->first_task || link->loop->stopped)
+        return false;
+    int64_t began = clock_mono_ns();
+    if (spin_look(&link->spin, answer_is_there, link->client))
+        return true;
+    link->asleep_ns = began;
+    link->spun = link->spin.spins != spins;
+    return false;
 }
 
 static bool may_sleep(struct loop_source *source)
@@ -523,6 +555,8 @@ static bool may_sleep(struct loop_source *source)
     struct cache_link *link = (struct cache_link *)source;
 
     larder_client_flush(link->client);
+    if (look_on(link))
+        return false;
     return larder_client_may_sleep(link->client);
 }
 
@@ -560,6 +594,11 @@ int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const str
     }
     loop_set_source(loop, &link->source);
     return 0;
+}
+
+void cache_link_set_spin(struct cache_link *link, unsigned percent)
+{
+    spin_setup(&link->spin, percent, percent > 0 ? spin_room() : 0, clock_mono_ns());
 }
 
 void cache_link_teardown(struct cache_link *link)

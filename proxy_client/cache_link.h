@@ -14,6 +14,7 @@
 #include "http_message.h"
 #include "larder.h"
 #include "proxy_loop.h"
+#include "spin.h"
 
 struct cache_op;
 
@@ -55,7 +56,11 @@ struct cache_link {
     uint32_t kept;               /*   and those among them that the keeper has */
     struct cache_keeper *keeper; /* or NULL */
     uint32_t outstanding;        /* operations that were asked for and not answered, but for follows */
+    struct spin spin;            /* before the loop sleeps */
+    int64_t asleep_ns;           /* since when it waits for an answer; 0: it does not */
+    bool spun;                   /* it has looked for one first */
     bool silent;                 /* asked, and nothing came back in time */
+    bool readable;
     int64_t last_answer_ms;
     int64_t complain_after_ms;           /* about not being registered */
     void (*drain)(void *owner, bool on); /* an administrator wants no new clients, or again; may be NULL */
@@ -64,6 +69,8 @@ struct cache_link {
 
 int cache_link_setup(struct cache_link *link, struct proxy_loop *loop, const struct larder_options *options,
                      const struct larder_sharing *sharing, char *problem, size_t problem_size);
+/* So many hundredths of a processor may go into looking for answers before the loop sleeps; 0: none. */
+void cache_link_set_spin(struct cache_link *link, unsigned percent);
 void cache_link_teardown(struct cache_link *link);
 
 /* Attached and answering: is it worth asking? A silent cache is asked again when it owes no answer, because

@@ -1587,6 +1587,7 @@ static void take_names(const struct larder_client *client, const struct operatio
         event->goes_on = operation->goes_on;
     } else {
         event->fresh_until = completion->fresh_until;
+        event->lapsed = completion->flags & WIRE_LAPSED;
     }
 }
 
@@ -1683,6 +1684,12 @@ bool larder_client_next(struct larder_client *client, struct larder_event *event
     if (client->state != CLIENT_ATTACHED || client->under_way == 0)
         return false;
     return next_completion(client, event);
+}
+
+bool larder_client_has_answer(const struct larder_client *client)
+{
+    return client->state == CLIENT_ATTACHED && client->under_way > 0 &&
+           ring_has_more(&client->connection->endpoint.pool.completions);
 }
 
 bool larder_client_may_sleep(struct larder_client *client)

@@ -138,14 +138,17 @@ static bool read_description(const struct parts_note *note, const struct larder_
            memcmp(parts->generation, note->part.parts.generation, sizeof parts->generation) == 0;
 }
 
-/* A soft purge has made it stale before its time, and after the part was asked for: that is no news of it. */
+/* A soft purge has hit it after the part was asked for: that is no news of it. When it was is known if it was
+ * fresh then; otherwise it counts as later. */
 static bool was_made_stale(const struct exchange_part *part, const struct http_meta *found,
-                           int64_t fresh_until_ms)
+                           const struct larder_event *event)
 {
     const struct http_meta_head *head = &found->head;
-    int64_t ended = fresh_until_ms / 1000;
+    int64_t ended = event->fresh_until / 1000;
 
-    return ended >= part->asked_at && ended < head->response_time + head->lifetime - head->initial_age;
+    if (ended >= head->response_time + head->lifetime - head->initial_age)
+        return event->lapsed;
+    return ended >= part->asked_at;
 }
 
 /* In home->meta: the fields, and tags if it has any, are those of whichever response is later (RFC 9111
@@ -161,8 +164,7 @@ static int make_description(const struct parts_note *note, const struct larder_e
     memcpy(part->meta + offsetof(struct http_meta_head, id), &found->head.id, sizeof found->head.id);
     update->fresh_until = part->fresh_until;
     update->keep_until = part->keep_until;
-    if (own.head.response_time >= found->head.response_time &&
-        !was_made_stale(part, found, event->fresh_until)) {
+    if (own.head.response_time >= found->head.response_time && !was_made_stale(part, found, event)) {
         update->tags_length = part->tags_length;
         return extent_describe(note->home, part->meta, part->meta_length, parts);
     }

@@ -4,19 +4,15 @@
 
 #include "http_date.h"
 
-#define SECONDS_MAX ((int64_t)1 << 31)      /* RFC 9111 section 1.2.2 */
-#define KEEP_MAX    ((int64_t)1 << 32)      /* twice that: what may be late as well */
-#define TIME_MAX    ((int64_t)253402300799) /* 9999-12-31 23:59:59, the last that a Date can say */
+#define SECONDS_MAX META_HEAD_SECONDS
+#define KEEP_MAX    ((int64_t)1 << 32) /* twice that: what may be late as well */
+#define TIME_MAX    META_HEAD_TIME
 #define KNOWN_FLAGS                                                                                          \
     (HTTP_META_MUST_VALIDATE | HTTP_META_STRICT | HTTP_META_HEURISTIC | HTTP_META_NO_TRANSFORM |             \
      HTTP_META_IMMUTABLE | HTTP_META_INDEX | HTTP_META_PARTS | HTTP_META_MARK | HTTP_META_FAILED_STATUS |    \
      HTTP_META_FAILED_REQUEST)
 #define HEAD_BYTES sizeof(struct http_meta_head)
 #define FIELDS_MAX (HTTP_META_MAX - HEAD_BYTES)
-
-_Static_assert(sizeof(struct http_meta_head) == 72, "no padding: every byte of the head is written");
-_Static_assert(offsetof(struct http_meta_head, response_time) == 8, "a new layout gets a new magic");
-_Static_assert(offsetof(struct http_meta_head, fields_length) == 64, "a new layout gets a new magic");
 
 static bool in_range(int64_t number, int64_t low, int64_t high)
 {
@@ -124,9 +120,5 @@ int http_meta_add_parts(void *blob, int length, size_t size, const struct http_p
 
 int64_t http_meta_age(const struct http_meta_head *head, int64_t now)
 {
-    int64_t resident_time = now > head->response_time ? now - head->response_time : 0;
-
-    if (resident_time >= SECONDS_MAX - head->initial_age)
-        return SECONDS_MAX;
-    return head->initial_age + resident_time;
+    return meta_head_age(head, now);
 }

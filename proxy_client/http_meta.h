@@ -1,6 +1,6 @@
 /* http_meta.h: what the proxy stores beside a body: one opaque blob to the cache, one response head to us.
  *
- * Layout: struct http_meta_head (fixed, little-endian host order: the blob never leaves the machine), then
+ * Layout: struct http_meta_head (meta_head.h: fixed, host order), then
  * the response fields as ready-made "Name: value\r\n" lines, end-to-end fields only, without Age, Date kept
  * (or added from response_time), Content-Length not stored (the object's size is the truth), no empty line;
  * then with HTTP_META_PARTS a description as http_parts_encode() writes it, whose length is the truth.
@@ -10,9 +10,9 @@
 #define LARDER_HTTP_META_H
 
 #include "http_parts.h"
+#include "meta_head.h"
 
-#define HTTP_META_MAGIC 0x3354454du /* "MET3"; a new layout gets a new number */
-#define HTTP_META_MAX   (48u * 1024)
+#define HTTP_META_MAX (48u * 1024)
 
 enum {
     HTTP_META_MUST_VALIDATE = 1,
@@ -25,20 +25,6 @@ enum {
     HTTP_META_MARK = 128, /* no response: what is known of the last attempt to get one (exchange_marks.c) */
     HTTP_META_FAILED_STATUS = 256, /* the validation at failed_at was answered by an error, not by nobody */
     HTTP_META_FAILED_REQUEST = 512 /* by nobody, which the request itself may have caused. With MARK alike */
-};
-
-struct http_meta_head {
-    uint32_t magic;
-    uint16_t status; /* 200..599 */
-    uint16_t flags;
-    int64_t response_time; /* seconds since the epoch, when the head arrived; the year 9999 at most */
-    int64_t initial_age;   /* seconds, 0..2^31 */
-    int64_t lifetime;      /* seconds, 0..2^31 */
-    int64_t stale_while_revalidate, stale_if_error; /* seconds, 0..2^31; -1: none */
-    int64_t keep;                                   /* seconds, 0..2^32: of use after expiry */
-    uint64_t id;                                    /* random, made with the body: one id, one body */
-    uint32_t fields_length;
-    uint32_t failed_at; /* low bits of the time when the origin could not confirm it; 0: it was not so */
 };
 
 struct http_meta {

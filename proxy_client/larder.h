@@ -122,7 +122,8 @@ struct larder_event {
     uint64_t object_size; /* whole body, bytes; LARDER_SIZE_UNKNOWN while it grows unannounced */
     uint64_t handle;      /* pins the object until larder_release(); 0: nothing is pinned */
     uint64_t
-        lease; /* right to fill this key; 0: not asked for, another has it, or a bound (256) is reached */
+        lease;   /* right to fill this key; 0: not asked for, another has it, or a bound (256) is reached */
+    bool lapsed; /* LOOKUP: stale by a soft purge, and nothing has made it fresh since */
     int64_t fresh_until; /* LOOKUP, READ: as given with the fill or the last update */
 
     /* LOOKUP: a place among those who follow the holder of the lease; 0: not asked for, nobody has it, or a
@@ -187,6 +188,8 @@ int larder_client_fd(const struct larder_client *client);
 void larder_client_wake(struct larder_client *client);
 bool larder_client_next(struct larder_client *client, struct larder_event *event);
 void larder_client_flush(struct larder_client *client);
+/* An answer is there, for who looks for one before sleeping. Cheap: one load of shared memory. */
+bool larder_client_has_answer(const struct larder_client *client);
 bool larder_client_may_sleep(struct larder_client *client);
 bool larder_client_attached(const struct larder_client *client);
 /* Whether LARDER_EVENT_DRAIN came last; also kept for, and told to, the next cache. */

@@ -55,7 +55,10 @@ static int set_up_cache(struct proxy *proxy, const struct proxy_conf *conf)
     char problem[512] = "";
     int error = cache_link_setup(&proxy->link, &proxy->loop, &options, &sharing, problem, sizeof problem);
 
-    return error ? cannot("cache client", problem[0] ? problem : strerror(-error)) : 0;
+    if (error)
+        return cannot("cache client", problem[0] ? problem : strerror(-error));
+    cache_link_set_spin(&proxy->link, (unsigned)conf->spin);
+    return 0;
 }
 
 static int set_up_origin(struct proxy *proxy, const struct proxy_conf *conf)

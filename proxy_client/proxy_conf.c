@@ -4,6 +4,7 @@
 #include "larder.h"
 #include "origin_url.h"
 #include "size.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -321,6 +322,14 @@ static const struct conf_key proxy_keys[] = {
      .option = "cache-timeout",
      .argument = "MILLISECONDS",
      .help = "for the cache's answer to a lookup; ten times that for a body to get on (100)"},
+    {.name = "spin",
+     .kind = CONF_PERCENT,
+     .flags = CONF_FIXED,
+     .offset = FIELD(spin),
+     .most = 100,
+     .option = "spin",
+     .argument = "N%",
+     .help = "share of a processor for looking for the cache's answer before sleeping (5%)"},
     {.name = "max-request-body",
      .kind = CONF_SIZE,
      .offset = FIELD(max_request_body),
@@ -516,6 +525,7 @@ static void set_defaults(struct proxy_conf *conf)
                                 .log_level = "info",
                                 .max_request_body = 1024ull * 1024 * 1024,
                                 .cache_timeout_ms = EXCHANGE_CACHE_TIMEOUT_MS,
+                                .spin = SPIN_DEFAULT_PERCENT,
                                 .origin_timeout_s = 30,
                                 .header_timeout_s = 10,
                                 .idle_timeout_s = 60,

@@ -54,6 +54,7 @@ struct proxy_conf {
     uint64_t max_request_body;
     uint64_t max_connections; /* 0: what the descriptors allow */
     int64_t cache_timeout_ms;
+    uint64_t spin; /* percent */
     uint64_t origin_timeout_s, header_timeout_s, idle_timeout_s, body_timeout_s;
     struct conf_texts texts;
 };

@@ -16,7 +16,7 @@ _larder_values() { # OPTION WORD: 0 if the option takes a value, which is comple
             cut -d. -f2 | sort -u)" -- "$2"))
         ;;
     --origin) COMPREPLY=($(compgen -W "http:// https://" -- "$2")) ;;
-    --memory | --max-object | --shards | --*-time | --*-limit | --*-timeout | --listen | --getfile | --tenant | --segments | \
+    --memory | --max-object | --shards | --*-time | --*-limit | --*-timeout | --listen | --getfile | --tenant | --segments | --spin | \
         --segment-size | --targeted-fields | --tag-fields | --purge-from | --key | --prefix | --tag | --max-* | --timeout | --count) COMPREPLY=() ;;
     *) return 1 ;;
     esac

@@ -101,6 +101,75 @@ START_TEST(head_that_runs_backwards_ends_the_registration)
 }
 END_TEST
 
+/* ---- several at once ---- */
+
+/* Its completion is the next one, and a hit brings the right bytes. */
+static void expect_in_turn(const struct wire_request *request, enum wire_status status)
+{
+    struct wire_completion completion = liar_completion(&liar);
+
+    ck_assert_uint_eq(completion.cookie, request->cookie);
+    ck_assert_msg(completion.status == status, "status %d instead of %d", (int)completion.status,
+                  (int)status);
+    if (status == WIRE_STATUS_HIT)
+        ck_assert(is_pattern(segment_payload(&liar.endpoint.pool, request->segment) + completion.meta_length,
+                             2, 0, completion.length));
+}
+
+static struct wire_request lookup_of(uint32_t segment, uint16_t key_length)
+{
+    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
+
+    request.segment = segment;
+    request.key_length = key_length;
+    return request;
+}
+
+/* Look-ups among which some lie: each is answered as if it had come alone, and in the order of the ring. */
+START_TEST(lies_among_others_are_told_from_them)
+{
+    enum { MOST = 12 };
+    struct wire_request requests[MOST];
+    static const enum wire_status statuses[MOST] = {
+        WIRE_STATUS_HIT,    WIRE_STATUS_MISS,   WIRE_STATUS_BAD, WIRE_STATUS_FENCED,
+        WIRE_STATUS_BAD,    WIRE_STATUS_BAD,    WIRE_STATUS_HIT, WIRE_STATUS_MISS,
+        WIRE_STATUS_FENCED, WIRE_STATUS_FENCED, WIRE_STATUS_HIT, WIRE_STATUS_MISS,
+    };
+
+    begin();
+    peer_store(&other, "small", 2, 100);
+    uint64_t hits = story_counter(&story, COUNTER_hits), misses = story_counter(&story, COUNTER_misses);
+    for (uint32_t i = 0; i < 3; i++)
+        liar_hand_over(&liar, i == 2 ? 6 : i, "small");
+    liar_hand_over(&liar, 3, "absent");
+    liar_hand_over(&liar, 5, "absent");
+    requests[0] = lookup_of(0, 5);
+    requests[1] = lookup_of(0, 5);     /* the same segment: what it has by then is the answer */
+    requests[2] = lookup_of(99999, 5); /* no segment */
+    requests[3] = lookup_of(1, 5);
+    requests[3].registration ^= 1; /* of another life; its segment stays as it is */
+    requests[4] = lookup_of(2, 5); /* never handed over */
+    requests[5] = lookup_of(1, 0);
+    requests[6] = lookup_of(1, 5);
+    requests[7] = lookup_of(3, 6);
+    requests[8] = liar_request(&liar, WIRE_OP_READ);
+    requests[9] = liar_request(&liar, WIRE_OP_FILL_END);
+    requests[10] = lookup_of(6, 5);
+    requests[11] = lookup_of(5, 6);
+    for (int i = 0; i < MOST; i++)
+        ck_assert_int_eq(ring_put(&liar.endpoint.pool.requests, &requests[i]), RING_OK);
+    ring_publish(&liar.endpoint.pool.requests);
+    liar_bell(&liar);
+    for (int i = 0; i < MOST; i++)
+        expect_in_turn(&requests[i], statuses[i]);
+    ck_assert_uint_eq(story_counter(&story, COUNTER_hits), hits + 3);
+    ck_assert_uint_eq(story_counter(&story, COUNTER_misses), misses + 3);
+    ck_assert_uint_eq(story_counter(&story, COUNTER_bad_requests), 3);
+    ck_assert_uint_eq(story_counter(&story, COUNTER_fenced), 3);
+    end(false);
+}
+END_TEST
+
 /* ---- overflow ----------------------------------------------------------------------------------------- */
 
 static void begin_late(void)
@@ -376,6 +445,7 @@ static void add_cases(TCase *tcase)
 {
     tcase_add_loop_test(tcase, tail_that_runs_backwards_ends_the_registration, 0, ROWS(steps_back));
     tcase_add_loop_test(tcase, head_that_runs_backwards_ends_the_registration, 0, ROWS(steps_back));
+    tcase_add_test(tcase, lies_among_others_are_told_from_them);
     tcase_add_test(tcase, indices_overflow_unnoticed);
     tcase_add_loop_test(tcase, lies_across_the_overflow_are_seen, 0, 2 * ROWS(lies));
     tcase_add_loop_test(tcase, changed_while_it_is_read, 0, ROWS(whats));

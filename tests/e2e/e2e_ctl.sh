@@ -119,6 +119,8 @@ url="http://$ORIGIN/generate?size=1000"
 cache_ctl show "$url" --tenant news --json >"$DIR/shown"
 expect_eq "size of what is stored" "$(jq -r '[.stored, .size, .fresh, .leased] | @csv' "$DIR/shown")" \
     'true,1000,true,false'
+expect_eq "its age" "$(jq '.age_seconds >= 0 and .age_seconds < 600' "$DIR/shown")" true
+expect_match "age for people" "$(cache_ctl show "$url" --tenant news)" 'age  *[0-9]+ s'
 expect_match "its fields" "$(jq -r '.fields[]' "$DIR/shown")" "Cache-Control: max-age=3600"
 expect_match "for people" "$(cache_ctl show "GET $url" --tenant shop.eu)" "stored"
 expect_eq "by path" "$(cache_ctl show --origin "http://$ORIGIN" '/generate?size=1000' --tenant news --json | jq .size)" 1000

@@ -292,6 +292,33 @@ piece_while by_ctl 1 1 --soft
 expect_status_of_cache 'fwd=stale; fwd-status=304'
 await_stored
 
+# Nor if it was stale already when it was purged.
+stale_piece_while() { # PURGE...
+    local path="/stale?size=300000&seed=14&header=Cache-Control:%20max-age=2&hold=stale&hold_at=head"
+    release stale
+    get_status 206 "$DIR/body" "$ONE$path" --range 0-99999
+    await_stored
+    wait_until "it is stale" is_shown "$path" 'state  *stale,'
+    origin_control 'close?name=stale' >/dev/null
+    start stale curl -sS --noproxy '*' --max-time "$DEADLINE" -o "$DIR/body" --range 200000-299999 "$ONE$path"
+    await_held stale 1
+    "$@" --prefix "http://$ORIGIN/stale"
+    wait_until "it is purged" is_shown "$path" 'state  *stale by a soft purge,'
+    release stale
+    await_end stale
+    await_stored
+    wait_until "the part is noted" is_shown "$path" 'kept until'
+    is_shown "$path" 'state  *stale by a soft purge,' || fail "a part has undone a purge"
+}
+is_shown() { # PATH PATTERN
+    "$BIN/cache_ctl" --instance "$INSTANCE" show "http://$ORIGIN$1" | grep -q "$2"
+}
+stale_piece_while by_ctl 1 1 --soft
+get_status 206 "$DIR/body" "$TWO/stale?size=300000&seed=14&header=Cache-Control:%20max-age=2&hold=stale&hold_at=head" \
+    --range 0-99999
+expect_status_of_cache 'fwd=stale; fwd-status=304'
+await_stored
+
 # ---- keys that the operator has ruled, and what may change while a proxy runs ----
 
 cat >"$DIR/ruled.conf" <<END

@@ -65,7 +65,10 @@ expect_refused() { # NAME WORDS: it says so, and serves from the origin
 
 proxy_of news $NEWS $SENDERS,$NEWS_GROUP --tenant news --group $NEWS_GROUP --cache-user $CACHE
 proxy_of news2 $NEWS $SENDERS,$NEWS_GROUP --tenant news --group $NEWS_GROUP --cache-user $CACHE
+queue_bytes=$(ulimit -S -q)
+ulimit -S -q 7000 # for two queues, and it has one
 proxy_of shop $SHOP $SENDERS,$SHOP_GROUP --tenant shop --group $SHOP_GROUP --cache-user $CACHE
+ulimit -S -q "$queue_bytes"
 proxy_of own $CACHE $CACHE --tenant own
 await_proxies 4
 expect_eq "who they are" "$(cache_stat '[.proxies[] | "\(.tenant) \(.uid)"] | unique | join(",")')" \
@@ -139,6 +142,15 @@ expect_eq "purge by root" \
 status=0
 ctl_of $STRANGER $SENDERS $SENDERS --timeout 1 stats >/dev/null 2>"$DIR/err" || status=$?
 expect_eq "statistics for a stranger" "$status" 75
+
+# The doctor tells of each user what its queues take, and of which limit: that of one of its own processes.
+as 0 0 "$DIR/cache_ctl" --instance "$INSTANCE" doctor >"$DIR/doctor" || true
+for uid in $CACHE $NEWS $SHOP; do
+    expect_eq "findings on queues of $uid" "$(grep -c "queue bytes *queues of uid $uid .* take " "$DIR/doctor")" 1
+done
+expect_match "the cache's user" "$(cat "$DIR/doctor")" "uid $CACHE .*RLIMIT_MSGQUEUE of this shell"
+expect_match "user without room" "$(cat "$DIR/doctor")" \
+    "WARN +queue bytes +queues of uid $SHOP .* of 6\.8 KiB \(RLIMIT_MSGQUEUE of process ${PID[shop]}\)"
 
 # Whom another configuration does not name any more is dropped, whom it names comes in.
 sed -i "s/^uids = $NEWS/uids = $STRANGER/" "$DIR/cache.conf"

@@ -287,6 +287,11 @@ void larder_client_flush(struct larder_client *self)
     (void)self;
 }
 
+bool larder_client_has_answer(const struct larder_client *self)
+{
+    return self->answer_count > 0;
+}
+
 bool larder_client_may_sleep(struct larder_client *self)
 {
     return self->answer_count == 0;

@@ -42,7 +42,8 @@ START_TEST(defaults)
     ck_assert_int_eq(conf.stall_limit_ms, 60000);
     ck_assert_int_eq(conf.lease_ms, 60000);
     ck_assert_str_eq(conf.log_level, "info");
-    ck_assert(!conf.no_sandbox && !conf.user);
+    ck_assert(!conf.no_sandbox && conf.huge_pages && !conf.user);
+    ck_assert_uint_eq(conf.spin, 5);
     ck_assert_uint_eq(conf.tenant_count, 0);
     ck_assert_uint_eq(conf.shards, 1);
     cache_conf_free(&conf);
@@ -92,6 +93,7 @@ START_TEST(values_arrive)
         load(&conf,
              "[cache]\ngroup = root\ninstance = x\nmemory = 1G\nmax_object = 2M\nstall_time = 250ms\n"
              "stall-limit = 0\nlease-time = 1h\nuser = root:0\nlog-level = warn\nno-sandbox = yes\n"
+             "huge-pages = off\nspin = 20%\n"
              "[tenant \"news\"]\nreserve = 100M\nlimit = 1G\nweight = 3\npolicy = sieve\nmax_fills = 7\n"
              "max_waiters = 8\nadmission = off\nmax-pins = 9\nmax-proxies = 10\nuids = root, 7\nuids = 8\n"
              "[tenant \"b\"]\n",
@@ -105,7 +107,8 @@ START_TEST(values_arrive)
     ck_assert_int_eq(conf.lease_ms, 3600000);
     ck_assert_str_eq(conf.user, "root:0");
     ck_assert_str_eq(conf.log_level, "warn");
-    ck_assert(conf.no_sandbox);
+    ck_assert(conf.no_sandbox && !conf.huge_pages);
+    ck_assert_uint_eq(conf.spin, 20);
     ck_assert_uint_eq(conf.tenant_count, 2);
     const struct tenant_conf *news = cache_conf_tenant(&conf, "news");
     ck_assert_uint_eq(news->settings.reserve, (uint64_t)100 << 20);
@@ -137,6 +140,10 @@ static const struct {
     const char *text, *problem;
 } mistakes[] = {
     {"[cache]\nmemory = 3M\n", "f:2: memory: \"3M\" is out of range (4M to "},
+    {"[cache]\nspin = 101%\n", "f:2: spin: \"101%\" is out of range (0 to 100)"},
+    {"[cache]\nspin = 5 %\n", "f:2: spin: \"5 %\" is not a share"},
+    {"[cache]\nspin = %\n", "f:2: spin: \"%\" is not a share"},
+    {"[cache]\nspin = -1\n", "f:2: spin: \"-1\" is not a share"},
     {"[cache]\nmemory = 4s\n", "f:2: memory: \"4s\" is not a size"},
     {"[cache]\nmemroy = 4M\n", "did you mean \"memory\"?"},
     {"[cache]\nlisten = 4M\n", "f:2: unknown key \"listen\" in [cache]\n"},
@@ -345,6 +352,8 @@ static const struct {
     {"[cache]\nstall-time = 2\n", "stall-time in [cache] cannot change"},
     {"[cache]\nuser = root\n", "user in [cache] cannot change while the program runs (in force: not set"},
     {"[cache]\ngroup = 7\n", "group in [cache] cannot change while the program runs (in force: not set"},
+    {"[cache]\nspin = 7%\n", "spin in [cache] cannot change while the program runs (in force: spin = 5%"},
+    {"[cache]\nhuge-pages = no\n", "huge-pages in [cache] cannot change"},
     {"[cache]\nno-sandbox = on\n", "no-sandbox in [cache] cannot change"},
 };
 

@@ -2,6 +2,7 @@
 #include "ctl_keys.h"
 
 #include "check_unit.h"
+#include "meta_head.h"
 
 static const struct row {
     const char *meta;
@@ -77,10 +78,46 @@ START_TEST(nothing_unprintable)
 }
 END_TEST
 
+#define HEAD(...)                                                                                            \
+    {                                                                                                        \
+        .magic = HTTP_META_MAGIC, .response_time = 1000, .initial_age = 7, __VA_ARGS__                       \
+    }
+
+static const struct {
+    struct http_meta_head head;
+    size_t length;
+    int64_t now, age; /* -1: there is none */
+} ages[] = {
+    {HEAD(.status = 200), 72, 1000, 7},
+    {HEAD(.status = 200), 500, 1100, 107},
+    {HEAD(.status = 200), 72, 10, 7}, /* a clock that was set back */
+    {HEAD(.status = 200), 72, INT64_MAX, (int64_t)1 << 31},
+    {HEAD(.status = 200), 71, 1000, -1},
+    {HEAD(.status = 200), 0, 1000, -1},
+    {{.magic = HTTP_META_MAGIC + 1, .response_time = 1000}, 72, 1000, -1},
+    {{.magic = HTTP_META_MAGIC}, 72, 1000, -1},
+    {{.magic = HTTP_META_MAGIC, .response_time = INT64_MAX}, 72, 1000, -1},
+    {{.magic = HTTP_META_MAGIC, .response_time = -1}, 72, 1000, -1},
+    {{.magic = HTTP_META_MAGIC, .response_time = 1, .initial_age = -1}, 72, 1000, -1},
+    {{.magic = HTTP_META_MAGIC, .response_time = 1, .initial_age = INT64_MAX}, 72, 1000, -1},
+};
+
+START_TEST(age_is_read)
+{
+    uint8_t meta[1 + 500] = {0};
+    int64_t age = -1;
+
+    memcpy(meta + 1, &ages[_i].head, sizeof(ages[_i].head)); /* unaligned */
+    ck_assert_int_eq(meta_head_read_age(meta + 1, ages[_i].length, ages[_i].now, &age), ages[_i].age >= 0);
+    ck_assert_int_eq(age, ages[_i].age);
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     ADD_ROWS(tcase, lines, rows);
     tcase_add_test(tcase, head_is_known);
+    ADD_ROWS(tcase, age_is_read, ages);
     tcase_add_test(tcase, noise);
     tcase_add_test(tcase, nothing_unprintable);
 }

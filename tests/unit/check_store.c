@@ -73,9 +73,14 @@ static const struct store_key *key_number(struct tenant *tenant, uint64_t number
     return key_of(tenant, text);
 }
 
+/* Asking for its memory first changes nothing. */
 static struct object *find(struct tenant *tenant, const char *text, int64_t now)
 {
-    return store_find(&here.store, key_of(tenant, text), now);
+    const struct store_key *key = key_of(tenant, text);
+
+    for (unsigned stage = 0; stage < STORE_STAGES; stage++)
+        store_prefetch(&here.store, key->hash, (enum store_stage)stage);
+    return store_find(&here.store, key, now);
 }
 
 static enum store_result put_key(const struct store_key *key, uint64_t seed, uint64_t size,

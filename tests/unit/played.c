@@ -57,6 +57,12 @@ void larder_client_flush(struct larder_client *client)
     (void)client;
 }
 
+bool larder_client_has_answer(const struct larder_client *client)
+{
+    (void)client;
+    return false;
+}
+
 bool larder_client_may_sleep(struct larder_client *client)
 {
     (void)client;
