@@ -54,5 +54,5 @@ start_cold() { # start_cold ROW ROUND
     esac
     said=$("$bin/bench_cold" "127.0.0.1:$port" "${prefix}0" -- taskset -c "$server_core" "${command[@]}" \
         2>"$work/cold-$1.log") || { tail -n 5 "$work/cold-$1.log" >&2 && give_up "${1%%-*}" cold "did not start" && return; }
-    [[ $2 -eq 0 ]] || echo "${said//[a-z_]*=/}" >>"$work/result-cold-$1"
+    [[ $2 -eq 0 ]] || sed -E "s/[a-z_]+=//g" <<<"$said" >>"$work/result-cold-$1"
 }

@@ -122,7 +122,7 @@ stop() { # stop PID: and all that it started; those that have not ended after te
         while is_alive "$other" && ((SECONDS < deadline)); do
             sleep 0.02
         done
-        kill -KILL "$other" 2>/dev/null || true
+        ! is_alive "$other" || kill -KILL "$other" 2>/dev/null || true
     done
     wait "$pid" 2>/dev/null || true
     forget "$pid"

@@ -17,7 +17,7 @@ memory_of() { # memory_of PEER MEMORY
 
 run_http() { # run_http MEMORY
     local peer round name
-    servers=(floor larder)
+    servers=(floor larder) warmed=()
     start_origin
     for name in "${group_cases[@]}"; do
         describe "$name"

@@ -20,10 +20,10 @@ start_fleet() { # start_fleet COUNT
 # Each proxy has registered and serves hits: with so many connections none is left out.
 warm_fleet() { # warm_fleet COUNT
     local before try
-    for try in {1..50}; do
+    for try in {1..10}; do
         before=$(origin_requests)
-        "$bin/bench_fill" --connections 256 "${base[fleet-$1]}" "$prefix" 0 1 >>"$work/fill.log"
-        timeout 30 taskset -c "$client_core" wrk -t1 -c256 -d100ms "http://${base[fleet-$1]}${prefix}0" >>"$work/fill.log"
+        "$bin/bench_fill" "${base[fleet-$1]}" "$prefix" 0 1 >>"$work/fill.log"
+        timeout 30 taskset -c "$client_core" wrk -t1 -c256 -d1s "http://${base[fleet-$1]}${prefix}0" >>"$work/fill.log"
         [[ $try -eq 1 || $(origin_requests) -ne $before ]] || return 0
     done
     fail "some of $1 proxies ask the origin for what the cache has"
