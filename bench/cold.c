@@ -10,7 +10,6 @@
  * Asked is every 200 us: so much is the error of the time. */
 #include "measure.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -110,34 +109,34 @@ static bool ask(void)
 static double ended_cpu(pid_t pid)
 {
     char path[64], text[1024];
-    unsigned long user = 0, system = 0;
+    double ticks = 0;
 
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (!file)
+    if (!measure_text(path, text, sizeof(text)))
         return 0;
-    size_t length = fread(text, 1, sizeof(text) - 1, file);
-    fclose(file);
-    text[length] = '\0';
-    const char *behind_name = strrchr(text, ')');
-    if (!behind_name || sscanf(behind_name + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %lu %lu",
-                               &user, &system) != 2)
-        return 0;
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 16; field++)
+        at = strchr(at + 1, ' ');
+    for (int field = 16; at && field <= 17; field++) {
+        ticks += strtod(at, NULL);
+        at = strchr(at + 1, ' ');
+    }
+    return ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 static size_t add_children(pid_t *family, size_t count, pid_t parent)
 {
-    char path[64];
-    int child;
+    char path[64], text[4096], *next;
 
     snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
-    FILE *file = fopen(path, "re");
-    if (!file)
+    if (!measure_text(path, text, sizeof(text)))
         return count;
-    while (count < MAX_PROCESSES && fscanf(file, "%d", &child) == 1)
-        family[count++] = child;
-    fclose(file);
+    for (char *at = text; count < MAX_PROCESSES; at = next) {
+        long child = strtol(at, &next, 10);
+        if (next == at)
+            break;
+        family[count++] = (pid_t)child;
+    }
     return count;
 }
 
@@ -173,19 +172,6 @@ static void run(char **command)
     end_child();
 }
 
-static bool parse_address(const char *text)
-{
-    char host[INET_ADDRSTRLEN];
-    unsigned port;
-
-    if (sscanf(text, "%15[0-9.]:%5u", host, &port) != 2 || port == 0 || port > 65535)
-        return false;
-    cold.host = text;
-    cold.address.sin_family = AF_INET;
-    cold.address.sin_port = htons((uint16_t)port);
-    return inet_pton(AF_INET, host, &cold.address.sin_addr) == 1;
-}
-
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"wait", required_argument, NULL, 'w'}, {0}};
@@ -194,10 +180,11 @@ int main(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "+", options, NULL)) == 'w')
         cold.wait = strtod(optarg, NULL);
     if (option != -1 || argc - optind < 4 || strcmp(argv[optind + 2], "--") != 0 ||
-        !parse_address(argv[optind])) {
+        !measure_address(argv[optind], &cold.address)) {
         fprintf(stderr, "usage: bench_cold [--wait SECONDS] ADDRESS:PORT PATH -- COMMAND...\n");
         return 2;
     }
+    cold.host = argv[optind];
     cold.path = argv[optind + 1];
     run(argv + optind + 3);
     return 0;

@@ -5,6 +5,8 @@
  * GET PREFIX<number>SUFFIX for FROM <= number < TO. Every answer must be a 200 with a Content-Length; prints
  * how many there were and their bytes. A connection that the server closes between two answers is opened
  * again. One thread, epoll; ends with an error after a minute without an answer. */
+#include "measure.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -187,20 +189,6 @@ static void fetch_all(void)
     }
 }
 
-/* "A.B.C.D:PORT" */
-static bool parse_address(const char *text)
-{
-    char host[INET_ADDRSTRLEN];
-    unsigned port;
-
-    if (sscanf(text, "%15[0-9.]:%5u", host, &port) != 2 || port == 0 || port > 65535)
-        return false;
-    fill.host = text;
-    fill.address.sin_family = AF_INET;
-    fill.address.sin_port = htons((uint16_t)port);
-    return inet_pton(AF_INET, host, &fill.address.sin_addr) == 1;
-}
-
 static bool parse_options(int argc, char **argv)
 {
     static const struct option options[] = {{"connections", required_argument, NULL, 'c'}, {0}};
@@ -218,7 +206,8 @@ static bool parse_options(int argc, char **argv)
     fill.end = strtoull(argv[optind + 3], NULL, 10);
     if (argc - optind == 5)
         fill.suffix = argv[optind + 4];
-    return parse_address(argv[optind]);
+    fill.host = argv[optind];
+    return measure_address(fill.host, &fill.address);
 }
 
 int main(int argc, char **argv)

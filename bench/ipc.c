@@ -91,7 +91,7 @@ static void look_up(uint32_t key)
     struct larder_segment *segment;
     struct operation *operation = bench.free;
 
-    if (larder_segment_borrow(bench.client, &segment))
+    if (!operation || larder_segment_borrow(bench.client, &segment))
         return;
     double begun = bench.depth == 1 ? measure_now() : 0;
     if (larder_lookup(bench.client, &segment, write_key(segment, key), LARDER_LOOKUP_LEASE, operation)) {

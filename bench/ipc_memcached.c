@@ -150,12 +150,14 @@ static void end_of_answer(void)
 /* "VALUE bench-KEY FLAGS LENGTH" begins a body, "END" ends an answer. */
 static void take_line(void)
 {
-    uint32_t key, length;
+    static const char value[] = "VALUE bench-";
+    char *end = NULL;
 
     bench.line[bench.line_length] = '\0';
-    if (sscanf(bench.line, "VALUE bench-%" SCNu32 " 0 %" SCNu32, &key, &length) == 2 &&
-        length == bench.size) {
-        bench.expected = (uint8_t)key;
+    if (strncmp(bench.line, value, sizeof(value) - 1) == 0) {
+        bench.expected = (uint8_t)strtoul(bench.line + sizeof(value) - 1, &end, 10);
+        if (strtoul(end, &end, 10) != 0 || strtoul(end, &end, 10) != bench.size)
+            fail("get", bench.line);
         bench.body_left = bench.size + 2;
     } else if (strcmp(bench.line, "END\r\n") == 0) {
         end_of_answer();

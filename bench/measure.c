@@ -1,5 +1,6 @@
 #include "measure.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
@@ -17,18 +18,23 @@ double measure_now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* A thread that ends between listing and reading counts as nothing. */
-static double thread_cpu(const char *path)
+bool measure_text(const char *path, char *out, size_t size)
 {
-    uint64_t nanoseconds = 0;
     FILE *file = fopen(path, "re");
 
     if (!file)
-        return 0;
-    if (fscanf(file, "%" SCNu64, &nanoseconds) != 1)
-        nanoseconds = 0;
+        return false;
+    out[fread(out, 1, size - 1, file)] = '\0';
     fclose(file);
-    return (double)nanoseconds / 1e9;
+    return true;
+}
+
+/* A thread that ends between listing and reading counts as nothing. */
+static double thread_cpu(const char *path)
+{
+    char text[128];
+
+    return measure_text(path, text, sizeof(text)) ? (double)strtoull(text, NULL, 10) / 1e9 : 0;
 }
 
 double measure_cpu(pid_t pid)
@@ -94,4 +100,18 @@ void measure_print(const struct measure_run *run, uint32_t depth, uint32_t size)
            depth, size, done / elapsed, (double)run->bytes / elapsed / 1e6, own * 1e6 / done,
            server * 1e6 / done, measure_percentile(&run->latency, 0.5) * 1e6,
            measure_percentile(&run->latency, 0.99) * 1e6, run->wrong);
+}
+
+bool measure_address(const char *text, struct sockaddr_in *out)
+{
+    char host[INET_ADDRSTRLEN], *end;
+    const char *colon = strchr(text, ':');
+
+    if (!colon || (size_t)(colon - text) >= sizeof(host))
+        return false;
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    return *end == '\0' && port > 0 && port <= 65535 && inet_pton(AF_INET, host, &out->sin_addr) == 1;
 }

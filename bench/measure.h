@@ -1,9 +1,12 @@
-/* measure.h: what the two IPC benchmarks measure alike: time, processor time, latencies, one line of results.
+/* measure.h: what the benchmarks share: time, processor time, latencies, addresses, files of /proc.
  *
  * Errors: a process that cannot be read ends the program, because a figure without it would be wrong. */
 #ifndef LARDER_BENCH_MEASURE_H
 #define LARDER_BENCH_MEASURE_H
 
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -36,5 +39,11 @@ void measure_begin(struct measure_run *run, pid_t server);
 /* Prints "depth=... size=... ops_per_s=... MB_per_s=... client_us=... server_us=... p50_us=... p99_us=...
  * wrong=..."; us: processor time for one operation. */
 void measure_print(const struct measure_run *run, uint32_t depth, uint32_t size);
+
+/* "A.B.C.D:PORT"; false: it is none. */
+bool measure_address(const char *text, struct sockaddr_in *out);
+
+/* The text of a file, cut to what fits; false: it cannot be read. */
+bool measure_text(const char *path, char *out, size_t size);
 
 #endif

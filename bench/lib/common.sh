@@ -159,6 +159,17 @@ family_of() { # family_of PID...: these processes and all their descendants, one
     done
 }
 
+# So that a signal need not wait for it to end, as it must for commands in the foreground.
+attend() { # attend COMMAND...
+    local status=0 pid
+    "$@" </dev/null &
+    pid=$!
+    started+=("$pid")
+    wait "$pid" || status=$?
+    forget "$pid"
+    return "$status"
+}
+
 # ---- ports ---------------------------------------------------------------------------------------
 
 # The peers cannot be told to take any free port. Below the range that the kernel gives to clients.

@@ -52,7 +52,7 @@ warm() { # warm SERVER: false: it has said what it cannot
     local address before
     address=$(address_of "$1")
     [[ $1 != floor && ${warmed[$1/$prefix]:-0} -lt $objects ]] || return 0
-    timeout 900 "$bin/bench_fill" "$address" "$prefix" 0 "$objects" >>"$work/fill.log" || return 1
+    attend timeout 900 "$bin/bench_fill" "$address" "$prefix" 0 "$objects" >>"$work/fill.log" || return 1
     warmed[$1/$prefix]=$objects
     curl -q -sS --noproxy '*' --max-time 30 -o "$work/answer" "http://$address${prefix}0"
     before=$(origin_requests)

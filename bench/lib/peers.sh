@@ -41,7 +41,7 @@ install_peer() { # false: it is not there and cannot be had
 }
 
 fill_in() { # fill_in FILE: with the words of $port, $memory, ... replaced
-    local user= who
+    local user='' who
     who=$(id -un)
     [[ $(id -u) -ne 0 ]] || { user="user root;" && who=trafficserver; }
     sed -e "s|@PORT@|$port|g; s|@ORIGIN@|$origin|g; s|@HOST@|${origin%:*}|g; s|@ORIGIN_PORT@|${origin##*:}|g" \

@@ -72,6 +72,7 @@ draw_bars() {
         done
         for i in "${!drawn[@]}"; do
             # The bars of a group are 1/(count + gap) wide and centred on the group.
+            # shellcheck disable=SC2016 # gnuplot's columns
             printf ', "%s" using ($0 + (%d - %d / 2.0 + 0.5) / (%d + 1.0)):%d:(sprintf("%s", $%d)) with labels' "$data" \
                 "$i" "${#drawn[@]}" "${#drawn[@]}" $((i + 2)) "$format" $((i + 2))
             printf ' offset 0,0.5 font ",9" notitle'

@@ -211,6 +211,7 @@ report_micro() {
     {
         measured_on
         cat "$work/micro"
+        # shellcheck disable=SC2016 # Markdown
         printf '\n`bench_store`, for the policies `lru`, `s3fifo`, `sieve`:\n\n```\n'
         cat "$work/store"
         printf '```\n'
