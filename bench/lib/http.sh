@@ -79,7 +79,9 @@ measure_case() { # measure_case CASE ROUND: each round begins with another serve
         [[ -z ${cannot[$server/$1]:-} ]] || continue
         [[ $2 -gt 1 ]] || warm "$server" || { give_up "$server" "$1" "not kept in its cache" && continue; }
         read -ra tree <<<"$(tree_of "$server")"
+        # Twice: on a busy machine a short measurement may see no answer at all.
         measure_load "$server" "$1" "$(address_of "$server")" "${tree[@]}" ||
+            measure_load "$server" "$1" "$(address_of "$server")" "${tree[@]}" ||
             { give_up "$server" "$1" "errors under load" && continue; }
         [[ $server == floor ]] || judge_share "$server" "$1"
     done
@@ -97,6 +99,6 @@ judge_share() { # judge_share SERVER CASE
 
 declare -A remark=() # of "SERVER/CASE"
 note_share() {
-    remark[$1/$2]=$(awk -v s="$3" 'BEGIN { printf "%.1f %% asked of the origin", s * 100 }')
+    remark[$1/$2]=$(awk -v s="$3" 'BEGIN { printf "%.2f %% asked of the origin", s * 100 }')
     say "$1, $2: ${remark[$1/$2]}"
 }

@@ -101,17 +101,19 @@ new_numbers=1000000000 # of objects that nobody has asked for yet
 #   CPU microseconds a request, requests a second, p50, p99 (us), instructions a request or -, share at the origin
 # False: the load saw errors or no answers.
 measure_load() {
-    local file=$work/result-$1-$2 address=$3 before after asked said instructions=-
+    local file=$work/result-$1-$2 address=$3 before after asked said instructions=- length=$seconds
     shift 3
     local -a counter=()
     if [[ -n $count_instructions ]]; then
         counter=(perf stat -x ',' -e instructions -o "$work/perf" -p "$(family_of "$@" | paste -sd, -)" --)
     fi
+    # One gigabyte under way needs seconds to come to an end at all.
+    ((connections * bytes <= 1 << 30 || length >= 6)) || length=6
     new_numbers=$((new_numbers + 50000000))
     asked=$(origin_requests)
     before=$(cpu_snapshot "$@")
-    said=$(timeout $((seconds + 60)) "${counter[@]}" taskset -c "$client_core" wrk -t1 -c"$connections" \
-        -d"${seconds}s" --timeout 20s -s "$work/$script.lua" "http://$address${prefix}0" -- \
+    said=$(timeout $((length + 60)) "${counter[@]}" taskset -c "$client_core" wrk -t1 -c"$connections" \
+        -d"${length}s" --timeout 20s -s "$work/$script.lua" "http://$address${prefix}0" -- \
         "$prefix" "$objects" "$new_numbers" | sed -n 's/^RESULT //p') || true
     after=$(cpu_snapshot "$@")
     asked=$(($(origin_requests) - asked))

@@ -28,7 +28,7 @@ draw() { # draw GROUP
 
 bar_label() { # bar_label CASE, which was described
     case $1 in
-    hit-1k-*) [[ $plot == latency ]] && echo "$connections connections" || echo "$title" ;;
+    hit-1k-*) [[ $plot == latency ]] && echo "$connections connection$([[ $connections -eq 1 ]] || echo s)" || echo "$title" ;;
     hit-*) echo "$title" ;;
     uniform-*) echo "$objects objects" ;;
     miss) echo "every URL new" ;;
@@ -75,7 +75,7 @@ draw_bars() {
             # shellcheck disable=SC2016 # gnuplot's columns
             printf ', "%s" using ($0 + (%d - %d / 2.0 + 0.5) / (%d + 1.0)):%d:(sprintf("%s", $%d)) with labels' "$data" \
                 "$i" "${#drawn[@]}" "${#drawn[@]}" $((i + 2)) "$format" $((i + 2))
-            printf ' offset 0,0.5 font ",9" notitle'
+            printf ' offset 0,0.5 font ",8" notitle'
         done
         echo
     } >"$work/plot"
@@ -90,10 +90,10 @@ colour_of() {
 }
 
 plot_head() { # plot_head FILE TITLE UNIT
-    printf 'set terminal svg size 900,420 dynamic background rgb "white" font "sans-serif,12"\n'
+    printf 'set terminal svg noenhanced size 900,420 dynamic background rgb "white" font "sans-serif,12"\n'
     printf 'set output "%s/bench-%s.svg"\nset title "%s"\nset ylabel "%s"\nset grid ytics\nset border 3\n' "$plots" "$1" \
         "$2" "$3"
-    printf 'set tics nomirror\n'
+    printf 'set tics nomirror\nset format y "%%.0f"\n'
 }
 
 run_gnuplot() { # run_gnuplot FILE
@@ -131,7 +131,7 @@ draw_ipc() {
     {
         plot_head ipc "Look-ups between two processes: object, under way at a time" "operations/s"
         printf 'set style data histograms\nset style histogram clustered gap 1\nset style fill solid\nset logscale y\n'
-        printf 'set datafile missing "?"\nset format y "10^{%%T}"\nset key outside bottom center horizontal\n'
+        printf 'set datafile missing "?"\nset key outside bottom center horizontal\n'
         printf 'plot "%s" using 2:xtic(1) title "Larder" linecolor rgb "%s", "" using 3 title "memcached, unix socket" linecolor rgb "%s"\n' \
             "$work/plot.data" "$(colour_of larder)" "$(colour_of nginx)"
     } >"$work/plot"
