@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Plots of a group's figures, as SVG in docs/, by gnuplot.
+# Plots of a group's figures, as SVG in docs/, by gnuplot. What is drawn is shown behind the group's table.
 # shellcheck disable=SC2034,SC2154 # shared with the other parts
 
 readonly plots=$root/docs
@@ -79,7 +79,7 @@ draw_bars() {
         done
         echo
     } >"$work/plot"
-    run_gnuplot "$plot"
+    run_gnuplot "$plot" "$heading"
 }
 
 colour_of() {
@@ -96,27 +96,28 @@ plot_head() { # plot_head FILE TITLE UNIT
     printf 'set tics nomirror\nset format y "%%.0f"\n'
 }
 
-run_gnuplot() { # run_gnuplot FILE
+run_gnuplot() { # run_gnuplot FILE TITLE
     gnuplot "$work/plot" 2>"$work/gnuplot.log" || { tail -n 5 "$work/gnuplot.log" >&2 && fail "gnuplot: $1"; }
     say "drew docs/bench-$1.svg"
+    printf '\n![%s](bench-%s.svg)\n' "$2" "$1" >>"$work/table"
 }
 
 draw_proxies() {
-    local name
+    local name heading="Processor time for a 1 KiB hit, proxies on one cache"
     for name in "${group_cases[@]}"; do
         echo "${name#proxies-} $(column "$work/result-larder-$name" 1)"
     done >"$work/plot.data"
     {
-        plot_head proxies "Processor time for a 1 KiB hit, proxies on one cache" "CPU us/request, all processes"
+        plot_head proxies "$heading" "CPU us/request, all processes"
         printf 'set logscale x 2\nset xlabel "proxies"\nset yrange [0:*]\nset offsets graph 0.05, graph 0.05, graph 0.2, 0\n'
         printf 'plot "%s" using 1:2:3:4 with yerrorlines linewidth 2 pointtype 7 linecolor rgb "%s" title "Larder, 256 connections"\n' \
             "$work/plot.data" "$(colour_of larder)"
     } >"$work/plot"
-    run_gnuplot proxies
+    run_gnuplot proxies "$heading"
 }
 
 draw_ipc() {
-    local size depth server
+    local size depth server heading="Look-ups between two processes: object, under way at a time"
     : >"$work/plot.data"
     for size in "${ipc_sizes[@]}"; do
         for depth in "${ipc_depths[@]}"; do
@@ -129,11 +130,11 @@ draw_ipc() {
         done
     done >"$work/plot.data"
     {
-        plot_head ipc "Look-ups between two processes: object, under way at a time" "operations/s"
+        plot_head ipc "$heading" "operations/s"
         printf 'set style data histograms\nset style histogram clustered gap 1\nset style fill solid\nset logscale y\n'
         printf 'set datafile missing "?"\nset key outside bottom center horizontal\n'
         printf 'plot "%s" using 2:xtic(1) title "Larder" linecolor rgb "%s", "" using 3 title "memcached, unix socket" linecolor rgb "%s"\n' \
             "$work/plot.data" "$(colour_of larder)" "$(colour_of nginx)"
     } >"$work/plot"
-    run_gnuplot ipc
+    run_gnuplot ipc "$heading"
 }

@@ -56,6 +56,7 @@ run_proxies() {
 # ends when the file is there, and writes the number of kills into it.
 kill_again_and_again() { # kill_again_and_again FILE
     local kills=0 victim line
+    trap 'kill -KILL "$!" 2>/dev/null; exit 1' TERM # no victim outlives this
     until [[ -e $1 ]]; do
         mkfifo "$work/victim"
         taskset -c "$server_core" "$bin/proxy_client" --instance "$instance" --listen 127.0.0.1:0 \

@@ -33,13 +33,13 @@ publish() { # publish GROUP: what stands in $work/table, to the terminal and (--
     echo
     [[ -n $write ]] || return 0
     [[ $(grep -c "^<!-- bench:$1:\(begin\|end\) -->" "$page") -eq 2 ]] || fail "$page has no place for the group $1"
+    draw "$1"
     awk -v table="$work/table" -v group="$1" '
         $0 ~ "^<!-- bench:" group ":end -->" { skip = 0 }
         !skip
         $0 ~ "^<!-- bench:" group ":begin -->" { skip = 1; while ((getline line < table) > 0) print line }
     ' "$page" >"$work/page"
     cat "$work/page" >"$page"
-    draw "$1"
 }
 
 # ---- all servers beside each other -----------------------------------------------------------------
