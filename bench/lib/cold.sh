@@ -12,18 +12,13 @@ run_cold() {
     start_cache "$instance" 512
     start_proxy "$instance" 127.0.0.1:0
     "$bin/bench_fill" "$rest" "$prefix" 0 1 >>"$work/fill.log"
-    # What keeps its objects, or asks who does, answers from the cache at once.
     cold_rows=(larder-proxy larder-both)
-    cold_titles=([larder-proxy]="Larder: a proxy beside a running cache, a hit"
-        [larder-both]="Larder: cache and proxy, from the origin" [nginx]="nginx, a hit (its files are still there)"
-        [varnish]="Varnish, from the origin" [haproxy]="HAProxy, from the origin"
-        [trafficserver]="Traffic Server, a hit (its files are still there)")
+    cold_titles=([larder-proxy]="Larder: a proxy, the cache is running" [larder-both]="Larder: cache and proxy"
+        [nginx]="nginx, its files are still there" [varnish]=Varnish [haproxy]=HAProxy
+        [trafficserver]="Traffic Server, its files are still there")
     for peer in "${peers[@]}"; do
-        if install_peer "$peer"; then
-            cold_rows+=("$peer")
-        else
-            say "$peer: not installed; going on without it"
-        fi
+        cold_rows+=("$peer")
+        install_peer "$peer" || give_up "$peer" cold "not installed"
     done
     for ((round = 0; round <= rounds; round++)); do
         for row in "${cold_rows[@]}"; do
@@ -34,9 +29,11 @@ run_cold() {
     report_cold
 }
 
-# Round 0 leaves its objects where they are kept, and is not counted.
+# Round 0 leaves its objects where they are kept, and is not counted. Result: ms until the answer, CPU ms, and whether
+# the origin was asked.
 start_cold() { # start_cold ROW ROUND
-    local port said
+    local port said asked
+    [[ -z ${cannot[$1/cold]:-} ]] || return 0
     case $1 in
     larder-proxy)
         port=$(free_port)
@@ -52,7 +49,10 @@ start_cold() { # start_cold ROW ROUND
         ;;
     *) configure "$1" 512 ;;
     esac
+    asked=$(origin_requests)
     said=$("$bin/bench_cold" "127.0.0.1:$port" "${prefix}0" -- taskset -c "$server_core" "${command[@]}" \
-        2>"$work/cold-$1.log") || { tail -n 5 "$work/cold-$1.log" >&2 && give_up "${1%%-*}" cold "did not start" && return; }
-    [[ $2 -eq 0 ]] || sed -E "s/[a-z_]+=//g" <<<"$said" >>"$work/result-cold-$1"
+        2>"$work/cold-$1.log") ||
+        { tail -n 5 "$work/cold-$1.log" >&2 && give_up "$1" cold "did not start" && return; }
+    asked=$(($(origin_requests) - asked))
+    [[ $2 -eq 0 ]] || sed -E "s/[a-z_]+=//g" <<<"$said asked=$asked" >>"$work/result-cold-$1"
 }

@@ -67,7 +67,7 @@ warm() { # warm SERVER: false: it has said what it cannot
 give_up() { # give_up SERVER CASE WHY
     cannot[$1/$2]=$3
     say "$1, $2: $3"
-    [[ $1 != larder && $1 != floor ]] || problems+="$1, $2: $3; "
+    [[ $1 != larder* && $1 != floor ]] || problems+="$1, $2: $3; "
 }
 
 measure_case() { # measure_case CASE ROUND: each round begins with another server

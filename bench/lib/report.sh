@@ -155,14 +155,21 @@ report_plain() { # report_plain GROUP WHAT CASE...: the first case is what the o
 }
 
 report_cold() {
-    local row first low high
+    local row first low high measured=()
+    for row in "${cold_rows[@]:2}"; do
+        ! was_measured cold "$row" || measured+=("$row")
+    done
     {
-        measured_on "${cold_rows[@]:2}"
-        printf '| start of | first answer after ms | CPU ms |\n|---|--:|--:|\n'
+        measured_on "${measured[@]}"
+        printf '| start of | first answer | after ms | CPU ms |\n|---|---|--:|--:|\n'
         for row in "${cold_rows[@]}"; do
-            [[ -s $work/result-cold-$row ]] || continue
+            if ! was_measured cold "$row"; then
+                printf '| %s | %s | | |\n' "${cold_titles[$row]}" "${cannot[$row/cold]:-not measured}"
+                continue
+            fi
             read -r first low high < <(column "$work/result-cold-$row" 1)
-            printf '| %s | %.1f (%.1f-%.1f) | %.1f |\n' "${cold_titles[$row]}" "$first" "$low" "$high" \
+            printf '| %s | %s | %.1f (%.1f-%.1f) | %.1f |\n' "${cold_titles[$row]}" \
+                "$([[ $(median "$work/result-cold-$row" 3) == 0 ]] && echo "a hit" || echo "from the origin")" "$first" "$low" "$high" \
                 "$(median "$work/result-cold-$row" 2)"
         done
     } >"$work/table"
