@@ -96,7 +96,6 @@ can_count_instructions() {
 
 new_numbers=1000000000 # of objects that nobody has asked for yet
 
-
 # measure_load NAME CASE ADDRESS:PORT PID...: appends a line to result-NAME-CASE:
 #   CPU microseconds a request, requests a second, p50, p99 (us), instructions a request or -, share at the origin
 # False: the load saw errors or no answers.
