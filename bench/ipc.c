@@ -1,46 +1,71 @@
 /* bench_ipc: lookups through the client library, as fast as a given depth allows.
  *
- *     bench_ipc --instance NAME [--depth N] [--size BYTES] [--keys N] [--seconds S]
+ *     bench_ipc --instance NAME [--depth N] [--size BYTES] [--keys N] [--seconds S] [--segment BYTES]
+ *               [--server PID]
  *
- * Fills the keys, then looks them up at random with `depth` requests under way, and prints operations and
- * bytes a second and the CPU time of this process. Objects must fit in a segment. */
+ * Fills the keys, then looks them up at random with `depth` operations under way, and prints operations and
+ * bytes a second, processor time and, at depth 1, latencies (measure.h). bench_memcached does the same with
+ * memcached.
+ *
+ * An operation: LOOKUP; of an object that is larger than a segment also the READs of the rest, READS of them
+ * under way. Of every piece the length and the first and last byte are compared with what was filled.
+ *
+ *     look_up() -> LOOKUP hit, whole ----------------------------------------> done
+ *                             longer -> read_on() -> READ ... the last one --> release, done
+ *                             lease  -> fill_begin() -> FILL_BEGIN -> fill_on() -> FILL_DATA ... FILL_END ->
+ * filled
+ */
 #include "larder.h"
+#include "measure.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
-#define KEY_BYTES 24
+#define KEY_BYTES      24
+#define READS          4u
+/* Objects up to FITS bytes get segments in which they fit whole. */
+#define FITS           (128u * 1024)
+#define SEGMENT_BYTES  (256u * 1024)
+#define META_ALLOWANCE 256u
+#define MAX_DEPTH      1024u
+
+struct operation {
+    struct operation *next; /* among those that are free, or that wait for a segment */
+    double begun;
+    uint64_t handle, lease;
+    uint32_t key, asked, got; /* of the body, bytes */
+    uint32_t reads;           /* under way */
+    bool filling, waits;
+};
 
 static struct {
     const char *instance;
-    uint32_t depth, size, keys;
+    uint32_t depth, size, keys, segment;
     double seconds;
+    pid_t server;
     struct larder_client *client;
-    uint64_t done, bytes, wrong;
+    struct measure_run run;
     uint32_t under_way, filled;
     uint32_t random;
+    struct operation operations[MAX_DEPTH], *free, *waiting;
 } bench = {.instance = "default", .depth = 32, .size = 1024, .keys = 1000, .seconds = 3, .random = 1};
 
-static double now(void)
+static _Noreturn void fail(const char *what, const char *why)
 {
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+    fprintf(stderr, "bench_ipc: %s: %s\n", what, why);
+    exit(1);
 }
 
 static uint32_t write_key(struct larder_segment *segment, uint32_t key)
 {
     char text[KEY_BYTES + 1];
 
-    snprintf(text, sizeof(text), "bench-%08" PRIu32 "-%09" PRIu32, bench.size, key);
+    snprintf(text, sizeof(text), "bench-%08" PRIu32 "-%09" PRIu32, bench.size % 100000000, key % 1000000000);
     memcpy(segment->data, text, KEY_BYTES);
     return KEY_BYTES;
 }
@@ -51,59 +76,198 @@ static uint32_t next_key(void)
     return (uint32_t)(((uint64_t)bench.random * bench.keys) >> 32);
 }
 
+static void finish(struct operation *operation)
+{
+    if (bench.depth == 1 && !operation->filling)
+        measure_latency_add(&bench.run.latency, measure_now() - operation->begun);
+    bench.run.done += !operation->filling;
+    operation->next = bench.free;
+    bench.free = operation;
+    bench.under_way--;
+}
+
 static void look_up(uint32_t key)
 {
     struct larder_segment *segment;
+    struct operation *operation = bench.free;
 
-    if (larder_segment_borrow(bench.client, &segment))
+    if (!operation || larder_segment_borrow(bench.client, &segment))
         return;
-    if (larder_lookup(bench.client, &segment, write_key(segment, key), LARDER_LOOKUP_LEASE,
-                      (void *)(uintptr_t)key)) {
+    double begun = bench.depth == 1 ? measure_now() : 0;
+    if (larder_lookup(bench.client, &segment, write_key(segment, key), LARDER_LOOKUP_LEASE, operation)) {
         larder_segment_return(bench.client, &segment);
         return;
     }
+    bench.free = operation->next;
+    *operation = (struct operation){.key = key, .begun = begun};
     bench.under_way++;
 }
 
-static void fill(uint64_t lease, uint32_t key, struct larder_segment **segment)
+/* ---- reading ---- */
+
+static void check_piece(const struct operation *operation, const uint8_t *piece, uint32_t length)
 {
-    uint32_t key_length = write_key(*segment, key);
+    uint8_t expected = (uint8_t)operation->key;
+
+    bench.run.bytes += length;
+    bench.run.wrong += length == 0 || piece[0] != expected || piece[length - 1] != expected;
+}
+
+static uint32_t next_piece(const struct operation *operation)
+{
+    uint32_t left = bench.size - operation->asked;
+
+    return left < bench.segment ? left : bench.segment;
+}
+
+/* One READ; false: there is no segment or no room in the ring for it. */
+static bool read_piece(struct operation *operation)
+{
+    struct larder_segment *segment;
+    uint32_t length = next_piece(operation);
+
+    if (larder_segment_borrow(bench.client, &segment))
+        return false;
+    if (larder_read(bench.client, operation->handle, operation->asked, &segment, length, operation)) {
+        larder_segment_return(bench.client, &segment);
+        return false;
+    }
+    operation->asked += length;
+    operation->reads++;
+    return true;
+}
+
+static bool read_on(struct operation *operation)
+{
+    while (operation->asked < bench.size && operation->reads < READS)
+        if (!read_piece(operation))
+            return operation->reads > 0;
+    return true;
+}
+
+/* ---- filling ---- */
+
+static void fill_begin(struct operation *operation, struct larder_segment **segment)
+{
+    uint32_t key_length = write_key(*segment, operation->key), room = (*segment)->size - key_length;
     struct timespec time;
 
     clock_gettime(CLOCK_REALTIME, &time);
     struct larder_fill fill = {
-        .lease = lease,
+        .lease = operation->lease,
         .key_length = key_length,
-        .body_length = bench.size,
+        .body_length = bench.size < room ? bench.size : room,
         .object_size = bench.size,
         .fresh_until = ((int64_t)time.tv_sec + 3600) * 1000,
         .keep_until = ((int64_t)time.tv_sec + 3600) * 1000,
     };
-    memset((*segment)->data + key_length, (int)(key & 0xff), bench.size);
-    if (larder_fill_begin(bench.client, &fill, segment, NULL) == 0)
-        bench.under_way++;
+    memset((*segment)->data + key_length, (int)(operation->key & 0xff), fill.body_length);
+    if (larder_fill_begin(bench.client, &fill, segment, operation))
+        fail("fill", "not begun");
+    operation->asked = fill.body_length;
+}
+
+static void fill_on(struct operation *operation, struct larder_segment **segment)
+{
+    uint32_t length = next_piece(operation);
+
+    memset((*segment)->data, (int)(operation->key & 0xff), length);
+    if (larder_fill_data(bench.client, operation->lease, operation->asked, segment, length, operation))
+        fail("fill", "not gone on with");
+    operation->asked += length;
+}
+
+/* FILL_BEGIN, FILL_DATA. A fill that came whole with FILL_BEGIN needs no end of its own. */
+static void filled_piece(struct operation *operation, struct larder_event *event)
+{
+    if (event->status != LARDER_OK)
+        fail("fill", "refused; has the cache enough memory?");
+    if (operation->asked < bench.size) {
+        struct larder_segment *segment = event->segment;
+        if (!segment && larder_segment_borrow(bench.client, &segment))
+            fail("fill", "no segment");
+        event->segment = NULL;
+        fill_on(operation, &segment);
+    } else if (event->kind == LARDER_EVENT_FILL_DATA) {
+        if (larder_fill_end(bench.client, operation->lease, bench.size, operation))
+            fail("fill", "not ended");
+    } else {
+        bench.filled++;
+        finish(operation);
+    }
+}
+
+/* ---- events ---- */
+
+static void wait_for_segment(struct operation *operation)
+{
+    operation->waits = true;
+    operation->next = bench.waiting;
+    bench.waiting = operation;
+}
+
+static void go_on_reading(struct operation *operation)
+{
+    if (operation->got >= bench.size) {
+        if (operation->handle)
+            larder_release(bench.client, operation->handle);
+        finish(operation);
+    } else if (!operation->waits && !read_on(operation)) {
+        wait_for_segment(operation);
+    }
+}
+
+static void looked_up(struct operation *operation, struct larder_event *event)
+{
+    if (event->status == LARDER_HIT) {
+        check_piece(operation, event->segment->data + event->meta_length, event->length);
+        bench.run.wrong += event->object_size != bench.size;
+        operation->handle = event->handle;
+        operation->asked = operation->got = event->length;
+    } else if (event->lease) {
+        operation->filling = true;
+        operation->lease = event->lease;
+        fill_begin(operation, &event->segment);
+    } else {
+        fail("look-up", "neither a hit nor a lease; has the cache enough memory?");
+    }
 }
 
 static void on_event(struct larder_event *event)
 {
-    if (event->kind == LARDER_EVENT_ATTACHED || event->kind == LARDER_EVENT_DETACHED)
-        return;
-    bench.under_way--;
-    if (event->kind == LARDER_EVENT_LOOKUP && event->status == LARDER_HIT) {
-        const uint8_t *body = event->segment->data + event->meta_length;
-        uint8_t expected = (uint8_t)(uintptr_t)event->user;
+    struct operation *operation = event->user;
 
-        bench.done++;
-        bench.filled++;
-        bench.bytes += event->length;
-        bench.wrong += event->length != bench.size || body[0] != expected || body[bench.size - 1] != expected;
-    } else if (event->kind == LARDER_EVENT_LOOKUP && event->lease) {
-        fill(event->lease, (uint32_t)(uintptr_t)event->user, &event->segment);
-    } else if (event->kind == LARDER_EVENT_FILL_BEGIN) {
+    if (event->kind == LARDER_EVENT_LOOKUP) {
+        looked_up(operation, event);
+    } else if (event->kind == LARDER_EVENT_READ) {
+        if (event->status != LARDER_OK)
+            fail("read", "refused");
+        check_piece(operation, event->segment->data, event->length);
+        operation->reads--;
+        operation->got += event->length;
+    } else if (event->kind == LARDER_EVENT_FILL_BEGIN || event->kind == LARDER_EVENT_FILL_DATA) {
+        filled_piece(operation, event);
+    } else if (event->kind == LARDER_EVENT_FILL_END) {
         bench.filled += event->status == LARDER_OK;
+        finish(operation);
     }
     if (event->segment)
         larder_segment_return(bench.client, &event->segment);
+    if ((event->kind == LARDER_EVENT_LOOKUP && !operation->filling) || event->kind == LARDER_EVENT_READ)
+        go_on_reading(operation);
+}
+
+static void serve_waiting(void)
+{
+    struct operation *waiting = bench.waiting;
+
+    bench.waiting = NULL;
+    while (waiting) {
+        struct operation *operation = waiting;
+        waiting = operation->next;
+        operation->waits = false;
+        go_on_reading(operation);
+    }
 }
 
 static void turn(void)
@@ -112,6 +276,7 @@ static void turn(void)
 
     while (larder_client_next(bench.client, &event))
         on_event(&event);
+    serve_waiting();
 }
 
 static void wait_a_turn(void)
@@ -123,43 +288,51 @@ static void wait_a_turn(void)
         larder_client_wake(bench.client);
 }
 
-static double cpu_seconds(void)
-{
-    struct rusage usage;
+/* ---- the run ---- */
 
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+static void fill_all(void)
+{
+    double end = measure_now() + 60;
+
+    for (uint32_t key = 0; bench.filled + (uint32_t)bench.run.done < bench.keys;) {
+        turn();
+        while (key < bench.keys && bench.under_way < bench.depth && larder_client_attached(bench.client)) {
+            uint32_t before = bench.under_way;
+            look_up(key);
+            if (bench.under_way == before)
+                break;
+            key++;
+        }
+        wait_a_turn();
+        if (measure_now() > end)
+            fail("fill", "not done within a minute");
+    }
+}
+
+static void look_up_at_random(void)
+{
+    double end = bench.run.start + bench.seconds;
+
+    while (measure_now() < end) {
+        turn();
+        if (!larder_client_attached(bench.client))
+            fail("lost the cache", larder_client_problem(bench.client));
+        for (uint32_t more = bench.depth - bench.under_way; more > 0; more--)
+            look_up(next_key());
+        wait_a_turn();
+    }
 }
 
 static void run(void)
 {
-    uint32_t key = 0;
-
-    while (bench.filled < bench.keys) {
+    fill_all();
+    while (bench.under_way > 0) {
         turn();
-        while (key < bench.keys && bench.under_way < bench.depth && larder_client_attached(bench.client))
-            look_up(key++);
         wait_a_turn();
     }
-    bench.done = bench.bytes = 0;
-    double start = now(), cpu = cpu_seconds(), end = start + bench.seconds;
-    while (now() < end) {
-        turn();
-        if (!larder_client_attached(bench.client)) {
-            fprintf(stderr, "bench_ipc: lost the cache: %s\n", larder_client_problem(bench.client));
-            exit(1);
-        }
-        while (bench.under_way < bench.depth && larder_client_attached(bench.client))
-            look_up(next_key());
-        wait_a_turn();
-    }
-    double elapsed = now() - start;
-    printf("depth=%u size=%u ops_per_s=%.0f us_per_op=%.3f MB_per_s=%.0f client_cpu_us_per_op=%.3f "
-           "wrong=%" PRIu64 "\n",
-           bench.depth, bench.size, (double)bench.done / elapsed, elapsed * 1e6 / (double)bench.done,
-           (double)bench.bytes / elapsed / 1e6, (cpu_seconds() - cpu) * 1e6 / (double)bench.done,
-           bench.wrong);
+    measure_begin(&bench.run, bench.server);
+    look_up_at_random();
+    measure_print(&bench.run, bench.depth, bench.size);
     while (bench.under_way > 0) {
         turn();
         wait_a_turn();
@@ -169,46 +342,68 @@ static void run(void)
 static const struct option options[] = {
     {"instance", required_argument, NULL, 'i'}, {"depth", required_argument, NULL, 'd'},
     {"size", required_argument, NULL, 's'},     {"keys", required_argument, NULL, 'k'},
-    {"seconds", required_argument, NULL, 't'},  {0},
+    {"seconds", required_argument, NULL, 't'},  {"segment", required_argument, NULL, 'g'},
+    {"server", required_argument, NULL, 'p'},   {0},
 };
+
+static bool parse_options(int argc, char **argv)
+{
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'i')
+            bench.instance = optarg;
+        else if (option == 'd')
+            bench.depth = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (option == 's')
+            bench.size = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (option == 'k')
+            bench.keys = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (option == 't')
+            bench.seconds = strtod(optarg, NULL);
+        else if (option == 'g')
+            bench.segment = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (option == 'p')
+            bench.server = (pid_t)strtol(optarg, NULL, 10);
+        else
+            return false;
+    }
+    return bench.depth > 0 && bench.depth <= MAX_DEPTH && bench.keys > 0 && bench.size > 0 && optind == argc;
+}
+
+static uint32_t segment_bytes(void)
+{
+    return bench.size <= FITS ? (bench.size + META_ALLOWANCE + 4095) & ~4095u : SEGMENT_BYTES;
+}
+
+static uint32_t segments(void)
+{
+    uint32_t each = bench.size <= bench.segment ? 1 : READS;
+
+    return bench.depth * each < LARDER_MIN_SEGMENTS ? LARDER_MIN_SEGMENTS : bench.depth * each;
+}
 
 int main(int argc, char **argv)
 {
     char problem[512];
-    int option;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'i':
-            bench.instance = optarg;
-            break;
-        case 'd':
-            bench.depth = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 's':
-            bench.size = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 'k':
-            bench.keys = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 't':
-            bench.seconds = strtod(optarg, NULL);
-            break;
-        default:
-            return 2;
-        }
-    }
-    struct larder_options client_options = {
-        .instance = bench.instance,
-        .segments = bench.depth < 4 ? 4 : bench.depth,
-        .segment_bytes = (bench.size + 256 + 4095) & ~4095u,
-    };
-    if (bench.depth == 0 || bench.keys == 0 || bench.size == 0 ||
-        larder_client_create(&bench.client, &client_options, problem, sizeof(problem))) {
-        fprintf(stderr, "bench_ipc: %s\n", bench.client ? "depth, size and keys must be positive" : problem);
+    if (!parse_options(argc, argv)) {
+        fprintf(stderr,
+                "usage: bench_ipc --instance NAME [--depth N] [--size BYTES] [--keys N] [--seconds S]\n"
+                "                 [--segment BYTES] [--server PID]\n");
         return 2;
     }
+    if (bench.segment == 0)
+        bench.segment = segment_bytes();
+    for (uint32_t i = 0; i < bench.depth; i++) {
+        bench.operations[i].next = bench.free;
+        bench.free = &bench.operations[i];
+    }
+    struct larder_options client_options = {
+        .instance = bench.instance, .segments = segments(), .segment_bytes = bench.segment};
+    if (larder_client_create(&bench.client, &client_options, problem, sizeof(problem)))
+        fail("start", problem);
     run();
     larder_client_destroy(&bench.client);
-    return bench.wrong != 0;
+    return bench.run.wrong != 0;
 }

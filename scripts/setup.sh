@@ -5,11 +5,12 @@ export LC_ALL=C
 
 usage() {
     cat <<'END'
-usage: setup.sh [run|test|ci|bench|fuzz]
+usage: setup.sh [run|test|ci|bench|bench-PART|fuzz]
   run    what building and scripts/multi_proxy.sh need (default)
   test   what scripts/test.sh needs besides
   ci     what .ci/run needs besides: formatter, linters, valgrind, a browser and the fuzz group
-  bench  what bench/run.sh needs besides: nginx and wrk
+  bench  what bench/run.sh needs besides: load generator, plots, the peers. Parts: load, plots, nginx, varnish,
+         haproxy, trafficserver, memcached. Services that come with them are not started
   fuzz   what scripts/fuzz.sh needs besides: clang with libFuzzer
 END
 }
@@ -23,16 +24,22 @@ run_packages=(
 )
 test_packages=(apache2-utils wrk openssl procps iproute2)
 ci_packages=(git clang-format clang-tidy shellcheck valgrind chromium)
-bench_packages=("nginx-light|nginx" wrk)
+bench_load=(wrk curl jq util-linux)
+bench_plots=(gnuplot-nox)
+bench_peers=("nginx-light|nginx" varnish haproxy trafficserver memcached)
 fuzz_packages=(clang "libclang-rt-dev|libclang-rt-14-dev" llvm)
 
 wanted_packages() {
-    printf '%s\n' "${run_packages[@]}"
+    [[ $1 == bench-* ]] || printf "%s\n" "${run_packages[@]}"
     case $1 in
     run) ;;
     test) printf '%s\n' "${test_packages[@]}" ;;
     ci) printf '%s\n' "${test_packages[@]}" "${ci_packages[@]}" "${fuzz_packages[@]}" ;;
-    bench) printf '%s\n' "${bench_packages[@]}" ;;
+    bench) printf "%s\n" "${bench_load[@]}" "${bench_plots[@]}" "${bench_peers[@]}" ;;
+    bench-load) printf "%s\n" "${bench_load[@]}" ;;
+    bench-plots) printf "%s\n" "${bench_plots[@]}" ;;
+    bench-nginx) printf "%s\n" "${bench_peers[0]}" ;;
+    bench-*) echo "${1#bench-}" ;;
     fuzz) printf '%s\n' "${fuzz_packages[@]}" ;;
     esac
 }
@@ -97,10 +104,38 @@ install() {
     try_install "$@" || { apt update && try_install "$@"; }
 }
 
+# Packages of servers start them when they are installed, unless the machine has a policy that says no; with it a
+# service is not started now. One that systemd would start at the next boot is disabled.
+readonly policy=/usr/sbin/policy-rc.d
+
+without_services() { # without_services COMMAND...
+    local status=0 known
+    known=$(services)
+    if [[ ! -e $policy ]]; then
+        printf "#!/bin/sh\nexit 101\n" | as_root sh -c "cat >$policy && chmod 755 $policy"
+        trap 'as_root rm -f "$policy"' EXIT
+    fi
+    "$@" || status=$?
+    disable_new_services "$known"
+    return "$status"
+}
+
+services() { find /lib/systemd/system /etc/init.d -maxdepth 1 -printf "%f\n" 2>/dev/null | sed "s/\.service$//" | sort -u; }
+
+disable_new_services() { # disable_new_services THOSE-BEFORE
+    local service
+    [[ -d /run/systemd/system ]] || return 0
+    while read -r service; do
+        echo "setup: $service is not started, now or at boot" >&2
+        as_root systemctl disable --now "$service" >/dev/null 2>&1 || true
+    done < <(comm -13 <(echo "$1") <(services))
+}
+
 main() {
-    local group=${1:-run} missing
+    local group=${1:-run} missing how=
     case $group in
-    run | test | ci | bench | fuzz) ;;
+    run | test | ci | bench | bench-load | bench-plots | bench-nginx | bench-varnish | bench-haproxy) ;;
+    bench-trafficserver | bench-memcached | fuzz) ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
     esac
@@ -117,8 +152,9 @@ main() {
         echo "setup: this needs root, and there is no sudo. As root, run: $(readlink -f "$0") $group" >&2
         exit 1
     fi
+    [[ $group != bench* ]] || how=without_services
     echo "setup: installing ${missing[*]}" >&2
-    if ! install "${missing[@]}"; then
+    if ! $how install "${missing[@]}"; then
         echo "setup: could not install: ${missing[*]}" >&2
         echo "setup: offered here: $(offered_packages "${missing[@]}" | xargs)" >&2
         exit 1
