@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define TABLE_MAX ((UINT64_C(1) << 23) - 1)
+
 static uint64_t min(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -26,7 +28,7 @@ static bool grow_table(struct body *body, struct memory *memory, struct account 
 
     if (expected != BODY_SIZE_UNKNOWN)
         wanted = (expected + BODY_CHUNK - 1) / BODY_CHUNK;
-    if (wanted <= body->chunks || wanted > INT32_MAX)
+    if (wanted <= body_chunks(body) || wanted > TABLE_MAX)
         return false;
     uint8_t **table = memory_alloc(memory, account, wanted * sizeof(*table));
     if (!table)
@@ -35,36 +37,36 @@ static bool grow_table(struct body *body, struct memory *memory, struct account 
     if (body->table_size == 0) {
         table[0] = body->single;
     } else {
-        memcpy(table, body->table, body->chunks * sizeof(*table));
+        memcpy(table, body->table, body_chunks(body) * sizeof(*table));
         body->charge -= memory_charge(body->table);
         memory_free(memory, account, body->table);
     }
     body->table = table;
-    body->table_size = wanted & INT32_MAX;
+    body->table_size = wanted & TABLE_MAX;
     return true;
 }
 
+/* Behind those that are full. */
 static bool add_chunk(struct body *body, struct memory *memory, struct account *account, uint64_t expected)
 {
+    uint32_t chunks = body_chunks(body);
     uint64_t capacity = BODY_CHUNK;
 
     if (body->lent) {
-        INVARIANT(body->chunks == 0);
-        body->chunks = 1;
+        INVARIANT(chunks == 0);
         return true;
     }
     if (expected != BODY_SIZE_UNKNOWN)
         capacity = min(capacity, expected - body->size);
-    if (body->chunks > 0 && body->chunks >= body->table_size && !grow_table(body, memory, account, expected))
+    if (chunks > 0 && chunks >= body->table_size && !grow_table(body, memory, account, expected))
         return false;
     uint8_t *chunk = memory_alloc(memory, account, capacity);
     if (!chunk)
         return false;
-    if (body->chunks == 0)
+    if (chunks == 0)
         body->single = chunk;
     else
-        body->table[body->chunks] = chunk;
-    body->chunks++;
+        body->table[chunks] = chunk;
     body->charge += memory_charge(chunk);
     return true;
 }
@@ -76,7 +78,7 @@ bool body_append(struct body *body, struct memory *memory, struct account *accou
         uint64_t index = body->size / BODY_CHUNK;
         uint64_t start = body->size % BODY_CHUNK;
 
-        if (index == body->chunks && !add_chunk(body, memory, account, expected))
+        if (start == 0 && !add_chunk(body, memory, account, expected))
             return false;
         uint64_t piece = min(length, BODY_CHUNK - start);
         memcpy(chunk_at(body, index) + start, bytes, piece);
@@ -91,29 +93,31 @@ void body_finish(struct body *body, struct memory *memory, struct account *accou
 {
     uint64_t last = body->size % BODY_CHUNK;
 
-    if (body->chunks == 0 || last == 0 || body->lent)
+    if (last == 0 || body->lent)
         return;
-    body->charge -= memory_charge(chunk_at(body, body->chunks - 1));
-    uint8_t *chunk = memory_shrink(memory, account, chunk_at(body, body->chunks - 1), last);
+    uint8_t *chunk = chunk_at(body, body->size / BODY_CHUNK);
+    body->charge -= memory_charge(chunk);
+    chunk = memory_shrink(memory, account, chunk, last);
     body->charge += memory_charge(chunk);
     if (body->table_size == 0)
         body->single = chunk;
     else
-        body->table[body->chunks - 1] = chunk;
+        body->table[body->size / BODY_CHUNK] = chunk;
 }
 
 uint32_t body_free_some(struct body *body, struct memory *memory, struct account *account, uint32_t most)
 {
     uint32_t freed = 0;
 
-    for (; freed < most && body->chunks > 0; freed++) {
-        uint8_t *chunk = body->lent ? NULL : chunk_at(body, body->chunks - 1);
+    for (uint32_t left = body_chunks(body); freed < most && left > 0; freed++) {
+        uint8_t *chunk = body->lent ? NULL : chunk_at(body, left - 1);
 
         body->charge -= memory_charge(chunk);
         memory_free(memory, account, chunk);
-        body->chunks--;
+        left--; /* what is lent is one */
+        body->size = left * BODY_CHUNK;
     }
-    if (body->chunks > 0)
+    if (body->size > 0)
         return freed;
     if (body->table_size > 0)
         memory_free(memory, account, body->table);

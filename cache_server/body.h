@@ -16,16 +16,20 @@
 #define BODY_SIZE_UNKNOWN UINT64_MAX
 
 struct body {
-    uint64_t size;   /* bytes present */
-    uint64_t charge; /* of all its blocks */
+    uint64_t size;            /* bytes present */
+    uint64_t charge : 40;     /* of all its blocks */
+    uint64_t table_size : 23; /* so that a body has at most 512 GiB */
+    uint64_t lent : 1;
     union {
         uint8_t *single; /* table_size == 0: the only chunk, if any; or what was lent */
         uint8_t **table; /* otherwise */
     };
-    uint32_t chunks;
-    uint32_t table_size : 31;
-    uint32_t lent : 1;
 };
+
+static inline uint32_t body_chunks(const struct body *body)
+{
+    return (uint32_t)((body->size + BODY_CHUNK - 1) / BODY_CHUNK);
+}
 
 /* For an empty body: all of it, at most BODY_CHUNK bytes, will stand in the owner's room. */
 void body_lend(struct body *body, uint8_t *room);
@@ -37,7 +41,7 @@ bool body_append(struct body *body, struct memory *memory, struct account *accou
                  const uint8_t *bytes, uint64_t length);
 /* Gives back what the last chunk does not use. */
 void body_finish(struct body *body, struct memory *memory, struct account *account);
-/* At most `most` chunks, from the end; returns how many. Nothing is left of it when `chunks` is 0. */
+/* At most `most` chunks, from the end; returns how many. Nothing is left of it when body_chunks() is 0. */
 uint32_t body_free_some(struct body *body, struct memory *memory, struct account *account, uint32_t most);
 void body_free(struct body *body, struct memory *memory, struct account *account);
 /* Copies [offset, offset + length), which must lie within the size. */

@@ -12,6 +12,7 @@
 struct expiry_node {
     int64_t at;     /* milliseconds since the epoch */
     uint32_t index; /* in the heap, or EXPIRY_NOT_IN */
+    uint32_t owner; /* the owner's, where padding would be */
 };
 
 struct expiry {

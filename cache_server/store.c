@@ -35,15 +35,38 @@ struct object {
                                        those that are dying; and three bytes of ours */
         uint64_t announced;         /* size, until it is whole; in place of order.prev */
     };
-    struct expiry_node keep;
-    int64_t fresh_until;
+    struct expiry_node keep; /* and the low bits of the stamp */
+    int64_t fresh_until : 48;
+    uint64_t meta_length : 16;
     struct tenant *tenant;
     struct tag_set *tags; /* NULL: none */
-    uint64_t stamp;       /* of its tenant's purges: none up to then hits it */
     struct body body;
-    uint16_t meta_length;
-    uint8_t rest[]; /* key, metadata or (META_APART) a pointer to it, body if it is lent */
+    uint16_t stamp_high; /* stamp of its tenant's purges: none up to then hits it */
+    uint8_t rest[];      /* key, metadata or (META_APART) a pointer to it, body if it is lent */
 };
+/* There are millions of these, and two bytes more may be sixteen. */
+_Static_assert(offsetof(struct object, rest) <= 148, "docs/performance.md, The store alone");
+
+/* 48 bits last for centuries of purges. */
+static uint64_t stamp_of(const struct object *object)
+{
+    return (uint64_t)object->stamp_high << 32 | object->keep.owner;
+}
+
+static void set_stamp(struct object *object, uint64_t stamp)
+{
+    object->stamp_high = (uint16_t)(stamp >> 32);
+    object->keep.owner = (uint32_t)stamp;
+}
+
+/* Times are the proxies' and may be anything; 48 bits of milliseconds reach 4459 years from 1970 either way.
+ */
+static void set_fresh_until(struct object *object, int64_t at)
+{
+    const int64_t most = (INT64_C(1) << 47) - 1;
+
+    object->fresh_until = at > most ? most : at < -most ? -most : at;
+}
 
 /* Flags beside the state. */
 enum {
@@ -127,7 +150,7 @@ static void free_object(struct store *store, struct object *object)
     struct account *account = &object->tenant->account;
 
     INVARIANT(pins_of(object) == 0);
-    store->chunks_left -= at_most(object->body.chunks, store->chunks_left);
+    store->chunks_left -= at_most(body_chunks(&object->body), store->chunks_left);
     body_free(&object->body, &store->memory, account);
     memory_free(&store->memory, account, meta_apart(object));
     memory_free(&store->memory, account, object->tags);
@@ -153,7 +176,7 @@ static void dispose(struct store *store, struct object *object)
 {
     struct tenant *tenant = object->tenant;
 
-    if (object->body.chunks <= store->chunks_left) {
+    if (body_chunks(&object->body) <= store->chunks_left) {
         free_object(store, object);
         return;
     }
@@ -171,7 +194,7 @@ static void bury(struct store *store, struct tenant *tenant, uint32_t most)
 
     uint32_t freed = body_free_some(&object->body, &store->memory, &tenant->account, most);
     store->chunks_left -= at_most(freed, store->chunks_left);
-    if (object->body.chunks > 0) {
+    if (body_chunks(&object->body) > 0) {
         count_dying(store, tenant, before, object_charge(object));
         return;
     }
@@ -828,8 +851,8 @@ enum store_result store_fill_begin(struct store *store, struct object **out, con
     struct object *object = create_object(store, key, meta, meta_length, expected);
     if (!object)
         return STORE_NO_MEMORY;
-    object->stamp = key->tenant->purges.clock;
-    object->fresh_until = fresh_until;
+    set_stamp(object, key->tenant->purges.clock);
+    set_fresh_until(object, fresh_until);
     object->keep.at = keep_until;
     store_hold(store, object->tenant, object_charge(object));
     *out = object;
@@ -929,7 +952,7 @@ static bool link_object(struct store *store, struct object *object)
     tenant->account.used += STORE_INDEX_SHARE;
     shares_moved(&store->memory.shares, &tenant->account);
     set_state(object, OBJECT_STORED);
-    object->stamp = tenant->purges.clock; /* who commits has seen to it that no purge hits it */
+    set_stamp(object, tenant->purges.clock); /* who commits has seen to it that no purge hits it */
     tenant->objects++;
     store->objects++;
     if (pins_of(object) == 0)
@@ -1023,7 +1046,7 @@ enum store_result store_update(struct store *store, struct object *object, const
     store_hold(store, object->tenant, object_charge(object));
     if (!replaced)
         return STORE_NO_MEMORY;
-    object->fresh_until = fresh_until;
+    set_fresh_until(object, fresh_until);
     object->keep.at = keep_until;
     expiry_moved(&store->expiry, &object->keep);
     tell(store, object);
@@ -1119,7 +1142,7 @@ bool store_lapse(struct store *store, struct object *object, int64_t at)
         return false;
     object->order.owner_state |= LAPSED;
     if (object->fresh_until > at)
-        object->fresh_until = at;
+        set_fresh_until(object, at);
     tell(store, object);
     count(store, object->tenant, COUNTER_purged);
     return true;
@@ -1132,7 +1155,8 @@ enum purges_verdict store_judge(const struct object *object, int64_t *at)
 
     if (purges->count == 0)
         return PURGES_SPARED;
-    return purges_judge(purges, object->rest + id, object->hh.keylen - id, object->tags, object->stamp, at);
+    return purges_judge(purges, object->rest + id, object->hh.keylen - id, object->tags, stamp_of(object),
+                        at);
 }
 
 enum purges_verdict store_visit(struct store *store, struct object *object)
@@ -1141,7 +1165,7 @@ enum purges_verdict store_visit(struct store *store, struct object *object)
     enum purges_verdict verdict = store_judge(object, &at);
 
     INVARIANT(state_of(object) == OBJECT_STORED);
-    object->stamp = object->tenant->purges.clock;
+    set_stamp(object, object->tenant->purges.clock);
     if (verdict == PURGES_GONE)
         store_doom(store, object);
     else if (verdict == PURGES_STALE && !store_lapse(store, object, at))

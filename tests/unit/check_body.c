@@ -229,12 +229,12 @@ static void check_body(uint64_t expected, uint64_t size, uint64_t piece)
     ck_assert_uint_eq(here.memory.used, here.account.used);
     /* What is charged is the bytes and a little: no unused chunk hides behind the last byte. */
     ck_assert_uint_ge(here.memory.used, size);
-    ck_assert_uint_le(here.memory.used, size + 64 * body.chunks + 8 * body.table_size + 128);
+    ck_assert_uint_le(here.memory.used, size + 64 * body_chunks(&body) + 8 * body.table_size + 128);
     body_free(&body, &here.memory, &here.account);
     ck_assert_uint_eq(here.memory.used, 0);
     ck_assert_uint_eq(here.account.used, 0);
     ck_assert_uint_eq(body.size, 0);
-    ck_assert_uint_eq(body.chunks, 0);
+    ck_assert_uint_eq(body_chunks(&body), 0);
 }
 
 START_TEST(body_of_known_size)
