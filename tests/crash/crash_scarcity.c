@@ -60,10 +60,14 @@ START_TEST(cache_without_descriptors)
     peer_create(&other, &story, "news");
     peer_store(&other, "large", 1, LARGE);
     int before = story_least_descriptors(&story);
-    for (int i = 0; i < LEAVING; i++)
+    /* One by one, each when the cache's other threads have let go of what they had for the one before: the
+     * limit is one of numbers, and those that become free shall be below it. */
+    for (int i = 0; i < LEAVING; i++) {
         peer_create(&leaving[i], &story, "news");
-    asker_open(&asker, &story);                                  /* stays: another one would find no room */
-    story_await_descriptors(&story, before + 2 * (LEAVING + 1)); /* its other threads have let go of theirs */
+        story_await_descriptors(&story, before + 2 * (i + 1));
+    }
+    asker_open(&asker, &story); /* stays: another one would find no room */
+    story_await_descriptors(&story, before + 2 * (LEAVING + 1));
     story_leave_descriptors(&story, (uint32_t)_i);
     create_unattached(&newcomer);
     await_problem(&newcomer, "descriptors", _i > 1 ? "descriptors" : "does not answer");
