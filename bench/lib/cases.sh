@@ -63,7 +63,7 @@ count_of() { # count_of 100k
 #   share      of the requests that may reach the origin, and the tolerance of that
 describe() {
     local size large=
-    connections=32 bytes=1024 objects=1 share=0 tolerance=0
+    connections=32 bytes=1024 objects=1 share=0 tolerance=0.0001
     case $1 in
     hit-*)
         IFS=- read -r _ size connections <<<"$1"
