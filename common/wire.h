@@ -440,7 +440,7 @@ enum {
     WIRE_BROKEN = 8,   /* FOLLOW: what was followed will not be had from the cache, */
     WIRE_CHANGED = 16, /*         nor from the origin, which has something else by now */
     WIRE_LAPSED =
-        64, /* LOOKUP, READ with metadata: a soft purge has hit it, and nothing made it fresh since */
+        128, /* LOOKUP, READ with metadata: a soft purge has hit it, and nothing made it fresh since */
     WIRE_GOES_ON = 32, /* PURGE: more objects are found later, by the cache; nobody else finds them */
     WIRE_KEPT = 64,    /* LOOKUP: may be used again while the segment's guard word stays (segment_pool.h) */
 };
