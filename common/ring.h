@@ -8,7 +8,9 @@
  * made with single atomic loads, so that nothing can change between check and use.
  *
  * Sleeping: a consumer arms before it waits (ring_arm), a producer asks after it published (ring_wants_bell).
- * Both sides store, then load, sequentially consistent: one of the two always sees the other. */
+ * Both sides store, then load, sequentially consistent: one of the two always sees the other. A consumer of
+ * several rings may have one flag for all: it raises it, then looks at each of them, and the first producer
+ * that finds it up takes it down, and rings alone. */
 #ifndef LARDER_RING_H
 #define LARDER_RING_H
 
@@ -30,6 +32,8 @@ _Static_assert(sizeof(struct ring_shared) == 3 * RING_LINE, "each index on a cac
 /* One side's private view. */
 struct ring {
     struct ring_shared *shared;
+    _Atomic uint32_t
+        *sleeping; /* the ring's own flag, or that of several rings which one consumer waits for */
     _Atomic uint64_t *entries;
     uint32_t capacity;
     uint32_t own;   /* producer: tail; consumer: head */
@@ -41,6 +45,7 @@ enum ring_result { RING_OK, RING_NONE /* empty, or full */, RING_BROKEN /* the o
 static inline void ring_attach(struct ring *ring, void *memory, uint32_t capacity)
 {
     ring->shared = memory;
+    ring->sleeping = &ring->shared->sleeping;
     ring->entries = (_Atomic uint64_t *)(void *)((char *)memory + sizeof(struct ring_shared));
     ring->capacity = capacity;
     ring->own = ring->other = 0;
@@ -86,8 +91,8 @@ static inline void ring_publish(struct ring *ring)
 /* Producer, after ring_publish(): true if the consumer sleeps and nobody has rung yet. */
 static inline bool ring_wants_bell(struct ring *ring)
 {
-    return atomic_load_explicit(&ring->shared->sleeping, memory_order_seq_cst) != 0 &&
-           atomic_exchange_explicit(&ring->shared->sleeping, 0, memory_order_seq_cst) != 0;
+    return atomic_load_explicit(ring->sleeping, memory_order_seq_cst) != 0 &&
+           atomic_exchange_explicit(ring->sleeping, 0, memory_order_seq_cst) != 0;
 }
 
 /* Consumer: copies the next entry out. The slot is given back with ring_consumed(). */
@@ -124,19 +129,25 @@ static inline void ring_consumed(struct ring *ring)
 /* Consumer: announces that it is about to sleep. False: something has arrived, do not sleep. */
 static inline bool ring_arm(struct ring *ring)
 {
-    atomic_store_explicit(&ring->shared->sleeping, 1, memory_order_seq_cst);
+    atomic_store_explicit(ring->sleeping, 1, memory_order_seq_cst);
+    return atomic_load_explicit(&ring->shared->tail, memory_order_seq_cst) == ring->own;
+}
+
+/* The same for one more ring with the same flag, once that is up. */
+static inline bool ring_arm_too(const struct ring *ring)
+{
     return atomic_load_explicit(&ring->shared->tail, memory_order_seq_cst) == ring->own;
 }
 
 static inline void ring_disarm(struct ring *ring)
 {
-    atomic_store_explicit(&ring->shared->sleeping, 0, memory_order_relaxed);
+    atomic_store_explicit(ring->sleeping, 0, memory_order_relaxed);
 }
 
 /* Consumer: is the flag still up? When it is down without us, the producer has rung. */
 static inline bool ring_is_armed(const struct ring *ring)
 {
-    return atomic_load_explicit(&ring->shared->sleeping, memory_order_relaxed) != 0;
+    return atomic_load_explicit(ring->sleeping, memory_order_relaxed) != 0;
 }
 
 #endif

@@ -81,6 +81,8 @@ void segment_pool_rings(const struct segment_pool *pool, uint32_t pair, struct r
 
     ring_attach(requests, at, pool->shape.ring_entries);
     ring_attach(completions, at + bytes, pool->shape.ring_entries);
+    /* The owner waits for all of its completion rings at once. */
+    completions->sleeping = &((struct ring_shared *)(void *)(pool->base + POOL_HEADER + bytes))->sleeping;
 }
 
 void segment_pool_choose_rings(struct segment_pool *pool, uint32_t pair)

@@ -103,7 +103,8 @@ int segment_pool_attach_owned(struct segment_pool *pool, int *fd, const char *na
                               pid_t holder, uint64_t secret);
 void segment_pool_detach(struct segment_pool *pool);
 
-/* A view of one pair of rings, from its beginning: before anything has been put or taken. */
+/* A view of one pair of rings (all completion rings have the sleeping flag of the first one), from its
+ * beginning: before anything has been put or taken. */
 void segment_pool_rings(const struct segment_pool *pool, uint32_t pair, struct ring *requests,
                         struct ring *completions);
 /* The pool's own view is of that pair from now on. */

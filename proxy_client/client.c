@@ -170,6 +170,7 @@ struct larder_client {
     uint32_t turn;    /* whose completions are next */
     uint8_t shard_key[WIRE_SHARD_KEY];
     uint64_t epoch;
+    bool armed;       /* our sleeping flag is up, for the completions of all shards */
     bool hello_waits; /* for room in the queue of the next shard */
     bool relearnt;    /* another number of shards, since we were attached last */
     uint64_t max_object;
@@ -221,7 +222,7 @@ static void leave_shards(struct larder_client *client)
         shard_link_close(link, endpoint);
     }
     client->greeted = 0;
-    client->hello_waits = false;
+    client->armed = client->hello_waits = false;
 }
 
 /* Names go now, memory with the last held segment. */
@@ -1683,6 +1684,10 @@ bool larder_client_next(struct larder_client *client, struct larder_event *event
         return true;
     if (client->state != CLIENT_ATTACHED || client->under_way == 0)
         return false;
+    if (client->armed) {
+        ring_disarm(&client->links[0].completions);
+        client->armed = false;
+    }
     return next_completion(client, event);
 }
 
@@ -1696,11 +1701,11 @@ bool larder_client_may_sleep(struct larder_client *client)
 {
     if (client->losing || client->tell_attached || client->tell_detached)
         return false;
-    if (client->state != CLIENT_ATTACHED)
+    if (client->state != CLIENT_ATTACHED || client->under_way == 0)
         return true;
-    for (uint32_t i = 0; i < shards_of(client); i++) {
-        if (client->links[i].under_way > 0 && !shard_link_arm(&client->links[i]))
-            return false;
-    }
-    return true;
+    client->armed = true;
+    bool empty = ring_arm(&client->links[0].completions);
+    for (uint32_t i = 1; i < shards_of(client) && empty; i++)
+        empty = ring_arm_too(&client->links[i].completions);
+    return empty;
 }

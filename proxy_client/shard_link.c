@@ -40,18 +40,8 @@ void shard_link_check_silence(struct shard_link *link, const struct endpoint *en
     link->answers_seen = link->answers;
 }
 
-bool shard_link_arm(struct shard_link *link)
-{
-    link->armed = true;
-    return ring_arm(&link->completions);
-}
-
 enum ring_result shard_link_take(struct shard_link *link, struct wire_completion *completion)
 {
-    if (link->armed) {
-        ring_disarm(&link->completions);
-        link->armed = false;
-    }
     enum ring_result result = ring_take(&link->completions, completion);
     if (result == RING_OK) {
         ring_consumed(&link->completions);

@@ -18,7 +18,6 @@ struct shard_link {
     struct ring requests, completions;
     uint32_t under_way;             /* operations that this shard has not answered */
     uint32_t answers, answers_seen; /* completions so far; and at the last look for silence */
-    bool armed;                     /* our sleeping flag is up */
     bool unpublished;               /* requests were put since the last flush */
 };
 
@@ -32,8 +31,6 @@ void shard_link_bell(const struct shard_link *link, const struct endpoint *endpo
 /* A shard that has not answered anything since the last time is rung, whatever its flag says: if it has
  * forgotten us, it says so. */
 void shard_link_check_silence(struct shard_link *link, const struct endpoint *endpoint);
-/* We are about to sleep. False: something has come. */
-bool shard_link_arm(struct shard_link *link);
 /* The next completion, copied; its slot is given back. */
 enum ring_result shard_link_take(struct shard_link *link, struct wire_completion *completion);
 
