@@ -313,7 +313,6 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_STALLED ||
         why == DEPARTURE_EXPELLED)
         tell_dropped(session);
-    cache->spoiled -= session->spoiled;
     if (session->active)
         cache_deactivate(cache, session);
     if (session->watched)

@@ -262,6 +262,8 @@ void holds_part(struct session *session)
     session->keeper = NULL;
     give_back(session, keeper);
     leave_table(session);
+    session->cache->spoiled -= session->spoiled; /* perhaps just now */
+    session->spoiled = false;
 }
 
 uint32_t holds_of_session(const struct session *session)

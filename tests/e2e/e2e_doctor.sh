@@ -207,7 +207,7 @@ send living STOP # or it would remove the names of the dead itself
 DOOMED=${PID[doomed]}
 kill_hard doomed
 kill_hard cache
-LEFT="\\(pool and queue, 2\\.1 MiB\\), left by pid $DOOMED of uid $(id -u)"
+LEFT="\\(pool and queue, 2\\.2 MiB\\), left by pid $DOOMED of uid $(id -u)"
 ORPHAN="/larder\\.$INSTANCE \\(command queue of a dead cache"
 wait_until "the names are old enough" report_says 1 WARN 'stale name' "$ORPHAN"
 says FAIL cache "the cache is dead: nobody holds queue /larder.$INSTANCE" "cache_server --instance $INSTANCE"

@@ -322,10 +322,13 @@ static void entry_raw(struct peer *peer, struct fuzz_input *input)
 static void hand_over(const struct peer *peer, uint32_t segment, bool for_reading)
 {
     struct segment_header *header = segment_header(&peer->pool, segment);
-    uint32_t up = 1, down = 0;
+    uint32_t up = 1, down = 0, uses = (uint32_t)peer->filled + segment;
 
     peer_write(peer, peer_offset(peer, &header->wsem), for_reading ? &down : &up, sizeof up);
     peer_write(peer, peer_offset(peer, &header->rsem), for_reading ? &up : &down, sizeof up);
+    /* Sometimes it looks as if what was kept there had been used. */
+    if (uses & 1)
+        peer_write(peer, peer_offset(peer, &header->uses), &uses, sizeof uses);
 }
 
 /* Tags of a letter each, of which objects of different keys share some; what is left over has no end. */
@@ -416,6 +419,8 @@ static void request_made(struct peer *peer, struct fuzz_input *input)
         return;
     if (op >= 128)
         request.flags |= WIRE_LOOKUP_FOLLOW;
+    if (request.op == WIRE_OP_LOOKUP && op & 64)
+        request.flags |= WIRE_LOOKUP_KEEP;
     request.registration = flags & 8 ? peer_at(key % PEERS_MAX)->registration : peer->registration;
     request.segment = segment & 0x80 ? fuzz_u32(input) : segment % peer->pool.shape.segments;
     request.length = fuzz_u16(input) * (flags & 16 ? 4u : 1u);

@@ -71,6 +71,7 @@ static void end(void)
         close_session(&sessions[i]);
     ck_assert_ptr_null(news->holds);
     ck_assert_uint_eq(cache.kept, 0);
+    ck_assert_uint_eq(cache.spoiled, 0);
     purge_forget(&cache, news);
     leases_teardown(&cache.leases);
     store_teardown(&cache.store);
@@ -489,6 +490,16 @@ START_TEST(lost_page_spoils_its_session_only)
 }
 END_TEST
 
+START_TEST(lost_page_found_at_the_end_leaves_nothing)
+{
+    begin();
+    put("a", 10);
+    ck_assert(take(0, "a", 3));
+    ck_assert_int_eq(ftruncate(sessions[0].pool.fd, 0), 0);
+    end();
+}
+END_TEST
+
 /* The one that is served has lost it: what is read of that page later is no fault any more, so it must be
  * known by then. */
 START_TEST(lost_page_of_who_is_served_counts_for_both)
@@ -634,6 +645,7 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, what_is_used_is_not_cold, 0, 2 * ROWS(policies));
     tcase_add_test(tcase, liars_do_not_stop_eviction);
     tcase_add_test(tcase, lost_page_spoils_its_session_only);
+    tcase_add_test(tcase, lost_page_found_at_the_end_leaves_nothing);
     tcase_add_test(tcase, lost_page_of_who_is_served_counts_for_both);
     tcase_add_loop_test(tcase, words_are_as_the_model_says, 0, 8);
 }
