@@ -21,6 +21,7 @@
 #define SEARCH_INTERVAL 64u /* questions: so seldom one entry gives way to another */
 #define SEARCH_STEPS    8u
 #define PAUSE_MS        1000 /* after requests needed segments */
+#define IDLE_MS         5000 /* what nobody has asked for since then is not hot */
 #define READS_AHEAD     4u
 
 _Static_assert(sizeof((struct hot){0}.hash_key) == crypto_shorthash_KEYBYTES, "the key of the hash");
@@ -195,7 +196,8 @@ static void list(struct hot *hot, struct hot_entry *entry)
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, hot->entries, entry->key, entry->key_length, (unsigned)entry->hash,
                                 entry);
     INVARIANT(entry->hh.tbl); /* NULL: there was no memory for it */
-    entry->listed = true;
+    entry->asked_ms = hot->link->loop->now_ms;
+    loop_arm(hot->link->loop, &hot->idle, &entry->idle);
 }
 
 static void unlist(struct hot *hot, struct hot_entry *entry)
@@ -203,8 +205,21 @@ static void unlist(struct hot *hot, struct hot_entry *entry)
     if (hot->hand == entry)
         hot->hand = entry->hh.next;
     HASH_DELETE(hh, hot->entries, entry);
-    entry->listed = false;
+    deadline_clear(&entry->idle);
     hot_drop(&entry);
+}
+
+/* Looked at now and then, instead of armed anew with each question. */
+static void idle_expired(struct deadline *deadline)
+{
+    struct hot_entry *entry =
+        (struct hot_entry *)(void *)((char *)deadline - offsetof(struct hot_entry, idle));
+    struct hot *hot = entry->hot;
+
+    if (is_good(entry) && hot->link->loop->now_ms - entry->asked_ms < IDLE_MS)
+        loop_arm(hot->link->loop, &hot->idle, &entry->idle);
+    else
+        unlist(hot, entry);
 }
 
 static struct hot_entry *next_at_hand(struct hot *hot)
@@ -294,8 +309,10 @@ struct hot_entry *hot_ask(struct hot *hot, const struct cache_key *key, bool *ke
     uses = sketch_add(&hot->sketch, hash);
     hot->since_search++;
     entry = find(hot, key->rest, hash);
-    if (entry && is_good(entry))
+    if (entry && is_good(entry)) {
+        entry->asked_ms = hot->link->loop->now_ms;
         return entry;
+    }
     if (entry)
         unlist(hot, entry);
     *keep = is_worth_keeping(hot, uses);
@@ -515,6 +532,7 @@ void hot_setup(struct hot *hot, struct cache_link *link)
 {
     *hot = (struct hot){
         .keeper = {.give_way = give_way, .lost = cache_lost}, .link = link, .limit = link->segments / 2};
+    loop_add_deadlines(link->loop, &hot->idle, IDLE_MS, idle_expired);
     hot->loading.wait.retry = retry;
     randombytes_buf(hot->hash_key, sizeof hot->hash_key);
     sketch_setup(&hot->sketch, hot->limit);

@@ -1,20 +1,27 @@
 /* hot.h: what the clients of this proxy ask for most, kept in segments of the pool and served again without
  * asking the cache.
  *
- *     hot_ask() ─ asked for often lately ──> look up with LARDER_LOOKUP_KEEP ─┬─ hot_adopt() ──> in the set
- *        ^                                                                    └─ hot_load(), where it is
- *        │                                        larger than a segment: the set reads the rest ──> in the
- * set └── NULL: not there, or not any more in the set ──> out of it: no longer current, no longer fresh,
- * colder than what wants its place, its segments are needed, or the cache is gone. Its memory goes with the
- * last reference.
+ *     hot_ask() ─┬─ there ──────────────────────────────────────────────────────────────> served
+ *                └─ asked for often lately ──> LARDER_LOOKUP_KEEP ─┬─ hot_adopt() ──> in the set
+ *                                    larger than a segment ────────┴─ hot_load() ── all read ──> in the set
  *
- * Truth:     an entry is given out only while the cache says that its segment is current and the proxy's
- * clock that it is fresh; what a hit of the cache would be good for, it is good for. Bounds:    at most half
- * of the pool's segments, those included that a response still needs but the set has given up; less as soon
- * as requests find none. One object is loaded at a time. Ownership: the set holds segments and one reference
- * to each entry; hot_hold() and hot_drop() are those of responses under way. Whoever is given an entry by
- * hot_ask() or hot_adopt() holds it before the set is called again. Trust:     metadata was checked when it
- * was adopted; nothing writes into a segment that is kept. Threads: one. */
+ *     in the set ──> out of it: no longer current, no longer fresh, not asked for any more, colder than what
+ *                    wants its place, its segments are needed, or the cache is gone
+ *     out of it ──> freed with its last reference
+ *
+ * Truth: an entry is given out only while the cache says that its segment is current, and the proxy's clock
+ * that it is fresh. What a hit of the cache would be good for, it is good for.
+ *
+ * Bounds: at most half of the pool's segments, those included that a response still needs but the set has
+ * given up; less as soon as requests find none. One object is loaded at a time.
+ *
+ * Ownership: the set holds segments and one reference to each entry; hot_hold() and hot_drop() are those of
+ * responses under way. Whoever is given an entry by hot_ask() or hot_adopt() holds it before the set is
+ * called again.
+ *
+ * Trust: metadata was checked when it was adopted, and nothing writes into a segment that is kept.
+ *
+ * Threads: one. */
 #ifndef LARDER_HOT_H
 #define LARDER_HOT_H
 
@@ -33,7 +40,8 @@ struct hot_entry {
     UT_hash_handle hh;
     uint64_t hash;
     unsigned references;
-    bool listed;
+    struct deadline idle; /* while it is in the set */
+    int64_t asked_ms;
     struct http_meta meta; /* its lines stand in the first segment */
     uint32_t meta_length;
     uint64_t object_size;
@@ -71,9 +79,10 @@ struct hot {
     struct cache_keeper keeper; /* first */
     struct cache_link *link;
     struct hot_entry *entries; /* uthash, in order of their coming */
-    struct hot_entry *hand;    /* where the search for a cold one goes on */
-    uint32_t limit;            /* segments */
-    uint32_t segments;         /* held by entries, whether in the set or not */
+    struct deadline_list idle;
+    struct hot_entry *hand;  /* where the search for a cold one goes on */
+    uint32_t limit;          /* segments */
+    uint32_t segments;       /* held by entries, whether in the set or not */
     uint32_t since_search;   /* questions since the last search for an entry that would give way to another */
     int64_t paused_until_ms; /* nothing is adopted: requests needed segments */
     struct hot_sketch sketch;

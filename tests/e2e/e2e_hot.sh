@@ -103,6 +103,7 @@ expect_alike() { # SIZE [CURL_OPTION...]
     local path=$1 before
     shift
     path=$(path_of "$path")
+    wait_until "it is hot" is_hot "$ONE" "$path"
     before=$(kept_hits)
     head_of "$ONE" "$path" "$@" >"$DIR/hot"
     (($(kept_hits) > before)) || fail "it was not hot: $path $*"

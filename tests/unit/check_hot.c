@@ -287,6 +287,25 @@ START_TEST(object_is_given_up_when_its_freshness_ends)
 }
 END_TEST
 
+START_TEST(object_is_given_up_when_nobody_asks)
+{
+    begin();
+    ck_assert_ptr_nonnull(adopt("/asked"));
+    ck_assert_ptr_nonnull(adopt("/idle"));
+    for (int seconds = 0; seconds < 11; seconds++) {
+        ck_assert_ptr_nonnull(find("/asked"));
+        pass_time(1000);
+    }
+    ck_assert_int_eq(segments_out(), 1);
+    ck_assert_ptr_null(find("/idle"));
+    ck_assert_ptr_nonnull(find("/asked"));
+    pass_time(5000);
+    pass_time(5000);
+    ck_assert_int_eq(segments_out(), 0);
+    end();
+}
+END_TEST
+
 START_TEST(response_under_way_keeps_what_was_given_up)
 {
     struct hot_entry *held, *other;
@@ -643,6 +662,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, kept_object_is_found);
     tcase_add_test(tcase, stale_object_is_given_up);
     tcase_add_test(tcase, object_is_given_up_when_its_freshness_ends);
+    tcase_add_test(tcase, object_is_given_up_when_nobody_asks);
     tcase_add_test(tcase, response_under_way_keeps_what_was_given_up);
     tcase_add_test(tcase, reference_of_an_output_is_one_like_others);
     tcase_add_test(tcase, nothing_is_kept_of_a_cache_that_is_gone);
