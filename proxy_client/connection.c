@@ -290,8 +290,10 @@ void connection_wake(struct connection *connection)
 
 size_t connection_room(const struct connection *connection)
 {
-    size_t waiting = connection->output.bytes;
+    size_t waiting = connection->output.bytes - connection->output.by_file;
 
+    if (connection->output.by_file >= CONNECTION_FILE_BOUND)
+        return 0;
     return waiting < CONNECTION_OUTPUT_BOUND ? CONNECTION_OUTPUT_BOUND - waiting : 0;
 }
 

@@ -104,6 +104,8 @@ static void drop_first(struct output *output)
     output->first = block->next;
     if (!output->first)
         output->last = NULL;
+    if (block->by_file)
+        output->by_file -= block->size;
     block_give(output->pool, block);
 }
 
@@ -190,37 +192,61 @@ void output_add_shared(struct output *output, struct output_source *source, stru
 
     block->source = source;
     block->by_file = size >= OUTPUT_FILE_MIN;
+    output->by_file += block->by_file ? size : 0;
 }
 
-bool output_file(struct output *output, struct output_file *file)
+static void by_copy(struct output *output, struct output_block *block)
 {
-    struct output_block *block = output->first;
+    if (block->by_file)
+        output->by_file -= block->size;
+    block->by_file = false;
+}
+
+static bool find_file(const struct output_block *block, struct output_file *file)
+{
     off_t begin;
 
     if (!block || !block->by_file)
         return false;
     file->fd = block->source->calls->file(block->source, block->segment, &begin);
-    if (file->fd < 0) {
-        block->by_file = false;
-        return false;
-    }
     file->offset = begin + (block->at - (const char *)block->segment->data);
     file->size = block->size;
+    return file->fd >= 0;
+}
+
+/* One system call for all that stands in one row. */
+bool output_file(struct output *output, struct output_file *file)
+{
+    struct output_block *block = output->first;
+    struct output_file next;
+
+    if (!find_file(block, file)) {
+        if (block)
+            by_copy(output, block);
+        return false;
+    }
+    while ((block = block->next) && find_file(block, &next) && next.fd == file->fd &&
+           next.offset == file->offset + (off_t)file->size)
+        file->size += next.size;
     return true;
 }
 
 void output_file_sent(struct output *output, size_t size)
 {
-    struct output_block *block = output->first;
+    size_t seen = 0;
 
-    INVARIANT(block && block->by_file && size <= block->size);
-    block->source->calls->lent(block->source, block->segment);
+    for (struct output_block *block = output->first; block && (seen == 0 || seen < size);
+         block = block->next) {
+        INVARIANT(block->by_file);
+        block->source->calls->lent(block->source, block->segment);
+        seen += block->size;
+    }
     output_consume(output, size);
 }
 
 void output_refuse_file(struct output *output)
 {
-    output->first->by_file = false;
+    by_copy(output, output->first);
 }
 
 int output_gather(const struct output *output, struct iovec *vectors, int count)
@@ -249,6 +275,7 @@ void output_consume(struct output *output, size_t size)
         INVARIANT(output->first);
         output->first->at += size;
         output->first->size -= size;
+        output->by_file -= output->first->by_file ? size : 0;
     }
 }
 

@@ -48,7 +48,8 @@ struct output_pool {
 struct output {
     struct output_pool *pool;
     struct output_block *first, *last;
-    size_t bytes; /* that wait */
+    size_t bytes;   /* that wait, */
+    size_t by_file; /*   and those of them that are to leave by sendfile(2), and so take no memory */
 };
 
 void output_pool_setup(struct output_pool *pool, void (*return_segment)(void *, struct larder_segment **),
@@ -70,8 +71,8 @@ void output_add_segment(struct output *output, struct larder_segment **segment, 
 void output_add_shared(struct output *output, struct output_source *source, struct larder_segment *segment,
                        uint32_t offset, uint32_t size);
 
-/* What waits at the front and is to leave by sendfile(2). False: output_gather() describes what is to be
- * sent. */
+/* What waits at the front and is to leave by sendfile(2), as far as it stands in one row in the file. False:
+ * output_gather() describes what is to be sent. */
 struct output_file {
     int fd;
     off_t offset;
