@@ -56,6 +56,7 @@ static uint32_t count_uses(struct hold *hold, uint32_t uses)
         more = HOLDS_MOST_USES;
     cache_count(hold->session, COUNTER_hits, more);
     cache_count(hold->session, COUNTER_kept_hits, more);
+    cache_count(hold->session, COUNTER_bytes_served, more * object_size(hold->object));
     return more;
 }
 
