@@ -4,10 +4,10 @@
  *
  * One `larder_client` is one registration of this process with the cache of one instance: a reply queue, a
  * segment pool and two rings. A cache of several shards is one cache here: the client registers with all of
- * them, with two rings for each, and knows where a key, a handle or a lease belongs. Every call returns at once, but
- * larder_client_destroy(), which may wait up to 100 ms to say BYE. Operations are queued with the functions
- * below, handed over with larder_client_flush() and answered by events that larder_client_next() delivers in
- * any order. The loop that it is meant for:
+ * them, with two rings for each, and knows where a key, a handle or a lease belongs. Every call returns at
+ * once, but larder_client_destroy(), which may wait up to 100 ms to say BYE. Operations are queued with the
+ * functions below, handed over with larder_client_flush() and answered by events that larder_client_next()
+ * delivers in any order. The loop that it is meant for:
  *
  *     watch larder_client_fd() for reading (level-triggered);
  *     for (;;) {

@@ -219,8 +219,12 @@ struct being {
 static bool is_so(void *context)
 {
     const struct being *being = context;
+    struct wire_row row = row_of(being->puppet);
 
-    return row_of(being->puppet).state == being->state;
+    /* Where there are several shards the first one that hears it says that it is alive: all are waited for.
+     */
+    return row.state == being->state &&
+           (being->state != WIRE_STATE_ALIVE || row.values[COUNTER_thaws] == row.values[COUNTER_stalls]);
 }
 
 static void await_state(const struct puppet *puppet, uint32_t state)
