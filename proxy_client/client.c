@@ -1693,8 +1693,12 @@ bool larder_client_next(struct larder_client *client, struct larder_event *event
 
 bool larder_client_has_answer(const struct larder_client *client)
 {
-    return client->state == CLIENT_ATTACHED && client->under_way > 0 &&
-           ring_has_more(&client->connection->endpoint.pool.completions);
+    if (client->state != CLIENT_ATTACHED || client->under_way == 0)
+        return false;
+    for (uint32_t i = 0; i < shards_of(client); i++)
+        if (ring_has_more(&client->links[i].completions))
+            return true;
+    return false;
 }
 
 bool larder_client_may_sleep(struct larder_client *client)
