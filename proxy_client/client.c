@@ -34,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -126,6 +127,7 @@ struct connection {
     uint32_t first_free;
     uint32_t first_spent; /* as many as there are segments: none */
     uint32_t held;
+    bool small_pages; /* part of a huge one would not be replaced, but filled with zeroes */
     bool retired;
 };
 
@@ -241,9 +243,19 @@ static void retire_connection(struct larder_client *client)
         free_connection(connection);
 }
 
+/* A tmpfs with huge pages says so by its block size. */
+static bool has_small_pages(const struct segment_pool *pool)
+{
+    struct stat about;
+
+    return fstat(pool->fd, &about) == 0 && about.st_blksize <= sysconf(_SC_PAGESIZE);
+}
+
 static bool number_segments(struct connection *connection)
 {
     const struct segment_pool *pool = &connection->endpoint.pool;
+
+    connection->small_pages = has_small_pages(pool);
 
     connection->first_spent = pool->shape.segments;
     connection->segments = calloc(pool->shape.segments, sizeof(*connection->segments));
@@ -1011,7 +1023,7 @@ int larder_segment_file(const struct larder_segment *public, off_t *offset)
     const struct segment *segment = (const struct segment *)(const void *)public;
 
     *offset = offset_of(segment);
-    return segment->connection->endpoint.pool.fd;
+    return segment->connection->small_pages ? segment->connection->endpoint.pool.fd : -1;
 }
 
 void larder_segment_lent(struct larder_segment *public)

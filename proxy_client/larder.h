@@ -214,9 +214,10 @@ void larder_segment_used(struct larder_segment *segment);
 
 /* ---- segments for sendfile(2) ---- */
 
-/* The descriptor of the pool, and where in it segment->data begins. It is the library's, and good for as long
- * as the segment is held, also when the cache is lost meanwhile. Not to be closed, and no other descriptor of
- * that file either: that would drop the lock by which the cache knows us. */
+/* The descriptor of the pool, and where in it segment->data begins; -1: the pool must not be used so, for
+ * /dev/shm has huge pages (tmpfs(5), huge=), parts of which cannot be replaced. It is the library's, and good
+ * for as long as the segment is held, also when the cache is lost meanwhile. Not to be closed, and no other
+ * descriptor of that file either: that would drop the lock by which the cache knows us. */
 int larder_segment_file(const struct larder_segment *segment, off_t *offset);
 /* Its pages were given to sendfile(2): sockets refer to the pages themselves (over loopback those of the
  * receiver, too), and nobody tells when they let go. So from now on nothing is written into the segment; when
