@@ -28,6 +28,7 @@
 
 #define HOLDS_MAX_SESSION 1024u
 #define HOLDS_MAX_TENANT  4096u
+#define HOLDS_A_BATCH     1024u      /* visited by a purge: then it is another's turn */
 #define HOLDS_BUCKETS     1024u      /* of a tenant's table */
 #define HOLDS_ASKED       16u        /* holds that are looked at when an object is about to be evicted */
 #define HOLDS_STEP        32u        /* holds whose uses are collected in a turn, */

@@ -699,6 +699,8 @@ static enum wire_status serve_purge(struct serving *serving, const struct wire_r
         !take_purge(serving, request, &order))
         return refuse(session, WIRE_STATUS_BAD);
     enum wire_status status = statuses[purge_carry_out(serving->cache, &order, &effect)];
+    /* It may have visited all that the tenant keeps: so many holds are as much as a batch is. */
+    serving->bytes += (uint64_t)holds_of_tenant(session->tenant) * (SERVE_MAX_BYTES / HOLDS_A_BATCH);
     completion->object_size = effect.objects;
     completion->cancelled = effect.leases;
     completion->flags = effect.goes_on ? WIRE_GOES_ON : 0;

@@ -180,6 +180,7 @@ struct larder_client {
     uint32_t found_full; /* times in a row that there was no room for a HELLO */
     int64_t next_sweep_ms;
     void *sweep_place;     /* where it goes on; see endpoint.h */
+    int64_t woken_ms;      /* last */
     int64_t next_check_ms; /* for a cache that is silent or gone */
     uint32_t attachment;   /* counts, shifted as in handles */
     bool tell_attached, tell_detached;
@@ -494,8 +495,9 @@ static bool welcome_is_sane(const struct wire_welcome *welcome)
 
 static bool make_room_for_deferred(struct larder_client *client, const struct wire_welcome *welcome)
 {
-    uint32_t room = (welcome->max_handles + welcome->max_fills + welcome->max_follows) * shards_of(client) +
-                    client->shape.segments;
+    uint32_t room =
+        (welcome->max_handles + welcome->max_fills + welcome->max_follows + client->shape.segments) *
+        shards_of(client);
     struct silent_request *deferred = realloc(client->deferred, room * sizeof(*deferred));
 
     if (!deferred)
@@ -750,9 +752,13 @@ static void on_cache_death(struct larder_client *client)
 void larder_client_wake(struct larder_client *client)
 {
     struct epoll_event events[4];
+    int64_t now = clock_mono_ms();
+    /* Has there been time for the cache to die, another to come, and others to change what we keep? */
+    bool late = now - client->woken_ms >= (int64_t)RETRY_MIN_MS;
 
+    client->woken_ms = now;
     /* Nearly always a bell: then this is the only system call. */
-    if (read_message(client))
+    if (read_message(client) && !late)
         return;
     int count = epoll_wait(client->watch, events, 4, 0);
     for (int i = 0; i < count; i++) {
@@ -1426,12 +1432,37 @@ static void send_silent(struct larder_client *client, struct silent_request sile
     post_silent(client, silent);
 }
 
+static bool is_word_of_move(const struct silent_request *silent, uint32_t segment, uint32_t shard)
+{
+    return silent->op == WIRE_OP_UNFOLLOW && (silent->flags & WIRE_UNFOLLOW_MOVED) &&
+           silent->segment == segment && silent->shard == shard;
+}
+
+/* The segment goes to that shard now, which ends what it counts as kept there. The word that it had moved
+ * must not come after that: it would end what is kept next. */
+static void drop_word_of_move(struct larder_client *client, uint32_t segment, uint32_t shard)
+{
+    for (uint32_t i = 0; i < client->deferred_count; i++) {
+        struct silent_request *deferred = &client->deferred[i];
+
+        if (!is_word_of_move(deferred, segment, shard))
+            continue;
+        client->deferred_count--;
+        memmove(deferred, deferred + 1, (client->deferred_count - i) * sizeof(*deferred));
+        if (client->deferred_count == 0)
+            set_attached_timer(client);
+        return;
+    }
+}
+
 /* The shard that answered notices by itself when a segment that it counts as kept is used for something else;
  * another one has to be told. */
 static void forget_kept(struct larder_client *client, struct segment *segment, uint32_t shard)
 {
     uint8_t keeper = segment->kept_by;
 
+    if (client->deferred_count > 0)
+        drop_word_of_move(client, segment->index, shard);
     segment->kept_by = NOBODY;
     if (keeper != NOBODY && keeper != shard)
         post_silent(client, (struct silent_request){.op = WIRE_OP_UNFOLLOW,

@@ -55,10 +55,12 @@ bool hot_answers(struct exchange *exchange, uint32_t *flags)
         return false;
     }
     exchange->meta = entry->meta;
+    if (!(entry->meta.head.flags & HTTP_META_INDEX) && stored_serving(exchange) != HTTP_SERVING_FRESH)
+        return false;
+    /* It may have waited in line for a segment, for so long and no longer. That is over. */
+    deadline_clear(&exchange->deadline);
     if (entry->meta.head.flags & HTTP_META_INDEX)
         return open_index(exchange, entry);
-    if (stored_serving(exchange) != HTTP_SERVING_FRESH)
-        return false;
     hot_used(entry);
     hold(exchange, entry);
     stored_serve_hot(exchange);
