@@ -1,7 +1,7 @@
 /* bench_ipc: lookups through the client library, as fast as a given depth allows.
  *
  *     bench_ipc --instance NAME [--depth N] [--size BYTES] [--keys N] [--seconds S] [--segment BYTES]
- *               [--server PID]
+ *               [--server PID] [--spin PERCENT]
  *
  * Fills the keys, then looks them up at random with `depth` operations under way, and prints operations and
  * bytes a second, processor time and, at depth 1, latencies (measure.h). bench_memcached does the same with
@@ -15,8 +15,10 @@
  *                             lease  -> fill_begin() -> FILL_BEGIN -> fill_on() -> FILL_DATA ... FILL_END ->
  * filled
  */
+#include "clock.h"
 #include "larder.h"
 #include "measure.h"
+#include "spin.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -45,7 +47,8 @@ struct operation {
 
 static struct {
     const char *instance;
-    uint32_t depth, size, keys, segment;
+    uint32_t depth, size, keys, segment, percent;
+    struct spin spin;
     double seconds;
     pid_t server;
     struct larder_client *client;
@@ -53,7 +56,13 @@ static struct {
     uint32_t under_way, filled;
     uint32_t random;
     struct operation operations[MAX_DEPTH], *free, *waiting;
-} bench = {.instance = "default", .depth = 32, .size = 1024, .keys = 1000, .seconds = 3, .random = 1};
+} bench = {.instance = "default",
+           .depth = 32,
+           .size = 1024,
+           .keys = 1000,
+           .seconds = 3,
+           .random = 1,
+           .percent = SPIN_DEFAULT_PERCENT};
 
 static _Noreturn void fail(const char *what, const char *why)
 {
@@ -279,12 +288,27 @@ static void turn(void)
     serve_waiting();
 }
 
+static bool answer_is_there(void *client)
+{
+    return larder_client_has_answer(client);
+}
+
+/* As a proxy does: it looks for an answer before it sleeps, within its share of a processor. */
 static void wait_a_turn(void)
 {
     struct pollfd fd = {.fd = larder_client_fd(bench.client), .events = POLLIN};
+    uint64_t spins = bench.spin.spins;
 
     larder_client_flush(bench.client);
-    if (larder_client_may_sleep(bench.client) && poll(&fd, 1, 1000) > 0)
+    if (bench.spin.percent > 0 && bench.under_way > 0 &&
+        spin_look(&bench.spin, answer_is_there, bench.client))
+        return;
+    if (!larder_client_may_sleep(bench.client))
+        return;
+    int64_t asleep_ns = clock_mono_ns();
+    int count = poll(&fd, 1, 1000);
+    spin_slept(&bench.spin, clock_mono_ns() - asleep_ns, bench.spin.spins != spins);
+    if (count > 0)
         larder_client_wake(bench.client);
 }
 
@@ -340,10 +364,15 @@ static void run(void)
 }
 
 static const struct option options[] = {
-    {"instance", required_argument, NULL, 'i'}, {"depth", required_argument, NULL, 'd'},
-    {"size", required_argument, NULL, 's'},     {"keys", required_argument, NULL, 'k'},
-    {"seconds", required_argument, NULL, 't'},  {"segment", required_argument, NULL, 'g'},
-    {"server", required_argument, NULL, 'p'},   {0},
+    {"instance", required_argument, NULL, 'i'},
+    {"depth", required_argument, NULL, 'd'},
+    {"size", required_argument, NULL, 's'},
+    {"keys", required_argument, NULL, 'k'},
+    {"seconds", required_argument, NULL, 't'},
+    {"segment", required_argument, NULL, 'g'},
+    {"server", required_argument, NULL, 'p'},
+    {"spin", required_argument, NULL, 'c'},
+    {0},
 };
 
 static bool parse_options(int argc, char **argv)
@@ -365,10 +394,13 @@ static bool parse_options(int argc, char **argv)
             bench.segment = (uint32_t)strtoul(optarg, NULL, 10);
         else if (option == 'p')
             bench.server = (pid_t)strtol(optarg, NULL, 10);
+        else if (option == 'c')
+            bench.percent = (uint32_t)strtoul(optarg, NULL, 10);
         else
             return false;
     }
-    return bench.depth > 0 && bench.depth <= MAX_DEPTH && bench.keys > 0 && bench.size > 0 && optind == argc;
+    return bench.percent <= 100 && bench.depth > 0 && bench.depth <= MAX_DEPTH && bench.keys > 0 &&
+           bench.size > 0 && optind == argc;
 }
 
 static uint32_t segment_bytes(void)
@@ -390,7 +422,7 @@ int main(int argc, char **argv)
     if (!parse_options(argc, argv)) {
         fprintf(stderr,
                 "usage: bench_ipc --instance NAME [--depth N] [--size BYTES] [--keys N] [--seconds S]\n"
-                "                 [--segment BYTES] [--server PID]\n");
+                "                 [--segment BYTES] [--server PID] [--spin PERCENT]\n");
         return 2;
     }
     if (bench.segment == 0)
@@ -403,6 +435,7 @@ int main(int argc, char **argv)
         .instance = bench.instance, .segments = segments(), .segment_bytes = bench.segment};
     if (larder_client_create(&bench.client, &client_options, problem, sizeof(problem)))
         fail("start", problem);
+    spin_setup(&bench.spin, bench.percent, bench.percent > 0 ? spin_room() : 0, clock_mono_ns());
     run();
     larder_client_destroy(&bench.client);
     return bench.run.wrong != 0;

@@ -2,10 +2,10 @@
 
 #include "clock.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* Weights of what was just seen among what was seen before: a spin that found nothing counts most, because
  * it cost something; a sleep least, because it tells little. */
@@ -64,7 +64,7 @@ static void move_usual(struct spin *spin, int64_t waited_ns)
     spin->usual_ns += (between(waited_ns, 0, SPIN_MOST_NS) - spin->usual_ns) / 4;
 }
 
-static void pause(struct spin *spin, int64_t now_ns)
+static void rest_a_while(struct spin *spin, int64_t now_ns)
 {
     spin->paused_until_ns = now_ns + spin->pause_ns;
     spin->pause_ns = between(spin->pause_ns * 2, SPIN_PAUSE_NS, SPIN_MOST_PAUSE_NS);
@@ -90,7 +90,7 @@ bool spin_is_free(struct spin *spin, uint64_t displaced, int64_t now_ns)
     if (is_free)
         calm_down(spin, now_ns);
     else
-        pause(spin, now_ns);
+        rest_a_while(spin, now_ns);
     return is_free;
 }
 
@@ -107,7 +107,7 @@ void spin_note(struct spin *spin, const struct spin_outcome *outcome, int64_t no
     if (outcome->found)
         move_usual(spin, outcome->took_ns);
     if (overlong)
-        pause(spin, now_ns);
+        rest_a_while(spin, now_ns);
 }
 
 void spin_slept(struct spin *spin, int64_t waited_ns, bool spun)
@@ -136,11 +136,13 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-static unsigned affinity_room(void)
+/* Of the host, not of our affinity: who has a processor to himself may well look on it, and who shares it
+ * with his peer is soon displaced. */
+static unsigned host_room(void)
 {
-    cpu_set_t set;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-    return sched_getaffinity(0, sizeof(set), &set) == 0 ? 100 * (unsigned)CPU_COUNT(&set) : UINT32_MAX;
+    return processors > 0 ? 100 * (unsigned)processors : UINT32_MAX;
 }
 
 static bool read_line(const char *path, char *line, int size)
@@ -174,7 +176,7 @@ static unsigned quota_room(void)
 
 unsigned spin_room(void)
 {
-    return least(affinity_room(), quota_room());
+    return least(host_room(), quota_room());
 }
 
 static void rest_a_moment(void)

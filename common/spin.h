@@ -11,9 +11,9 @@
  *     share      of all time at most `percent` of a hundred goes into looking (and SPIN_WINDOW_NS' worth of
  *                it at once); what a spin takes longer than it should is paid back
  *     success    only while most waits lately were short; twice as long as these usually are
- *     room       never where the process has less than two processors; not for a while after somebody else
- *                was given ours, in a spin or outside (who shares a processor with its peer is such a
- *                case), unless that is rare
+ *     room       never where the host has, or the control groups allow, less than two processors; not for a
+ * while after somebody else was given ours, in a spin or outside (who shares a processor with its peer is
+ * such a case), unless that is rare
  *
  * The first part is pure: times are arguments, in nanoseconds of a clock that never goes back. Ownership: the
  * caller's. Threads: one. */
@@ -72,7 +72,8 @@ unsigned spin_parse_quota(const char *text);
 
 /* ---- what is asked of the system ---- */
 
-/* Processors that this process may use, in hundredths: its affinity and its control groups' quotas. */
+/* Processors that this process may use, in hundredths: those of the host, within its control groups' quotas.
+ */
 unsigned spin_room(void);
 /* Looks as long as spin_length() says. True: found() said so. */
 bool spin_look(struct spin *spin, bool (*found)(void *context), void *context);

@@ -21,8 +21,8 @@ start_floor() { # start_floor BYTES
     trees[floor-$1]=${started[-1]}
 }
 
-start_cache() { # start_cache INSTANCE MEMORY
-    start "$server_core" "cache-$1" "$bin/cache_server" --instance "$1" --memory "${2}M"
+start_cache() { # start_cache INSTANCE MEMORY [OPTION...]
+    start "$server_core" "cache-$1" "$bin/cache_server" --instance "$1" --memory "${2}M" "${@:3}"
     expect_line "cache-$1" ready
 }
 
