@@ -353,8 +353,9 @@ static void pass_on(struct exchange *exchange)
 }
 
 /* RFC 9111 section 4.4: a non-error response to an unsafe method invalidates what is stored for its target,
- * and for others that it names. Their removal is not waited for: it was asked for before that of the target,
- * so it is over when the latter is, unless segments are scarce. */
+ * and for others that it names. The head waits for all of them, because each may belong to another shard;
+ * only a removal of others that has to wait for a segment is not waited for. Until the head is released
+ * exchange->ops holds nothing else. */
 
 static void pass_on_or_store_post(struct exchange *exchange)
 {
@@ -392,11 +393,17 @@ static void release_hold(struct exchange *exchange)
         origin_resume(exchange->fetch);
 }
 
+static bool awaits_invalidation(const struct exchange *exchange)
+{
+    return exchange->ops.count > 0 || cache_wait_waits(&exchange->wait);
+}
+
 static void invalidated(void *owner, struct cache_op *op, struct larder_event *event)
 {
     (void)op;
     (void)event;
-    release_hold(owner);
+    if (!awaits_invalidation(owner))
+        release_hold(owner);
 }
 
 /* 0: an answer will come. -EAGAIN: try again. Else there is no cache that could hold it. */
@@ -407,13 +414,19 @@ static int invalidate(struct exchange *exchange)
     return cache_link_remove(exchange->home->link, &exchange->ops, &key, invalidated, exchange);
 }
 
+static void invalidate_other(struct exchange *exchange, const struct cache_key *key)
+{
+    struct cache_link *link = exchange->home->link;
+
+    if (cache_link_remove(link, &exchange->ops, key, invalidated, exchange) != 0)
+        cache_link_remove_later(link, key);
+}
+
 static bool hold_for_invalidation(struct exchange *exchange)
 {
-    int error = invalidate(exchange);
-
-    if (error == -EAGAIN)
-        error = cache_link_wait(exchange->home->link, &exchange->wait);
-    if (error)
+    if (invalidate(exchange) == -EAGAIN)
+        cache_link_wait(exchange->home->link, &exchange->wait);
+    if (!awaits_invalidation(exchange))
         return false;
     exchange->hold = EXCHANGE_HOLD_INVALIDATION;
     exchange_await_answer(exchange);
@@ -434,7 +447,7 @@ static bool retry_invalidation(struct exchange *exchange)
 {
     int error = invalidate(exchange);
 
-    if (error && error != -EAGAIN) {
+    if (error && error != -EAGAIN && !awaits_invalidation(exchange)) {
         exchange->hold = EXCHANGE_HOLD_POST; /* there is no cache to store anything in */
         release_hold(exchange);
     }
@@ -460,15 +473,15 @@ bool fetch_retry(struct exchange *exchange)
 void fetch_leave_invalidation(struct exchange *exchange)
 {
     struct cache_key key = exchange_key(exchange);
-    bool asked = exchange->ops.count > 0;
+    bool waits = cache_wait_waits(&exchange->wait);
 
     cache_link_unwait(exchange->home->link, &exchange->wait);
     cache_ops_sever(&exchange->ops);
-    if (!asked)
+    if (waits)
         cache_link_remove_later(exchange->home->link, &key);
 }
 
-/* Removes the others; true if the target is to be removed as well. */
+/* Asks for the removal of the others; true if the target is to be removed as well. */
 static bool must_invalidate(struct exchange *exchange, const struct origin_head *head)
 {
     struct exchange_home *home = exchange->home;
@@ -484,7 +497,7 @@ static bool must_invalidate(struct exchange *exchange, const struct origin_head 
                                     ? found.others[i]
                                     : http_overrides_key(&home->overrides, found.others[i], text)};
 
-        cache_link_remove_later(home->link, &key);
+        invalidate_other(exchange, &key);
     }
     return found.target;
 }

@@ -3,6 +3,7 @@
 #include "crash_support.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,6 +305,91 @@ START_TEST(kept_segment_is_given_up_elsewhere)
 }
 END_TEST
 
+/* Stores one object after the other until one is of that shard; its key. */
+static const char *store_in(uint32_t shard, int from, uint64_t size)
+{
+    for (int i = from;; i++) {
+        uint64_t before = of_shard(shard, COUNTER_COUNT + GAUGE_objects);
+
+        peer_store(&one, name_of(i), 1, size);
+        if (of_shard(shard, COUNTER_COUNT + GAUGE_objects) > before)
+            return name_of(i);
+    }
+}
+
+/* The segment goes where the key belongs; nothing is flushed. */
+static void ask_to_keep(struct larder_segment *segment, const char *key)
+{
+    uint32_t length = (uint32_t)strlen(key);
+
+    memcpy(segment->data, key, length);
+    ck_assert_int_eq(larder_lookup(two.client, &segment, length, LARDER_LOOKUP_KEEP, NULL), 0);
+}
+
+static struct larder_segment *kept(const struct larder_event *event)
+{
+    ck_assert_int_eq(event->kind, LARDER_EVENT_LOOKUP);
+    ck_assert(event->status == LARDER_HIT && event->kept);
+    ck_assert(is_pattern(event->segment->data + event->meta_length, 1, 0, 1000));
+    return event->segment;
+}
+
+/* The answer to what has been announced; nothing more is. */
+static struct larder_event await_unflushed(struct peer *peer)
+{
+    int64_t deadline = test_now_ms() + TEST_DEADLINE_MS;
+    struct larder_event event;
+
+    while (!larder_client_next(peer->client, &event)) {
+        ck_assert_int_lt(test_now_ms(), deadline);
+        sched_yield();
+    }
+    return event;
+}
+
+/* More names given back than half of a ring has room for: the word to that shard that a segment has moved
+ * stands behind them. It is not told when the segment has come back before. */
+START_TEST(late_word_of_a_move_ends_nothing)
+{
+    enum { PINS = 400 };
+    static uint64_t pins[PINS];
+    char here[32], there[32], large[32];
+    struct larder_segment *segment;
+    struct larder_event event;
+
+    begin();
+    snprintf(here, sizeof(here), "%s", store_in(0, 0, 1000));
+    snprintf(there, sizeof(there), "%s", store_in(1, 100, 1000));
+    snprintf(large, sizeof(large), "%s", store_in(0, 200, LARGE));
+    segment = peer_borrow(&two);
+    ask_to_keep(segment, here);
+    event = peer_expect(&two, LARDER_EVENT_LOOKUP);
+    segment = kept(&event);
+    for (int i = 0; i < PINS; i++)
+        pins[i] = peer_pin(&two, large);
+    for (int i = 0; i < PINS; i++)
+        larder_release(two.client, pins[i]);
+    ask_to_keep(segment, there);
+    larder_client_flush(two.client);
+    event = await_unflushed(&two);
+    segment = kept(&event);
+    ck_assert_uint_eq(story_gauge(&story, GAUGE_kept), 2); /* the word is still to come */
+    ask_to_keep(segment, here);
+    event = peer_expect(&two, LARDER_EVENT_LOOKUP);
+    segment = kept(&event);
+    larder_client_flush(two.client);
+    story_await_gauge(&story, GAUGE_pins, 0); /* all has been told */
+    peer_check(&two, here, 1, 1000);
+    ck_assert(larder_segment_is_current(segment));
+    ck_assert_uint_eq(purge(&one, here, (uint32_t)strlen(here), LARDER_PURGE_KEY).purged, 1);
+    ck_assert(!larder_segment_is_current(segment));
+    larder_segment_return(two.client, &segment);
+    story_await_gauge(&story, GAUGE_kept, 0);
+    ck_assert_uint_eq(story_counter(&story, COUNTER_fenced), 0);
+    end();
+}
+END_TEST
+
 /* ---- coming and going ---------------------------------------------------------------------------------- */
 
 static void hold_things(void *context)
@@ -482,6 +568,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, nothing_purged_comes_back);
     tcase_add_test(tcase, handles_tell_their_shard);
     tcase_add_test(tcase, kept_segment_is_given_up_elsewhere);
+    tcase_add_test(tcase, late_word_of_a_move_ends_nothing);
     tcase_add_test(tcase, killed_proxy_leaves_every_shard);
     tcase_add_loop_test(tcase, next_cache_has_other_shards, 0, (int)(sizeof(others) / sizeof(*others)));
     tcase_add_loop_test(tcase, wrong_number_of_rings_is_refused, 0, (int)(sizeof(wrong) / sizeof(*wrong)));

@@ -5,6 +5,7 @@
 source "$(dirname "$0")/../support/e2e.sh"
 e2e_begin hot
 
+# shellcheck disable=SC2119 # no option is needed
 start_origin
 start_cache --memory 64M
 start_proxy one --segments 64 --purge-from 127.0.0.0/8,::1

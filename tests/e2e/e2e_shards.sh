@@ -36,6 +36,7 @@ shard_queues() {
 # ---- one cache ----
 
 configure 96M 48M
+# shellcheck disable=SC2119 # no option is needed
 start_origin
 start_cache --config "$CONF" --shards 3
 expect_eq "queues of shards" "$(shard_queues)" 2

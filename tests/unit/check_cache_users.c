@@ -865,6 +865,122 @@ START_TEST(an_invalidation_outlives_its_request)
 }
 END_TEST
 
+static const char *const invalid_keys[] = {"GET http://origin:80/made", "GET http://origin:80/moved",
+                                           "GET http://origin:80/x"};
+
+/* A response to POST that names two others: three removals are asked for. */
+static void origin_names_others(void)
+{
+    http_field_add(&fetch->head.fields, HTTP_SPAN("Location"), HTTP_SPAN("/made"));
+    http_field_add(&fetch->head.fields, HTTP_SPAN("Content-Location"), HTTP_SPAN("/moved"));
+    origin_sends_head(201, 0);
+    ck_assert_uint_eq(asked_count, 3);
+    for (unsigned i = 0; i < asked_count; i++) {
+        ck_assert_int_eq(asked[i].kind, LARDER_EVENT_REMOVE);
+        ck_assert_uint_eq(asked[i].key_length, strlen(invalid_keys[i]));
+        ck_assert_mem_eq(asked[i].segment->data, invalid_keys[i], asked[i].key_length);
+    }
+}
+
+/* Shards answer in any order. */
+START_TEST(what_is_invalidated_is_gone_before_the_head)
+{
+    const void *last;
+
+    begin_exchange("POST");
+    origin_names_others();
+    last = asked[_i].user;
+    while (asked_count > 1) {
+        answer(asked[0].user == last, LARDER_OK); /* that one is passed over */
+        deliver();
+        ck_assert_int_eq(heads, 0);
+    }
+    answer(0, LARDER_OK);
+    deliver();
+    ck_assert_int_eq(heads, 1);
+    fetch->calls->ended(fetch->owner, ORIGIN_OK);
+    ck_assert_int_eq(finished, 1);
+    ck_assert(!cache.silent);
+    end_exchange();
+}
+END_TEST
+
+/* The client leaves, or the head has waited for too long. */
+START_TEST(invalidations_that_were_asked_for_are_left_alone)
+{
+    begin_exchange("POST");
+    origin_names_others();
+    answer(2, LARDER_OK);
+    deliver();
+    if (_i == 0) {
+        exchange_abandon(&exchange);
+    } else {
+        pass_time(100);
+        ck_assert_int_eq(heads, 1);
+        fetch->calls->ended(fetch->owner, ORIGIN_OK);
+    }
+    ck_assert_ptr_null(exchange);
+    ck_assert_uint_eq(asked_count, 2);
+    while (asked_count > 0) {
+        answer(0, LARDER_OK);
+        deliver();
+    }
+    ck_assert_int_eq(heads, _i);
+    end_exchange();
+}
+END_TEST
+
+/* There is a segment for the other, but none for the target until that is answered. */
+START_TEST(an_invalidation_in_line_holds_the_head)
+{
+    begin_exchange("POST");
+    hold_segments(SEGMENTS - 1);
+    http_field_add(&fetch->head.fields, HTTP_SPAN("Location"), HTTP_SPAN("/made"));
+    origin_sends_head(201, 0);
+    ck_assert_uint_eq(asked_count, 1);
+    ck_assert_mem_eq(asked[0].segment->data, invalid_keys[0], asked[0].key_length);
+    if (_i == 1)
+        exchange_abandon(&exchange);
+    else if (_i == 2)
+        pass_time(100);
+    ck_assert_int_eq(heads, _i == 2);
+    answer(0, LARDER_OK);
+    deliver();
+    ck_assert_int_eq(heads, _i == 2);
+    ck_assert_uint_eq(asked_count, 1);
+    ck_assert_mem_eq(asked[0].segment->data, invalid_keys[2], asked[0].key_length);
+    answer(0, LARDER_OK);
+    deliver();
+    ck_assert_int_eq(heads, _i != 1);
+    if (exchange)
+        fetch->calls->ended(fetch->owner, ORIGIN_OK);
+    return_segments();
+    end_exchange();
+}
+END_TEST
+
+/* The cache goes while the target waits in line and the other is under way: `_i` is what is heard of first.
+ */
+START_TEST(a_lost_cache_ends_invalidations)
+{
+    begin_exchange("POST");
+    hold_segments(SEGMENTS - 1);
+    http_field_add(&fetch->head.fields, HTTP_SPAN("Location"), HTTP_SPAN("/made"));
+    origin_sends_head(201, 0);
+    attached = false;
+    if (_i == 1)
+        return_segments();
+    ck_assert_int_eq(heads, 0);
+    answer(0, LARDER_LOST);
+    deliver();
+    ck_assert_int_eq(heads, 1);
+    ck_assert_uint_eq(asked_count, 0);
+    fetch->calls->ended(fetch->owner, ORIGIN_OK);
+    return_segments();
+    end_exchange();
+}
+END_TEST
+
 /* Still in line when the proxy ends; a leak would show in a sanitized build. */
 START_TEST(an_invalidation_in_line_ends_with_the_link)
 {
@@ -1002,6 +1118,10 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, waiting_in_line_does_not_make_the_cache_silent, 0, 2);
     tcase_add_test(tcase, an_unanswered_fill_makes_the_cache_silent);
     tcase_add_loop_test(tcase, an_invalidation_outlives_its_request, 0, 2);
+    tcase_add_loop_test(tcase, what_is_invalidated_is_gone_before_the_head, 0, 3);
+    tcase_add_loop_test(tcase, invalidations_that_were_asked_for_are_left_alone, 0, 2);
+    tcase_add_loop_test(tcase, an_invalidation_in_line_holds_the_head, 0, 3);
+    tcase_add_loop_test(tcase, a_lost_cache_ends_invalidations, 0, 2);
     tcase_add_test(tcase, an_invalidation_in_line_ends_with_the_link);
     ADD_ROWS(tcase, a_continuation_is_no_longer_than_promised, continuations);
     ADD_ROWS(tcase, what_is_stored_does_not_depend_on_the_clients_address, addresses);
