@@ -98,6 +98,7 @@ COLD=http://${HTTP[cold]}
 head_of() { # PROXY_URL PATH [CURL_OPTION...]
     get "$DIR/body" "$1$2" "${@:3}"
     tr -d '\r' <"$DIR/head" | sed -E '/^HTTP.*416/,$ { /^Date: /d }; /^Age: /d; s/; ttl=[0-9]+//; s/boundary=[0-9a-f]+/boundary=B/'
+    # shellcheck disable=SC2119 # it reads its input
     [[ $* == *--head* ]] || sed -E 's/^--[0-9a-f]{32}/--B/' "$DIR/body" | sum
 }
 expect_alike() { # SIZE [CURL_OPTION...]
