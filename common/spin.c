@@ -3,6 +3,7 @@
 #include "clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -122,9 +123,11 @@ void spin_slept(struct spin *spin, int64_t waited_ns, bool spun)
 
 unsigned spin_parse_quota(const char *text)
 {
-    unsigned long long quota, period;
+    char *after_quota, *after_period;
+    unsigned long long quota = strtoull(text, &after_quota, 10);
+    unsigned long long period = strtoull(after_quota, &after_period, 10);
 
-    if (sscanf(text, "%llu %llu", &quota, &period) != 2 || period == 0 || quota > UINT32_MAX)
+    if (after_quota == text || after_period == after_quota || period == 0 || quota > UINT32_MAX)
         return UINT32_MAX;
     return (unsigned)between((int64_t)(quota * 100 / period), 0, UINT32_MAX - 1);
 }
