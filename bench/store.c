@@ -67,14 +67,15 @@ static double now(void)
 /* Bytes of memory that this process has. */
 static uint64_t resident(void)
 {
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    char text[128] = "", *second;
 
-    if (file) {
-        if (fscanf(file, "%*u %lu", &pages) != 1)
-            pages = 0;
+    if (file && !fgets(text, sizeof(text), file))
+        text[0] = '\0';
+    if (file)
         fclose(file);
-    }
+    strtoul(text, &second, 10); /* all of its pages, then those in memory: proc(5) */
+    unsigned long pages = strtoul(second, NULL, 10);
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 

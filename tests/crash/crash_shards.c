@@ -76,7 +76,7 @@ static const char *const counts[] = {"1", "2", "3", "16"};
 
 START_TEST(what_one_stores_all_find)
 {
-    uint32_t shards = (uint32_t)atoi(counts[_i]);
+    uint32_t shards = (uint32_t)strtoul(counts[_i], NULL, 10);
     uint64_t objects = 0, used = 0, allowed = 0;
     uint32_t idle = 0;
 
@@ -461,7 +461,7 @@ START_TEST(next_cache_has_other_shards)
     await_attached(&two);
     store_keys(&two);
     check_keys(&one);
-    ck_assert_uint_eq(story_gauge(&story, GAUGE_shards), (uint64_t)atoi(others[_i]));
+    ck_assert_uint_eq(story_gauge(&story, GAUGE_shards), strtoull(others[_i], NULL, 10));
     end();
 }
 END_TEST

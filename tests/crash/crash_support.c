@@ -388,7 +388,7 @@ int asker_rows(struct liar *asker, struct wire_row *out, int most)
     snprintf(story.instance, sizeof(story.instance), "%s", asker->endpoint.instance);
     for (uint32_t shard = 1; shard < asker->shards; shard++) {
         int more = story_shard_rows(&story, shard, rows + count, ROWS_MAX);
-        count = (int)ctl_merge_rows(rows, (size_t)count, (size_t)(count + more));
+        count = (int)ctl_merge_rows(rows, (size_t)count, (size_t)count + (size_t)more);
     }
     count = count < most ? count : most;
     memcpy(out, rows, (size_t)count * sizeof(*rows));
