@@ -318,15 +318,15 @@ static uint64_t control_bits(uint64_t bytes)
     return (((bytes - ones * 0x20) & ~bytes) | ((is_del - ones) & ~is_del)) & high;
 }
 
-/* Moves to the first control character, in steps of eight bytes: every byte of stored metadata goes through
- * here on every hit. Stops at the last seven bytes if there is none before. */
-static const char *skip_words(const char *at, const char *end)
+/* Moves to the first byte that `bits_of` finds, in steps of eight: every byte of stored metadata goes through
+ * here on every hit. Stops at the last seven bytes if there is none before. Inlined with its argument. */
+static inline const char *skip_words(const char *at, const char *end, uint64_t (*bits_of)(uint64_t bytes))
 {
     while (end - at >= (ptrdiff_t)sizeof(uint64_t)) {
         uint64_t bytes, bits;
 
         memcpy(&bytes, at, sizeof bytes);
-        bits = control_bits(le64toh(bytes));
+        bits = bits_of(le64toh(bytes));
         if (bits)
             return at + __builtin_ctzll(bits) / 8;
         at += sizeof bytes;
@@ -334,7 +334,7 @@ static const char *skip_words(const char *at, const char *end)
     return at;
 }
 
-/* The same for bytes that are not visible: up to 0x20, and from 0x7f on. */
+/* As control_bits(), for bytes that are not visible: up to 0x20, and from 0x7f on. */
 static uint64_t invisible_bits(uint64_t bytes)
 {
     const uint64_t ones = 0x0101010101010101u;
@@ -346,16 +346,8 @@ static uint64_t invisible_bits(uint64_t bytes)
 
 const char *http_skip_visible(const char *at, const char *end)
 {
-    while (end - at >= (ptrdiff_t)sizeof(uint64_t)) {
-        uint64_t bytes, bits;
-
-        memcpy(&bytes, at, sizeof bytes);
-        bits = invisible_bits(le64toh(bytes));
-        if (bits)
-            return at + __builtin_ctzll(bits) / 8;
-        at += sizeof bytes;
-    }
-    while (at<end && * at> ' ' && *at < 0x7f)
+    at = skip_words(at, end, invisible_bits);
+    while (at < end && at[0] > ' ' && at[0] < 0x7f)
         at++;
     return at;
 }
@@ -368,9 +360,9 @@ static bool is_control(unsigned char c)
 /* The first control character other than HTAB, or the end. */
 static const char *skip_text(const char *at, const char *end)
 {
-    for (at = skip_words(at, end); at < end && !is_control((unsigned char)*at); at++) {
+    for (at = skip_words(at, end, control_bits); at < end && !is_control((unsigned char)*at); at++) {
         if (*at == '\t')
-            at = skip_words(at + 1, end) - 1;
+            at = skip_words(at + 1, end, control_bits) - 1;
     }
     return at;
 }

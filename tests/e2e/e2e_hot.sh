@@ -285,28 +285,27 @@ done
 
 # ---- the cache goes ----
 
+expect_all_forwarded() { # PROXY_URL...: nothing that was kept is served
+    local proxy size
+    for proxy in "$@"; do
+        for size in $SIZES; do
+            get_ok "$DIR/body" "$proxy$(path_of "$size")"
+            expect_version "$size"
+            expect_forwarded
+        done
+    done
+}
+
 make_hot
 next_version
 stop cache
-for proxy in "$ONE" "$TWO"; do
-    for size in $SIZES; do
-        get_ok "$DIR/body" "$proxy$(path_of "$size")"
-        expect_version "$size"
-        expect_forwarded
-    done
-done
+expect_all_forwarded "$ONE" "$TWO"
 start_cache --memory 64M
 await_proxies 2
 make_hot
 next_version
 kill_hard cache
-for proxy in "$TWO" "$ONE"; do
-    for size in $SIZES; do
-        get_ok "$DIR/body" "$proxy$(path_of "$size")"
-        expect_version "$size"
-        expect_forwarded
-    done
-done
+expect_all_forwarded "$TWO" "$ONE"
 start_cache --memory 64M
 await_proxies 2
 make_hot
