@@ -7,6 +7,7 @@
 #include <linux/falloc.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,36 @@ static void run_punch(const struct hostile *hostile)
 static void run_punch_giant(const struct hostile *hostile)
 {
     read_while(hostile, &giant, punch, true);
+}
+
+/* Who punches is seldom let on the processor, and a toucher waits until it has been. */
+static void *punch_idly(void *context)
+{
+    if (sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}))
+        attack_fails("sched_setscheduler", strerror(errno));
+    return punch(context);
+}
+
+static void run_punch_idle(const struct hostile *hostile)
+{
+    read_while(hostile, &usual, punch_idly, false);
+}
+
+/* Each time as another process, which the cache has not met. */
+static void run_punch_again(const struct hostile *hostile)
+{
+    for (;;) {
+        pid_t pid = fork();
+        if (pid < 0)
+            attack_fails("fork", strerror(errno));
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            read_while(hostile, &usual, punch, false);
+        }
+        poll(NULL, 0, 20);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
 }
 
 static void run_punch_huge(const struct hostile *hostile)
@@ -429,6 +460,8 @@ static void run_deaths(const struct hostile *hostile)
 const struct attack pool_attacks[] = {
     {"truncate", run_truncate, "pools truncated under the cache's reads; registers again", NULL},
     {"punch", run_punch, "holes punched into the segments that the cache writes", NULL},
+    {"punch-idle", run_punch_idle, "the same by a thread with SCHED_IDLE", NULL},
+    {"punch-again", run_punch_again, "the same for 20 ms, killed, and again", NULL},
     {"punch-giant", run_punch_giant, "the same in a pool of 1 GiB, whose hole takes long to punch", NULL},
     {"punch-huge", run_punch_huge, "the same with up to 4 GiB that are behind the pool in its file", NULL},
     {"extend", run_extend, "the pool grows and shrinks to its size", NULL},

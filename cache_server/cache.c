@@ -371,6 +371,7 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     }
     if (session->active)
         cache_deactivate(cache, session);
+    pause_part(session);
     if (session->watched)
         loop_remove(&cache->loop, &session->death);
     else
@@ -426,7 +427,7 @@ void cache_activate(struct cache *cache, struct session *session)
     struct process *process = session->process;
     struct tenant *tenant = session->tenant;
 
-    if (session->active)
+    if (session->active || session->pause.until_ns > 0)
         return;
     session->active = true;
     if (tenant && tenant->active++ == 0)

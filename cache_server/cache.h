@@ -81,6 +81,7 @@ struct cache {
     struct sweeper sweeper;
     struct tenants tenants;
     struct tenant *busy_tenants; /* utlist: those with active sessions */
+    struct session *paused;      /* utlist: see pause.h */
     struct store store;
     struct leases leases;
     uint32_t kept;    /* segments that proxies keep */

@@ -16,6 +16,7 @@
 #include "lease.h"
 #include "loop.h"
 #include "mq.h"
+#include "pause.h"
 #include "process.h"
 #include "reaper.h"
 #include "segment_pool.h"
@@ -72,6 +73,7 @@ struct session {
     struct follower *due;   /* utlist: those of them that are to be answered */
     struct keeper *keeper;  /* what it keeps in its segments (holds.h); NULL: it never asked for that */
     int64_t keeper_retry_ms;
+    struct pause pause;
     bool spoiled; /* its pool lost pages while another session was served: it is to be dropped */
 };
 

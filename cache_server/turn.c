@@ -9,6 +9,7 @@
 #include "follow.h"
 #include "holds.h"
 #include "log.h"
+#include "pause.h"
 #include "purge.h"
 #include "serve.h"
 #include "shm_guard.h"
@@ -34,22 +35,20 @@
 
 /* ---- rings ---- */
 
-/* One batch. True: something was served, so look again. The session may be gone afterwards. */
-static bool serve_one(struct cache *cache, struct session *session)
+/* One batch; `clock` is brought up to date. True: something was served, so look again. The session may be
+ * gone afterwards. */
+static bool serve_one(struct cache *cache, struct session *session, int64_t *clock)
 {
-    switch (serve_session(session)) {
-    case SERVE_IDLE:
-        return false;
-    case SERVE_MORE:
-        return true;
-    case SERVE_BROKEN:
-        cache_part(cache, &session, DEPARTURE_BROKE);
-        return true;
-    case SERVE_FAULTED:
-        cache_part(cache, &session, DEPARTURE_FAULTED);
-        return true;
-    }
-    return false;
+    int64_t before = *clock, waits = pause_before(session, before);
+    enum serve_result result = serve_session(session);
+
+    *clock = clock_mono_ns();
+    pause_after(session, waits, before, *clock);
+    if (result == SERVE_IDLE || result == SERVE_MORE)
+        return result == SERVE_MORE;
+    cache_part(cache, &session, result == SERVE_BROKEN ? DEPARTURE_BROKE : DEPARTURE_FAULTED);
+    *clock = clock_mono_ns();
+    return true;
 }
 
 /* A turn's credit for each tenant with something to do; see process.h, whose rule this is. */
@@ -116,9 +115,8 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
             idle++;
             continue;
         }
-        idle = serve_one(cache, session) ? 0 : idle + 1;
+        idle = serve_one(cache, session, clock) ? 0 : idle + 1;
         served |= idle == 0;
-        *clock = clock_mono_ns();
         process_spend(process, *clock - before);
         if (tenant) /* which outlives its sessions, if not this turn's housekeeping */
             tenant->credit_ns -= *clock - before;
@@ -227,7 +225,8 @@ static int sleep_time(const struct cache *cache)
         return 0;
     if (expiry < cache->now + wait)
         wait = expiry - cache->now;
-    return (int)wait;
+    int pause = pause_left_ms(cache);
+    return pause >= 0 && pause < wait ? pause : (int)wait;
 }
 
 /* A proxy that closed its queue without BYE, or died where no pidfd tells. */
@@ -395,6 +394,7 @@ static void keep_house(struct cache *cache)
     store_tidy(&cache->store);
     store_expire(&cache->store, cache->now, EXPIRE_STEP);
     follow_check_progress(cache);
+    pause_step(cache);
     if (store_is_resizing(&cache->store))
         shrink_memory(cache);
     if (cache->tenants.doomed_count > 0)

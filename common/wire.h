@@ -18,7 +18,7 @@
 
 #define WIRE_MAGIC 0x5244524cu /* "LRDR" */
 #ifndef WIRE_VERSION           /* tests build programs of another version */
-#define WIRE_VERSION 6
+#define WIRE_VERSION 7
 #endif
 #define WIRE_MAX_BYTES  512
 #define WIRE_MAX_SHARDS NAMES_SHARDS_MAX

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -227,6 +229,53 @@ START_TEST(pages_replaced_by_zeroes_are_survived)
     request.segment = 1;
     request.key_length = 5;
     liar_expect(&liar, &request, WIRE_STATUS_BAD);
+    liar_end(&liar, true);
+    story_await_gauge(&story, GAUGE_proxies, 1);
+    end(0);
+}
+END_TEST
+
+static atomic_bool punching;
+
+static void *punch_and_refill(void *context)
+{
+    const struct segment_pool *pool = context;
+    off_t from = (off_t)page_above((size_t)(pool->payloads - pool->base)), bytes = (off_t)pool->bytes - from;
+
+    while (atomic_load(&punching)) {
+        ck_assert_int_eq(fallocate(pool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, bytes), 0);
+        ck_assert_int_eq(posix_fallocate(pool->fd, from, bytes), 0);
+    }
+    return NULL;
+}
+
+/* A page that is being punched out makes its toucher wait for the end of that: who does it twice is not
+ * served for a while, and then again. Each try is a read of which the liar takes no notice. */
+START_TEST(who_makes_the_cache_wait_is_paused)
+{
+    enum { TRIES = 20000 };
+    static const struct pool_shape large = {.segments = 1024, .segment_bytes = 65536, .ring_entries = 16};
+    pthread_t thread;
+
+    begin();
+    liar_end(&liar, true);
+    story_await_gauge(&story, GAUGE_proxies, 1);
+    liar_register_with(&liar, &story, "news", &large);
+    struct wire_request request = liar_request(&liar, WIRE_OP_READ);
+    request.handle = liar_lookup("large", 0, 0, NULL);
+    request.length = large.segment_bytes;
+    atomic_store(&punching, true);
+    ck_assert_int_eq(pthread_create(&thread, NULL, punch_and_refill, &liar.endpoint.pool), 0);
+    for (int i = 0; i < TRIES && (i % 64 || story_counter(&story, COUNTER_pauses) == 0); i++) {
+        request.segment = (uint32_t)i % (large.segments - 1) + 1;
+        liar_expect(&liar, &request, WIRE_STATUS_OK);
+        liar_take_back(&liar, request.segment);
+    }
+    ck_assert_uint_gt(story_counter(&story, COUNTER_pauses), 0);
+    check_other();
+    atomic_store(&punching, false);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    liar_expect(&liar, &request, WIRE_STATUS_OK);
     liar_end(&liar, true);
     story_await_gauge(&story, GAUGE_proxies, 1);
     end(0);
@@ -614,6 +663,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, pages_lost_while_the_cache_reads_metadata);
     tcase_add_test(tcase, untouched_loss_is_no_fault);
     tcase_add_loop_test(tcase, pages_replaced_by_zeroes_are_survived, 0, 2);
+    tcase_add_test(tcase, who_makes_the_cache_wait_is_paused);
     tcase_add_test(tcase, pages_lost_at_any_moment);
     tcase_add_test(tcase, askers_pool_without_pages);
     tcase_add_test(tcase, askers_mistakes_are_refused);

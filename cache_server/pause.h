@@ -1,0 +1,46 @@
+/* pause.h: sessions whose pools make the cache wait.
+ *
+ * A page of a pool that its owner is just punching out (fallocate(2), madvise(2) MADV_REMOVE) lets nobody
+ * touch it until that has ended, which may be long after the owner has lost its processor. An honest proxy
+ * changes no page of a segment that it has handed over, so the cache never waits for it. Who makes it wait is
+ * not served for a while: eight times as long as it took, doubled each time up to a second, so that waiting
+ * soon takes less than a hundredth of the cache's time. Being passed over by the scheduler is no waiting, and
+ * nobody's fault: the kernel counts it apart (getrusage(2), ru_nvcsw and ru_nivcsw).
+ *
+ * Asking the kernel costs a system call, so a session is watched only for a second after a batch that took
+ * PAUSE_LONG_NS; its first wait costs it nothing. Times are CLOCK_MONOTONIC, in nanoseconds. */
+#ifndef LARDER_PAUSE_H
+#define LARDER_PAUSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PAUSE_LONG_NS    300000     /* batches end long before that */
+#define PAUSE_WATCH_NS   1000000000 /* for so long a session is watched after one that did not */
+#define PAUSE_FACTOR     8
+#define PAUSE_LONGEST_NS 1000000000
+
+struct cache;
+struct session;
+
+/* Part of a session; all zero at first. */
+struct pause {
+    struct session *prev, *next; /* in the cache's list of paused sessions, while `until_ns` */
+    int64_t watched_until_ns;
+    int64_t until_ns; /* 0: it is not paused */
+    uint32_t waits;   /* since it has been watched */
+};
+
+/* A batch of the session's begins. What pause_after() needs: how often this thread has waited; -1: unknown.
+ */
+int64_t pause_before(const struct session *session, int64_t now_ns);
+/* It has ended, and the session still stands. May end its being active. */
+void pause_after(struct session *session, int64_t waits, int64_t began_ns, int64_t now_ns);
+/* Ends the pauses that are over; in a turn's housekeeping. */
+void pause_step(struct cache *cache);
+/* Until the first of them is over, in milliseconds rounded up; -1: there is none. */
+int pause_left_ms(const struct cache *cache);
+/* The session goes. */
+void pause_part(struct session *session);
+
+#endif
