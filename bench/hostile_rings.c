@@ -56,7 +56,7 @@ static void run_fenced(const struct hostile *hostile)
 }
 
 /* A body that begins with its own key leaves a segment, once looked up, ready for the same lookup. */
-static void prepare_lookups(struct peer *peer, const char *key, uint64_t size)
+static void prepare_lookups(struct peer *peer, const char *key, uint64_t size, uint8_t flags)
 {
     uint16_t length = (uint16_t)strlen(key);
     struct wire_request request;
@@ -65,6 +65,7 @@ static void prepare_lookups(struct peer *peer, const char *key, uint64_t size)
     request = peer_request(peer, WIRE_OP_LOOKUP);
     request.segment = 0;
     request.key_length = length;
+    request.flags = flags;
     for (uint32_t i = 0; i < peer->endpoint.pool.shape.segments; i++)
         peer_hand_over(peer, i, key, length);
     write_all_entries(peer, &request);
@@ -73,7 +74,7 @@ static void prepare_lookups(struct peer *peer, const char *key, uint64_t size)
 static void open_looker(struct peer *peer, const struct hostile *hostile)
 {
     peer_open_registered(peer, hostile, &usual, TENANT_HOSTILE);
-    prepare_lookups(peer, "flood", 1024);
+    prepare_lookups(peer, "flood", 1024, 0);
 }
 
 static void run_hits(const struct hostile *hostile)
@@ -93,9 +94,44 @@ static void run_many(const struct hostile *hostile)
         peer_open(&peers[count], hostile, &usual);
         if (!peer_register(&peers[count], WIRE_ROLE_PROXY, TENANT_HOSTILE))
             break;
-        prepare_lookups(&peers[count], "flood", 1024);
+        prepare_lookups(&peers[count], "flood", 1024, 0);
     }
     flood(hostile, peers, count, NULL);
+}
+
+/* What the cache and the proxy tell each other in the headers of segments that are kept. */
+static void scribble_headers(struct peer *peer)
+{
+    const struct segment_pool *pool = &peer->endpoint.pool;
+
+    for (uint32_t i = 0; i < pool->shape.segments; i++) {
+        atomic_store_explicit(&segment_header(pool, i)->guard, i * 2654435761u, memory_order_relaxed);
+        atomic_fetch_add_explicit(&segment_header(pool, i)->uses, 0x7fffffffu, memory_order_relaxed);
+    }
+}
+
+/* One object is kept in as many segments as a tenant may keep, and replaced, which has to reach all of them.
+ */
+static void run_kept(const struct hostile *hostile)
+{
+    static const struct pool_shape large = {.segments = 2048, .segment_bytes = 4096, .ring_entries = 1024};
+    static struct peer peers[5];
+
+    for (unsigned i = 0; i < ROWS(peers); i++) {
+        peer_open_registered(&peers[i], hostile, i == 0 ? &usual : &large, TENANT_HOSTILE);
+        if (i > 0)
+            prepare_lookups(&peers[i], "flood", 1024, WIRE_LOOKUP_KEEP);
+    }
+    attack_is_on(hostile);
+    for (uint64_t step = 0;; step++) {
+        for (unsigned i = 1; i < ROWS(peers); i++) {
+            if (step % 16 == i)
+                scribble_headers(&peers[i]);
+            attack_counts(hostile, peer_flood(&peers[i]));
+        }
+        if (step % 64 == 0)
+            (void)peer_store(&peers[0], "flood", sizeof("flood") - 1, NULL, 0, 1024);
+    }
 }
 
 /* A lock that belongs to an open file description and so to no process, in place of ours. */
@@ -122,7 +158,7 @@ static void run_nameless(const struct hostile *hostile)
         lock_nameless(peers[count].endpoint.pool.fd);
         if (!peer_register(&peers[count], WIRE_ROLE_PROXY, TENANT_HOSTILE))
             break;
-        prepare_lookups(&peers[count], "flood", 1024);
+        prepare_lookups(&peers[count], "flood", 1024, 0);
     }
     if (count > 0)
         flood(hostile, peers, count, NULL);
@@ -394,6 +430,8 @@ const struct attack ring_attacks[] = {
     {"hits", run_hits, "lookups that hit, as fast as the ring takes them", NULL},
     {"many", run_many, "the same from as many registrations as one process may have", NULL},
     {"nameless", run_nameless, "the same from 192, with locks that belong to no process", NULL},
+    {"kept", run_kept,
+     "one object kept in 4,096 segments, replaced again and again, their headers scribbled over", NULL},
     {"lengths", run_lengths, "lengths, offsets and segments out of bounds", NULL},
     {"twice", run_twice, "one segment handed over in every entry", NULL},
     {"entries", run_entries, "entries and payloads rewritten while they are read", NULL},
