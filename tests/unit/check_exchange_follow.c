@@ -1,201 +1,15 @@
 /* Exchanges that follow others, hand their clients over, fill the rest of what others began, refresh without
- * a client, leave word of what came of a fetch, and wait for what becomes hot meanwhile; against a client
- * library and an origin that the test plays itself. */
-#include "clock.h"
+ * a client, and leave word of what came of a fetch; against a client library and an origin that the test
+ * plays itself. */
 #include "exchange.h"
-#include "fill_writer.h"
 #include "http_meta.h"
-#include "http_vary.h"
-#include "output.h"
 
-#include "played.h"
+#include "played_clients.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define CLIENTS  3
-#define BODY_MAX 20000
-#define BODY     5u /* which pattern */
-
-struct client {
-    struct exchange *exchange;
-    struct http_fields fields;
-    struct exchange_head head; /* without its spans */
-    char lines[8192], detail[64];
-    unsigned heads, finished, broken;
-    uint8_t body[BODY_MAX];
-    size_t size, room;
-};
-
-static struct exchange_home *home;
-static struct client clients[CLIENTS];
-
-/* ---- clients ---- */
-
-static void sink_head(void *owner, const struct exchange_head *head)
-{
-    struct client *client = owner;
-
-    client->heads++;
-    client->head = *head;
-    ck_assert_uint_lt(head->lines.length, sizeof client->lines);
-    memcpy(client->lines, head->lines.at, head->lines.length);
-    if (head->cache_status.detail)
-        snprintf(client->detail, sizeof client->detail, "%s", head->cache_status.detail);
-}
-
-static void sink_body(void *owner, const char *data, size_t size)
-{
-    struct client *client = owner;
-
-    ck_assert_uint_le(size, BODY_MAX - client->size);
-    memcpy(client->body + client->size, data, size);
-    client->size += size;
-    client->room -= size < client->room ? size : client->room;
-}
-
-static void sink_segment(void *owner, struct larder_segment **segment, uint32_t offset, uint32_t size)
-{
-    sink_body(owner, (const char *)(*segment)->data + offset, size);
-    cache_link_return(&cache, segment);
-}
-
-static void sink_shared(void *owner, struct output_source *source, struct larder_segment *segment,
-                        uint32_t offset, uint32_t size)
-{
-    sink_body(owner, (const char *)segment->data + offset, size);
-    source->calls->drop(source);
-}
-
-static void sink_finished(void *owner)
-{
-    struct client *client = owner;
-
-    ck_assert_ptr_nonnull(client->exchange);
-    client->finished++;
-    client->exchange = NULL;
-}
-
-static void sink_broken(void *owner)
-{
-    struct client *client = owner;
-
-    client->broken++;
-    client->exchange = NULL;
-}
-
-static size_t sink_room(void *owner)
-{
-    struct client *client = owner;
-
-    return client->room;
-}
-
-static enum origin_body sink_read(void *owner, char *to, size_t size, size_t *got, int *status)
-{
-    (void)owner;
-    (void)to;
-    (void)size;
-    (void)got;
-    (void)status;
-    return ORIGIN_BODY_END;
-}
-
-static const struct exchange_sink sink = {.head = sink_head,
-                                          .body = sink_body,
-                                          .body_segment = sink_segment,
-                                          .body_shared = sink_shared,
-                                          .finished = sink_finished,
-                                          .broken = sink_broken,
-                                          .room = sink_room,
-                                          .read_body = sink_read};
-
-static void begin(void)
-{
-    play_begin(fill_writer_stalled);
-    cache.segments = 64; /* not scarce */
-    ck_assert_int_eq(exchange_home_create(&home, &loop, &cache, NULL, EXCHANGE_CACHE_TIMEOUT_MS), 0);
-}
-
-static void add_field(unsigned number, const char *name, const char *value)
-{
-    ck_assert(http_field_add(&clients[number].fields, (struct http_span){name, (uint32_t)strlen(name)},
-                             (struct http_span){value, (uint32_t)strlen(value)}));
-}
-
-static void request(unsigned number, const char *method)
-{
-    struct client *client = &clients[number];
-    struct exchange_request asks = {.method = {method, (uint32_t)strlen(method)},
-                                    .target = HTTP_SPAN("/x"),
-                                    .fields = &client->fields,
-                                    .host = HTTP_SPAN("named.by.client"),
-                                    .client = HTTP_SPAN("127.0.0.1"),
-                                    .scheme = HTTP_SPAN("http"),
-                                    .via = HTTP_SPAN("1.1")};
-
-    if (client->room == 0)
-        client->room = SIZE_MAX;
-    exchange_begin(home, &client->exchange, &asks, &sink, client);
-}
-
-/* Nothing goes on any more. */
-static void end(void)
-{
-    for (unsigned i = 0; i < CLIENTS; i++)
-        ck_assert_ptr_null(clients[i].exchange);
-    loop_finish_tasks(&loop);
-    while (asked_count > 0)
-        answer(0, LARDER_MISS);
-    deliver();
-    ck_assert_uint_eq(exchange_count(home), 0);
-    ck_assert_uint_eq(fetches_open(), 0);
-    exchange_home_destroy(&home);
-    play_end();
-}
-
-#define ck_assert_whole(number, size_)                                                                       \
-    do {                                                                                                     \
-        ck_assert_uint_eq(clients[number].heads, 1);                                                         \
-        ck_assert_uint_eq(clients[number].finished, 1);                                                      \
-        ck_assert_uint_eq(clients[number].broken, 0);                                                        \
-        ck_assert_uint_eq(clients[number].size, (size_));                                                    \
-        ck_assert(is_pattern(clients[number].body, BODY, 0, (size_)));                                       \
-    } while (0)
-
 /* ---- the cache ---- */
-
-static bool is_asked(enum larder_event_kind kind, unsigned *number)
-{
-    for (*number = 0; *number < asked_count; ++*number) {
-        if (asked[*number].kind == kind)
-            return true;
-    }
-    return false;
-}
-
-static const struct asked *the_asked(enum larder_event_kind kind)
-{
-    unsigned number;
-
-    if (!is_asked(kind, &number))
-        ck_abort_msg("nothing of that kind was asked");
-    return &asked[number];
-}
-
-static struct larder_event *reply(enum larder_event_kind kind, enum larder_status status)
-{
-    return answer((unsigned)(the_asked(kind) - asked), status);
-}
-
-static void miss(uint64_t lease, uint64_t follow)
-{
-    struct larder_event *event = reply(LARDER_EVENT_LOOKUP, LARDER_MISS);
-
-    event->lease = lease;
-    event->follow = follow;
-    deliver();
-}
 
 static void grow(uint64_t follow, uint64_t handle, uint64_t filled, uint64_t size)
 {
@@ -229,38 +43,6 @@ static void promote(uint64_t handle, uint64_t lease, uint64_t filled, uint64_t s
     deliver();
 }
 
-static struct http_meta_head fresh_head(void)
-{
-    return (struct http_meta_head){.status = 200,
-                                   .response_time = clock_wall_ms() / 1000,
-                                   .lifetime = 100,
-                                   .stale_while_revalidate = -1,
-                                   .stale_if_error = -1,
-                                   .id = 77};
-}
-
-static struct http_fields stored_fields(void)
-{
-    struct http_fields fields = {0};
-
-    http_field_add(&fields, HTTP_SPAN("ETag"), HTTP_SPAN("\"a\""));
-    return fields;
-}
-
-static struct http_parts parts = {.length = 9000}; /* of what has HTTP_META_PARTS */
-
-static void put_meta(struct larder_event *event, const struct http_meta_head *head,
-                     const struct http_fields *fields)
-{
-    int length = http_meta_encode(head, fields, (char *)event->segment->data, SEGMENT_BYTES);
-
-    if (head->flags & HTTP_META_PARTS)
-        length = http_meta_add_parts(event->segment->data, length, SEGMENT_BYTES, &parts);
-    ck_assert_int_gt(length, 0);
-    event->meta_length = (uint32_t)length;
-    event->length = 0;
-}
-
 static void give_meta(const struct http_meta_head *head)
 {
     struct http_fields fields = stored_fields();
@@ -272,23 +54,6 @@ static void give_meta(const struct http_meta_head *head)
     }
     put_meta(answer(number, LARDER_OK), head, &fields);
     deliver();
-}
-
-/* All that is read of the body. */
-static void serve_reads(void)
-{
-    unsigned number = 0;
-
-    while (number < asked_count) {
-        if (asked[number].kind != LARDER_EVENT_READ || asked[number].flags == 1) {
-            number++;
-            continue;
-        }
-        fill_pattern(asked[number].segment->data, BODY, asked[number].offset, asked[number].length);
-        answer(number, LARDER_OK);
-        deliver();
-        number = 0;
-    }
 }
 
 /* What is found under the key; `body` bytes of it, all in the segment. */
@@ -338,36 +103,6 @@ static void take_fill(uint64_t *filled)
         answer(number, LARDER_OK);
         deliver();
     }
-}
-
-/* ---- the origin ---- */
-
-static void answer_head(struct origin_fetch *of, int status, uint64_t length, const char *cache_control)
-{
-    of->head.status = status;
-    of->head.length_known = length != LARDER_SIZE_UNKNOWN;
-    of->head.length = of->head.length_known ? length : 0;
-    http_field_add(&of->head.fields, HTTP_SPAN("Cache-Control"),
-                   (struct http_span){cache_control, (uint32_t)strlen(cache_control)});
-    of->calls->head(of->owner);
-    loop_finish_tasks(&loop);
-}
-
-static bool send_body(struct origin_fetch *of, uint64_t offset, size_t size)
-{
-    static uint8_t bytes[BODY_MAX];
-    bool taken;
-
-    fill_pattern(bytes, BODY, offset, size);
-    taken = of->calls->body(of->owner, (const char *)bytes, size);
-    loop_finish_tasks(&loop);
-    return taken;
-}
-
-static void end_fetch(struct origin_fetch *of, enum origin_result result)
-{
-    of->calls->ended(of->owner, result);
-    loop_finish_tasks(&loop);
 }
 
 /* ---- followers ---- */
@@ -1352,100 +1087,6 @@ START_TEST(a_failed_validation_is_the_answer_to_others)
 }
 END_TEST
 
-/* ---- waiting for what becomes hot ---- */
-
-#define HOT_QUESTIONS 4 /* after which a look-up keeps what it finds */
-
-static void find_kept(const struct http_meta_head *head, const struct http_fields *fields, uint32_t size)
-{
-    struct larder_event *event = reply(LARDER_EVENT_LOOKUP, LARDER_HIT);
-
-    put_meta(event, head, fields);
-    fill_pattern(event->segment->data + event->meta_length, BODY, 0, size);
-    event->length = size;
-    event->object_size = size;
-    event->kept = true;
-    deliver();
-}
-
-/* Client 1 waits in line for a segment, until what client 0 finds is hot. */
-static void wait_for_hot(const struct http_meta_head *head, const struct http_fields *fields, uint32_t size)
-{
-    for (unsigned i = 1; i < HOT_QUESTIONS; i++) {
-        request(0, "GET");
-        exchange_abandon(&clients[0].exchange);
-        miss(0, 0);
-    }
-    request(0, "GET");
-    ck_assert(the_asked(LARDER_EVENT_LOOKUP)->flags & LARDER_LOOKUP_KEEP);
-    hold_segments(SEGMENTS - 1);
-    request(1, "GET");
-    ck_assert_uint_eq(cache.waiting_count, 1);
-    clients[1].room = 0;
-    find_kept(head, fields, size);
-    return_segments();
-    ck_assert_uint_eq(cache.waiting_count, 0);
-    ck_assert_uint_eq(asked_count, 0);
-    ck_assert_uint_eq(times_used, 1);
-}
-
-/* Its client may take longer than it would have waited in line. */
-START_TEST(what_is_hot_by_now_is_given_in_any_time)
-{
-    struct http_meta_head head = fresh_head();
-    struct http_fields fields = stored_fields();
-
-    begin();
-    wait_for_hot(&head, &fields, 3000);
-    ck_assert_whole(0, 3000);
-    ck_assert_uint_eq(clients[1].heads, 1);
-    ck_assert(clients[1].head.cache_status.hit);
-    pass_time(EXCHANGE_CACHE_TIMEOUT_MS);
-    ck_assert_uint_eq(clients[1].heads, 1);
-    ck_assert_uint_eq(clients[1].finished + clients[1].broken, 0);
-    clients[1].room = SIZE_MAX;
-    exchange_room(clients[1].exchange);
-    ck_assert_whole(1, 3000);
-    ck_assert_uint_eq(fetches_begun, 0);
-    end();
-}
-END_TEST
-
-/* An index, and the request's variant has no key: the origin is asked, and may take its time. */
-START_TEST(what_a_hot_index_has_no_key_for_is_fetched_in_any_time)
-{
-    static char longer[HTTP_VARY_KEY_MAX + 1];
-    struct http_vary_index index = {0};
-    struct http_vary_spec spec;
-    struct http_meta_head head = fresh_head();
-    struct http_fields fields = {0};
-
-    ck_assert(http_vary_spec_parse(HTTP_SPAN("x"), &spec));
-    http_vary_index_put(&index, &spec);
-    memset(index.generation, '0', sizeof index.generation);
-    http_vary_index_fields(&index, &fields);
-    head.flags = HTTP_META_INDEX;
-    memset(longer, 'x', sizeof longer - 1);
-    begin();
-    add_field(0, "X", longer);
-    add_field(1, "X", longer);
-    wait_for_hot(&head, &fields, 0);
-    ck_assert_uint_eq(fetches_open(), 2);
-    exchange_abandon(&clients[0].exchange);
-    pass_time(EXCHANGE_CACHE_TIMEOUT_MS);
-    ck_assert_uint_eq(clients[1].heads, 0);
-    clients[1].room = SIZE_MAX;
-    answer_head(fetch, 200, 10, "max-age=100");
-    ck_assert_int_eq(clients[1].head.status, 200);
-    ck_assert_int_eq(clients[1].head.cache_status.fwd, HTTP_FWD_VARY_MISS);
-    ck_assert(send_body(fetch, 0, 10));
-    end_fetch(fetch, ORIGIN_OK);
-    ck_assert_whole(1, 10);
-    ck_assert_uint_eq(fetches_begun, 2);
-    end();
-}
-END_TEST
-
 static void add_cases(TCase *tcase)
 {
     tcase_add_loop_test(tcase, a_follower_is_served_what_grows, 0, 2);
@@ -1475,8 +1116,6 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, what_is_served_stale_is_refreshed, 0, REFRESH_ENDS);
     tcase_add_test(tcase, what_failed_lately_is_not_refreshed);
     ADD_ROWS(tcase, a_failed_validation_is_the_answer_to_others, lately);
-    tcase_add_test(tcase, what_is_hot_by_now_is_given_in_any_time);
-    tcase_add_test(tcase, what_a_hot_index_has_no_key_for_is_fetched_in_any_time);
 }
 
 int main(void)
