@@ -358,6 +358,21 @@ int cache_link_wait(struct cache_link *link, struct cache_wait *wait)
     return 0;
 }
 
+static void put_first(struct cache_link *link, struct cache_wait *wait)
+{
+    wait->prev = &link->waiting;
+    wait->next = link->waiting.next;
+    link->waiting.next->prev = wait;
+    link->waiting.next = wait;
+    link->waiting_count++;
+}
+
+void cache_link_wait_first(struct cache_link *link, struct cache_wait *wait)
+{
+    if (!cache_wait_waits(wait))
+        put_first(link, wait);
+}
+
 void cache_link_unwait(struct cache_link *link, struct cache_wait *wait)
 {
     if (!cache_wait_waits(wait))
@@ -418,15 +433,6 @@ static void drop_removals(struct cache_link *link)
         cache_link_unwait(link, wait);
         free(wait);
     }
-}
-
-static void put_first(struct cache_link *link, struct cache_wait *wait)
-{
-    wait->prev = &link->waiting;
-    wait->next = link->waiting.next;
-    link->waiting.next->prev = wait;
-    link->waiting.next = wait;
-    link->waiting_count++;
 }
 
 static void serve_waiters(struct loop_task *task)

@@ -142,6 +142,8 @@ void cache_ops_sever(struct cache_ops *ops);
 
 /* -ENOBUFS: the line is as long as it may be. */
 int cache_link_wait(struct cache_link *link, struct cache_wait *wait);
+/* In front of all others, however long the line is: for the one that spares them segments (hot.h). */
+void cache_link_wait_first(struct cache_link *link, struct cache_wait *wait);
 void cache_link_unwait(struct cache_link *link, struct cache_wait *wait); /* harmless if it does not wait */
 bool cache_wait_waits(const struct cache_wait *wait);
 

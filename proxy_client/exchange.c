@@ -90,6 +90,7 @@ struct exchange *exchange_take(struct exchange_home *home)
     home->count++;
     exchange->free_later.run = exchange_free;
     exchange->wait.retry = retry;
+    exchange->hot_wait.settled = hot_settled;
     body_reader_setup(&exchange->reader, home->link, &home->read_stalls, &stored_reader_calls, exchange);
     fill_writer_setup(&exchange->fill, home->link, &home->fill_stalls, fetch_fill_changed, exchange);
     return exchange;
@@ -140,11 +141,10 @@ void exchange_end(struct exchange *exchange)
     cache_link_unwait(link, &exchange->wait);
     cache_ops_sever(&exchange->ops);
     body_reader_stop(&exchange->reader);
+    hot_unwait(&exchange->hot_wait);
     hot_drop(&exchange->hot);
     fill_writer_abort(&exchange->fill);
     follow_leave(exchange);
-    if (hot_inherits(&exchange->home->hot, exchange->handle))
-        exchange->handle = 0;
     cache_link_release(link, &exchange->handle);
     cache_link_give_up(link, &exchange->lease);
     origin_close(&exchange->fetch);
@@ -670,7 +670,7 @@ void exchange_begin(struct exchange_home *home, struct exchange **out, const str
 void exchange_room(struct exchange *exchange)
 {
     if (exchange->hot)
-        hot_give(exchange);
+        hot_go_on(exchange);
     else if (exchange->state == EXCHANGE_STORED || parts_come_first(exchange))
         body_reader_room(&exchange->reader);
     else if (exchange->fetch)
@@ -717,7 +717,7 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
     loop_add_deadlines(loop, &home->fill_stalls, STALL_FACTOR * cache_timeout_ms, fill_writer_stalled);
     loop_add_deadlines(loop, &home->read_stalls, STALL_FACTOR * cache_timeout_ms, body_reader_stalled);
     loop_add_deadlines(loop, &home->patience, PATIENCE_MS, fetch_patience_ended);
-    hot_setup(&home->hot, link);
+    hot_setup(&home->hot, link, (int64_t)STALL_FACTOR * cache_timeout_ms);
     following_home_setup(&home->followings, loop, link, cache_timeout_ms);
     *out = home;
     return 0;
@@ -737,6 +737,7 @@ void exchange_home_set_timeout(struct exchange_home *home, unsigned cache_timeou
 {
     home->answers.after_ms = cache_timeout_ms;
     home->fill_stalls.after_ms = home->read_stalls.after_ms = (int64_t)STALL_FACTOR * cache_timeout_ms;
+    hot_set_stall(&home->hot, (int64_t)STALL_FACTOR * cache_timeout_ms);
     home->followings.answers.after_ms = cache_timeout_ms;
 }
 

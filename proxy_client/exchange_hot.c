@@ -1,13 +1,17 @@
 /* Responses out of segments that the proxy has kept (hot.h): the look-up that would find the same is not
  * made.
  *
- *     look-up ─┬─ hot, and may be served as it is ──> STORED, from the entry
- *              ├─ asked for often ──> look-up that keeps ── hit ─┬─ whole in its segment ──> the same
- *              │                                                 └─ larger ──> as ever, while the set reads
- * the rest of it └─ else, or anything but a fresh response ──> as ever So whatever needs the cache, a lease
- * or the origin (validation, marks, parts) goes the ordinary way, and what is served is decided and made by
- * the same functions as after a look-up. */
+ *     look-up ─┬─ hot, or being loaded, and may be served as it is ──> STORED, from the entry
+ *              ├─ asked for often ──> look-up that keeps ── hit ──> the same, while the set reads the rest
+ *              └─ else, or anything but a fresh response ──> as ever
+ *     STORED, of what is being loaded ─┬─ ahead of the loading ──> waits for the next piece
+ *                                      └─ which is given up ─┬─ nothing was given yet ──> look-up
+ *                                                            └─ within the response ──> as after a lost cache
+ * So whatever needs the cache, a lease or the origin (validation, marks, parts) goes the ordinary way, and
+ * what is served is decided and made by the same functions as after a look-up. */
 #include "exchange_internal.h"
+
+#include <stddef.h>
 
 /* A look-up that wants nothing but what is stored, for a client. A lease that is here already would be kept
  * from the origin. */
@@ -78,23 +82,38 @@ bool hot_takes(struct exchange *exchange, struct larder_event *event)
     struct cache_key key = exchange_key(exchange);
     struct hot_entry *entry;
 
-    if (!is_for_all(exchange) || event->length < event->object_size)
+    if (!is_for_all(exchange))
         return false;
-    entry = hot_adopt(hot, &key, event, &exchange->meta);
+    if (event->length < event->object_size)
+        entry = hot_load(hot, &key, event, &exchange->meta, &exchange->handle);
+    else
+        entry = hot_adopt(hot, &key, event, &exchange->meta);
     if (entry)
         hold(exchange, entry);
     return entry != NULL;
 }
 
-struct hot_entry *hot_loads(struct exchange *exchange, struct larder_event *event)
+/* An entry that is good is what the cache has now, if not younger than what it answered. */
+bool hot_joins(struct exchange *exchange, const struct larder_event *event)
 {
     struct cache_key key = exchange_key(exchange);
-    struct http_meta meta = exchange->meta;
+    struct http_meta found = exchange->meta;
+    struct hot_entry *entry;
 
-    if (!is_for_all(exchange) || !exchange->handle || event->length >= event->object_size)
-        return NULL;
-    meta.fields.at = (const char *)event->segment->data + sizeof(struct http_meta_head); /* not the copy */
-    return hot_load(&exchange->home->hot, &key, event, &meta, exchange->handle);
+    if (event->length >= event->object_size || !is_plain(exchange, exchange->lookup_flags) ||
+        !is_for_all(exchange))
+        return false;
+    entry = hot_find(&exchange->home->hot, &key);
+    if (!entry)
+        return false;
+    exchange->meta = entry->meta;
+    if (!is_for_all(exchange)) {
+        exchange->meta = found;
+        return false;
+    }
+    cache_link_release(exchange->home->link, &exchange->handle);
+    hold(exchange, entry);
+    return true;
 }
 
 void hot_takes_index(struct exchange *exchange, struct larder_event *event)
@@ -103,6 +122,30 @@ void hot_takes_index(struct exchange *exchange, struct larder_event *event)
 
     if (event->status == LARDER_HIT && event->length == event->object_size)
         hot_adopt(&exchange->home->hot, &key, event, &exchange->meta);
+}
+
+/* The loading was given up. */
+static void lost(struct exchange *exchange)
+{
+    if (exchange->head_given)
+        stored_keep_meta(exchange);
+    else
+        exchange->meta = (struct http_meta){0};
+    hot_drop(&exchange->hot);
+    if (exchange->head_given)
+        follow_lost(exchange);
+    else
+        exchange_look_up(exchange);
+}
+
+bool hot_lacks(struct exchange *exchange)
+{
+    if (exchange->position >= exchange->end ||
+        hot_piece(exchange->hot, exchange->position, exchange->end).segment)
+        return false;
+    if (!hot_await(exchange->hot, exchange->position, &exchange->hot_wait))
+        lost(exchange);
+    return true;
 }
 
 static void give_piece(struct exchange *exchange)
@@ -121,10 +164,24 @@ void hot_give(struct exchange *exchange)
 {
     do {
         while (exchange->position < exchange->end) {
-            if (exchange->sink->room(exchange->owner) == 0)
+            if (exchange->sink->room(exchange->owner) == 0 || hot_lacks(exchange))
                 return;
             give_piece(exchange);
         }
     } while (ranges_next(exchange));
     exchange_finish(exchange);
+}
+
+void hot_go_on(struct exchange *exchange)
+{
+    hot_unwait(&exchange->hot_wait);
+    if (exchange->head_given)
+        hot_give(exchange);
+    else
+        stored_serve_hot(exchange);
+}
+
+void hot_settled(struct hot_wait *wait)
+{
+    hot_go_on((struct exchange *)(void *)((char *)wait - offsetof(struct exchange, hot_wait)));
 }

@@ -86,6 +86,7 @@ struct exchange {
     struct exchange_parts *parts;     /* of a multipart response; else NULL */
     struct exchange_extents *extents; /* of a response that is not stored whole; else NULL */
     struct hot_entry *hot;            /* what is stored comes from there; else NULL */
+    struct hot_wait hot_wait;         /* for more of it */
     struct body_reader reader;
 
     /* the origin */
@@ -214,13 +215,18 @@ bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *tr
 bool hot_answers(struct exchange *exchange, uint32_t *flags);
 /* The look-up brought what may be kept: true if the exchange holds it from now on, and not the event. */
 bool hot_takes(struct exchange *exchange, struct larder_event *event);
-/* The same for what is larger than a segment: the set takes it, and reads the rest, while the exchange goes
- * on as ever with the entry's segment. NULL: it does not. The caller drops the entry. */
-struct hot_entry *hot_loads(struct exchange *exchange, struct larder_event *event);
-/* The same for an index, which the exchange goes on to read; its key is still that of the index. */
+/* The look-up brought the beginning of what others have made hot, or are about to, since it was asked for:
+ * true if the exchange holds that, and needs neither handle nor segments of its own. */
+bool hot_joins(struct exchange *exchange, const struct larder_event *event);
+/* The same as hot_takes() for an index, which the exchange goes on to read; its key is still that of the
+ * index. */
 void hot_takes_index(struct exchange *exchange, struct larder_event *event);
-/* Gives the body, from where it is, as far as there is room. */
+/* Gives the body, from where it is, as far as there is room and it is there. */
 void hot_give(struct exchange *exchange);
+/* True: the next bytes are not there yet, so the exchange waits for them, or has gone on otherwise. */
+bool hot_lacks(struct exchange *exchange);
+void hot_go_on(struct exchange *exchange); /* there is room, or more of it */
+void hot_settled(struct hot_wait *wait);   /* of the exchange, as hot_wait.settled */
 
 /* exchange_follow.c */
 /* Takes the event's follow handle. */

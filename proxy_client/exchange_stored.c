@@ -185,8 +185,7 @@ void stored_read_on(struct exchange *exchange)
         body_reader_room(&exchange->reader);
 }
 
-/* Several pieces are copied, because only one could take the segment along; so is what others read as well.
- */
+/* Several pieces are copied, because only one could take the segment along. */
 static void give_from_look_up(struct exchange *exchange, struct larder_event *event)
 {
     uint64_t end = exchange->end < event->length ? exchange->end : event->length;
@@ -196,7 +195,7 @@ static void give_from_look_up(struct exchange *exchange, struct larder_event *ev
     if (exchange->position >= end)
         return;
     size = (uint32_t)(end - exchange->position);
-    if (!exchange->parts && !event->kept) {
+    if (!exchange->parts) {
         give_segment(exchange, &event->segment, offset, size);
         return;
     }
@@ -220,21 +219,6 @@ static void serve_from_look_up(struct exchange *exchange, struct larder_event *e
     exchange_finish(exchange);
 }
 
-/* It begins to be hot, if there is room: then its segment is there for others as well, and this response, for
- * once, gets a copy. */
-static void serve_while_loading(struct exchange *exchange, struct larder_event *event)
-{
-    struct hot_entry *entry = hot_loads(exchange, event);
-
-    event->kept = entry != NULL;
-    if (entry)
-        event->segment = entry->segments[0];
-    serve_from_look_up(exchange, event);
-    if (entry)
-        event->segment = NULL;
-    hot_drop(&entry);
-}
-
 void stored_serve(struct exchange *exchange, struct larder_event *event)
 {
     exchange->state = EXCHANGE_STORED;
@@ -247,16 +231,13 @@ void stored_serve(struct exchange *exchange, struct larder_event *event)
         parts_serve(exchange);
         return;
     }
-    if (event->kept && hot_takes(exchange, event)) {
+    if (hot_joins(exchange, event) || (event->kept && hot_takes(exchange, event))) {
         stored_serve_hot(exchange);
         return;
     }
     if (event->length < event->object_size && !exchange->is_head)
         stored_keep(exchange, event);
-    if (event->kept)
-        serve_while_loading(exchange, event);
-    else
-        serve_from_look_up(exchange, event);
+    serve_from_look_up(exchange, event);
 }
 
 /* As it is for everybody who asks within this second? */
@@ -273,6 +254,7 @@ static void offer_memo(struct exchange *exchange, struct exchange_head *head)
     head->memo = &entry->memo;
 }
 
+/* The head waits for the first bytes: should they not come, something else may still be answered. */
 void stored_serve_hot(struct exchange *exchange)
 {
     struct exchange_head head;
@@ -281,6 +263,8 @@ void stored_serve_hot(struct exchange *exchange)
     exchange->cache_status =
         (struct http_cache_status){.hit = true, .has_ttl = true, .ttl = ttl_now(exchange)};
     stored_make_head(exchange, &head);
+    if (head.has_body && hot_lacks(exchange))
+        return;
     offer_memo(exchange, &head);
     exchange_give_head(exchange, &head);
     if (head.has_body)

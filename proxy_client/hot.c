@@ -1,8 +1,9 @@
 /* An entry:
  *
  *     entry_new() ──> (LOADING: hot->loading.entry) ──> listed ──> not listed ── last reference ──> freed
+ *                         └─ given up ────────────────────────────────^
  * The set's reference is that of the list, or of the loading. Who is not listed any more is still read by the
- * responses that hold it; its segments count until then. */
+ * responses that hold it, as far as it has come; its segments count until then. */
 #include "hot.h"
 
 #include "invariant.h"
@@ -11,6 +12,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #ifndef HOT_AFTER    /* a build for tests may find everything hot at once */
 #define HOT_AFTER 4u /* questions within a window of the sketch */
@@ -20,7 +22,7 @@
 #define WIDTH_MAX       65536u
 #define SEARCH_INTERVAL 64u /* questions: so seldom one entry gives way to another */
 #define SEARCH_STEPS    8u
-#define PAUSE_MS        1000 /* after requests needed segments */
+#define PAUSE_MS        1000 /* after requests needed segments, or something could not be loaded */
 #define IDLE_MS         5000 /* what nobody has asked for since then is not hot */
 #define READS_AHEAD     4u
 
@@ -191,6 +193,17 @@ static struct hot_entry *find(struct hot *hot, struct http_span key, uint64_t ha
     return entry;
 }
 
+/* In the set, or to be in it soon. */
+static struct hot_entry *find_either(struct hot *hot, struct http_span key, uint64_t hash)
+{
+    struct hot_entry *entry = find(hot, key, hash), *loading = hot->loading.entry;
+
+    if (entry || !loading || loading->hash != hash ||
+        !http_span_equal((struct http_span){loading->key, loading->key_length}, key))
+        return entry;
+    return loading;
+}
+
 static void list(struct hot *hot, struct hot_entry *entry)
 {
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, hot->entries, entry->key, entry->key_length, (unsigned)entry->hash,
@@ -308,15 +321,24 @@ struct hot_entry *hot_ask(struct hot *hot, const struct cache_key *key, bool *ke
     hash = hash_of(hot, key->rest);
     uses = sketch_add(&hot->sketch, hash);
     hot->since_search++;
-    entry = find(hot, key->rest, hash);
+    entry = find_either(hot, key->rest, hash);
     if (entry && is_good(entry)) {
         entry->asked_ms = hot->link->loop->now_ms;
         return entry;
     }
-    if (entry)
+    if (entry && entry != hot->loading.entry)
         unlist(hot, entry);
     *keep = is_worth_keeping(hot, uses);
     return NULL;
+}
+
+struct hot_entry *hot_find(struct hot *hot, const struct cache_key *key)
+{
+    struct hot_entry *entry = NULL;
+
+    if (key->rest.length <= HOT_KEY_MAX)
+        entry = find_either(hot, key->rest, hash_of(hot, key->rest));
+    return entry && is_good(entry) ? entry : NULL;
 }
 
 void hot_used(struct hot_entry *entry)
@@ -341,22 +363,78 @@ struct hot_entry *hot_adopt(struct hot *hot, const struct cache_key *key, struct
     return entry;
 }
 
+/* Which segment `position` stands in. */
+static uint32_t segment_at(const struct hot_entry *entry, uint64_t position)
+{
+    if (position < entry->first_bytes)
+        return 0;
+    return 1 + (uint32_t)((position - entry->first_bytes) / entry->piece_bytes);
+}
+
 struct hot_piece hot_piece(const struct hot_entry *entry, uint64_t position, uint64_t end)
 {
-    uint64_t in_rest = position - entry->first_bytes;
-    uint32_t skip = entry->meta_length, from, limit = entry->first_bytes;
-    struct larder_segment *segment = entry->segments[0];
+    struct larder_segment *segment = entry->segments[segment_at(entry, position)];
+    uint32_t skip = entry->meta_length, from = (uint32_t)position, limit = entry->first_bytes;
 
-    from = (uint32_t)position;
+    if (!segment)
+        return (struct hot_piece){0};
     if (position >= entry->first_bytes) {
-        segment = entry->segments[1 + in_rest / entry->piece_bytes];
-        from = (uint32_t)(in_rest % entry->piece_bytes);
+        from = (uint32_t)((position - entry->first_bytes) % entry->piece_bytes);
         limit = entry->piece_bytes;
         skip = 0;
     }
     if (end - position < limit - from)
         limit = from + (uint32_t)(end - position);
     return (struct hot_piece){.segment = segment, .offset = skip + from, .size = limit - from};
+}
+
+/* ---- waiting for what is being loaded ---- */
+
+bool hot_await(struct hot_entry *entry, uint64_t position, struct hot_wait *wait)
+{
+    struct hot *hot = entry->hot;
+
+    INVARIANT(!wait->entry);
+    if (hot->loading.entry != entry)
+        return false;
+    wait->entry = entry;
+    wait->segment = segment_at(entry, position);
+    DL_APPEND(hot->waiting, wait);
+    hot->waiting_count++;
+    return true;
+}
+
+void hot_unwait(struct hot_wait *wait)
+{
+    struct hot *hot;
+
+    if (!wait->entry)
+        return;
+    hot = wait->entry->hot;
+    DL_DELETE(hot->waiting, wait);
+    hot->waiting_count--;
+    wait->entry = NULL;
+}
+
+static bool is_settled(const struct hot_wait *wait)
+{
+    return wait->entry->segments[wait->segment] || wait->entry != wait->entry->hot->loading.entry;
+}
+
+/* Who is told may wait for the next piece at once, behind the others. */
+static void tell_those_who_wait(struct hot *hot)
+{
+    for (unsigned turns = hot->waiting_count; turns > 0 && hot->waiting; turns--) {
+        struct hot_wait *wait = hot->waiting;
+
+        if (is_settled(wait)) {
+            hot_unwait(wait);
+            wait->settled(wait);
+        } else {
+            DL_DELETE(hot->waiting, wait);
+            DL_APPEND(hot->waiting, wait);
+        }
+    }
 }
 
 /* ---- loading ---- */
@@ -367,21 +445,32 @@ static void stop_loading(struct hot *hot)
 
     cache_link_unwait(hot->link, &loading->wait);
     cache_ops_sever(&loading->ops);
-    if (loading->owns_handle)
-        cache_link_release(hot->link, &loading->handle);
-    loading->handle = 0;
-    loading->owns_handle = false;
+    deadline_clear(&loading->deadline);
+    cache_link_release(hot->link, &loading->handle);
     hot_drop(&loading->entry);
+    if (hot->waiting)
+        loop_put_off(hot->link->loop, &hot->go_on);
+}
+
+/* What the cache cannot give now is not asked for again at once: those who wait would come back for ever. */
+static void give_up_loading(struct hot *hot)
+{
+    hot->paused_until_ms = hot->link->loop->now_ms + PAUSE_MS;
+    stop_loading(hot);
+}
+
+static void loading_stalled(struct deadline *deadline)
+{
+    give_up_loading((struct hot *)(void *)((char *)deadline - offsetof(struct hot, loading) -
+                                           offsetof(struct hot_loading, deadline)));
 }
 
 static void loaded(struct hot *hot)
 {
     struct hot_entry *entry = hot->loading.entry;
 
-    if (is_good(entry) && !find(hot, (struct http_span){entry->key, entry->key_length}, entry->hash)) {
-        hot->loading.entry = NULL;
-        list(hot, entry);
-    }
+    if (is_good(entry) && !find(hot, (struct http_span){entry->key, entry->key_length}, entry->hash))
+        list(hot, hot_hold(entry));
     stop_loading(hot);
 }
 
@@ -397,26 +486,32 @@ static uint32_t bytes_of(const struct hot_entry *entry, uint32_t segment)
     return left < entry->piece_bytes ? (uint32_t)left : entry->piece_bytes;
 }
 
-static void read_on(struct hot *hot);
+/* Is it what was asked for? */
+static bool is_expected(const struct hot_entry *entry, const struct larder_event *event)
+{
+    uint64_t place = 1 + (event->offset - entry->first_bytes) / entry->piece_bytes;
+
+    return event->status == LARDER_OK && event->segment && place < entry->segments_wanted &&
+           !entry->segments[place] && event->offset == offset_of(entry, (uint32_t)place) &&
+           event->length == bytes_of(entry, (uint32_t)place);
+}
 
 static void rest_answered(void *owner, struct cache_op *op, struct larder_event *event)
 {
     struct hot *hot = owner;
     struct hot_entry *entry = hot->loading.entry;
-    uint64_t place = 1 + (event->offset - entry->first_bytes) / entry->piece_bytes;
 
     (void)op;
-    if (event->status != LARDER_OK || place >= entry->segments_wanted || entry->segments[place] ||
-        event->offset != offset_of(entry, (uint32_t)place) ||
-        event->length != bytes_of(entry, (uint32_t)place)) {
-        stop_loading(hot);
+    if (!is_expected(entry, event)) {
+        give_up_loading(hot);
         return;
     }
-    take_segment(entry, (uint32_t)place, &event->segment);
-    read_on(hot);
+    take_segment(entry, segment_at(entry, event->offset), &event->segment);
+    loop_arm(hot->link->loop, &hot->stalls, &hot->loading.deadline);
+    loop_put_off(hot->link->loop, &hot->go_on);
 }
 
-/* Where requests take all segments it stands in line as they do, and takes none from the set. */
+/* Where requests take all segments it waits for one of theirs, and takes none from the set. */
 static int read_segment(struct hot *hot, uint32_t segment)
 {
     const struct hot_entry *entry = hot->loading.entry;
@@ -427,21 +522,46 @@ static int read_segment(struct hot *hot, uint32_t segment)
                            bytes_of(entry, segment), rest_answered, hot);
 }
 
-static void read_on(struct hot *hot)
+static int ask_for_more(struct hot *hot)
 {
     struct hot_loading *loading = &hot->loading;
-    const struct hot_entry *entry = loading->entry;
     int error = 0;
 
-    while (!error && loading->next < entry->segments_wanted && loading->ops.count < READS_AHEAD) {
+    while (!error && loading->next < loading->entry->segments_wanted && loading->ops.count < READS_AHEAD) {
         error = read_segment(hot, loading->next);
         loading->next += !error;
     }
+    return error;
+}
+
+/* By a response, or by those to come. */
+static bool is_wanted(const struct hot_entry *entry)
+{
+    return is_in_use(entry) || is_good(entry);
+}
+
+static void read_on(struct hot *hot)
+{
+    const struct hot_entry *entry = hot->loading.entry;
+    int error = ask_for_more(hot);
+
     if (entry->segments_held == entry->segments_wanted)
         loaded(hot);
-    else if (error && loading->ops.count == 0 &&
-             (error != -EAGAIN || cache_link_wait(hot->link, &loading->wait) != 0))
+    else if (!is_wanted(entry))
         stop_loading(hot);
+    else if (error == -EAGAIN)
+        cache_link_wait_first(hot->link, &hot->loading.wait);
+    else if (error)
+        give_up_loading(hot);
+}
+
+static void go_on(struct loop_task *task)
+{
+    struct hot *hot = (struct hot *)(void *)((char *)task - offsetof(struct hot, go_on));
+
+    if (hot->loading.entry)
+        read_on(hot);
+    tell_those_who_wait(hot);
 }
 
 static uint32_t segments_for(const struct hot *hot, uint64_t bytes)
@@ -463,7 +583,7 @@ static bool retry(struct cache_wait *wait)
 }
 
 struct hot_entry *hot_load(struct hot *hot, const struct cache_key *key, struct larder_event *event,
-                           const struct http_meta *meta, uint64_t handle)
+                           const struct http_meta *meta, uint64_t *handle)
 {
     struct hot_loading *loading = &hot->loading;
     uint32_t segments = segments_for(hot, event->object_size - event->length);
@@ -477,21 +597,12 @@ struct hot_entry *hot_load(struct hot *hot, const struct cache_key *key, struct 
         return NULL;
     entry = loading->entry = entry_new(hot, key->rest, hash, segments + 1);
     take_look_up(entry, event, meta);
-    loading->handle = handle;
+    loading->handle = *handle;
+    *handle = 0;
     loading->next = 1;
-    hot_hold(entry);
-    read_on(hot);
+    loop_arm(hot->link->loop, &hot->stalls, &loading->deadline);
+    loop_put_off(hot->link->loop, &hot->go_on);
     return entry;
-}
-
-bool hot_inherits(struct hot *hot, uint64_t handle)
-{
-    struct hot_loading *loading = &hot->loading;
-
-    if (!loading->entry || loading->handle != handle || loading->owns_handle)
-        return false;
-    loading->owns_handle = true;
-    return true;
 }
 
 /* ---- giving way ---- */
@@ -528,15 +639,23 @@ static void cache_lost(struct cache_keeper *keeper)
 
 /* ---- life ---- */
 
-void hot_setup(struct hot *hot, struct cache_link *link)
+void hot_setup(struct hot *hot, struct cache_link *link, int64_t stall_ms)
 {
-    *hot = (struct hot){
-        .keeper = {.give_way = give_way, .lost = cache_lost}, .link = link, .limit = link->segments / 2};
+    *hot = (struct hot){.keeper = {.give_way = give_way, .lost = cache_lost},
+                        .link = link,
+                        .limit = link->segments / 2,
+                        .go_on = {.run = go_on}};
     loop_add_deadlines(link->loop, &hot->idle, IDLE_MS, idle_expired);
+    loop_add_deadlines(link->loop, &hot->stalls, stall_ms, loading_stalled);
     hot->loading.wait.retry = retry;
     randombytes_buf(hot->hash_key, sizeof hot->hash_key);
     sketch_setup(&hot->sketch, hot->limit);
     cache_link_set_keeper(link, &hot->keeper);
+}
+
+void hot_set_stall(struct hot *hot, int64_t stall_ms)
+{
+    hot->stalls.after_ms = stall_ms;
 }
 
 void hot_teardown(struct hot *hot)

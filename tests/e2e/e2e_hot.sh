@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What proxies have kept in segments and serve without asking the cache, of all sizes: it is a hit like others, and
 # the very next request through every proxy sees that it was purged, replaced, renewed, has expired, or that the cache
-# is gone. What a client that stops reading was sent stays what it was.
+# is gone. What a client that stops reading was sent stays what it was. A crowd needs one set of segments.
 source "$(dirname "$0")/../support/e2e.sh"
 e2e_begin hot
 
@@ -309,5 +309,67 @@ expect_all_forwarded "$TWO" "$ONE"
 start_cache --memory 64M
 await_proxies 2
 make_hot
+
+# ---- a crowd ----
+
+# So many ask at once for what is stored, but not hot yet, and some of them take their time. Together their answers
+# are many times what the pool holds; to be read for each, they would be as many copies out of the cache.
+stop one
+stop two
+stop cache
+start_cache --memory 128M
+# shellcheck source=tests/support/crowd.sh
+source "$(dirname "$0")/../support/crowd.sh"
+CLIENTS=${CLIENTS:-64}
+SIZE=$((10 * 1024 * 1024))
+start_crowd --clients "$CLIENTS" --slow $((CLIENTS / 4)) --size "$SIZE" --rounds 4
+start_proxy large --segments 320
+name_proxies large
+
+store_target() {
+    await_proxies 1
+    get_ok "$DIR/body" "http://${HTTP[large]}$TARGET"
+    await_stored
+}
+copied() { # of the object, by the cache for the proxy
+    cache_stat "(.cache.bytes_served / $SIZE - .cache.kept_hits) | ceil"
+}
+play_crowd() { # sets HITS, KEPT_HITS and COPIES
+    local hits kept copies
+    hits=$(cache_stat .cache.hits) kept=$(kept_hits) copies=$(copied)
+    play_round
+    expect_result '"\(.whole) \(.wrong_bytes) \(.origin.requests)"' "$CLIENTS 0 0"
+    expect_result '.cache_status["hit"]' "$CLIENTS"
+    HITS=$(($(cache_stat .cache.hits) - hits)) KEPT_HITS=$(($(kept_hits) - kept)) COPIES=$(($(copied) - copies))
+}
+store_target
+misses=$(cache_stat .cache.misses)
+# Those who ask before it is known to be hot have an answer of the cache, and then what the others have.
+play_crowd
+expect_eq "hits" "$HITS" "$CLIENTS"
+expect_below "copies for $CLIENTS clients" "$COPIES" 10
+# Now it is hot.
+play_crowd
+expect_eq "hits, of them without asking, copies" "$HITS $KEPT_HITS $COPIES" "$CLIENTS $CLIENTS 0"
+expect_cache .cache.misses "$misses"
+wait_until "no pins are left" cache_shows .cache.pins 0
+
+# The cache goes, before it is loaded or meanwhile: then the origin has it, or the rest of it.
+cache_is_asked() {
+    ! cache_shows .cache.hits 0
+}
+for moment in true "wait_until asked cache_is_asked"; do
+    kill_hard cache
+    start_cache --memory 128M
+    store_target
+    begin_round
+    $moment
+    kill_hard cache
+    end_round
+    expect_result '"\(.whole) \(.wrong_bytes)"' "$CLIENTS 0"
+    start_cache --memory 128M
+done
+await_end crowd
+expect_eq "exit status" "$EXIT_STATUS" 0
 
 e2e_done

@@ -10,7 +10,8 @@
 #define POOL   16u
 #define LIMIT  (POOL / 2)
 #define FRESH  60000 /* milliseconds */
-#define ASKED  4u    /* questions after which a key is worth keeping */
+#define STALL  1000
+#define ASKED  4u /* questions after which a key is worth keeping */
 #define PREFIX "GET http://origin:80"
 
 static struct hot hot;
@@ -36,7 +37,7 @@ static void begin(void)
 {
     played_segments = POOL;
     play_begin(stalled);
-    hot_setup(&hot, &cache);
+    hot_setup(&hot, &cache, STALL);
 }
 
 static void end(void)
@@ -452,8 +453,11 @@ static void found_large(void *owner, struct cache_op *op, struct larder_event *e
     ck_assert(http_meta_decode(&meta, event->segment->data, event->meta_length));
     handle = event->handle;
     event->handle = 0;
-    loading = hot_load(&hot, &key, event, &meta, handle);
+    loading = hot_load(&hot, &key, event, &meta, &handle);
     ck_assert(loading ? !event->segment : event->segment != NULL);
+    ck_assert_int_eq(handle == 0, loading != NULL);
+    if (loading)
+        hot_hold(loading);
 }
 
 static void look_up_large(const char *name)
@@ -478,14 +482,10 @@ static void begin_to_load(const char *name)
     ck_assert_uint_eq(asked_count, 3);
 }
 
-/* The exchange ends: whose is the handle? */
-static bool end_exchange(void)
+static void end_exchange(void)
 {
     hot_drop(&loading);
-    if (hot_inherits(&hot, handle))
-        return true;
     cache_link_release(&cache, &handle);
-    return false;
 }
 
 static void answer_rest(unsigned number)
@@ -495,6 +495,12 @@ static void answer_rest(unsigned number)
     fill_pattern(asked[number].segment->data, 1, asked[number].offset, asked[number].length);
     answer(number, LARDER_OK)->object_size = LARGE;
     deliver();
+}
+
+static void answer_all_of_it(void)
+{
+    while (asked_count > 0)
+        answer_rest(0);
 }
 
 static void check_all_of(const struct hot_entry *entry, uint64_t from)
@@ -516,17 +522,17 @@ START_TEST(larger_object_is_loaded)
 
     begin();
     begin_to_load("/large");
+    entry = loading;
     if (_i == 0)
-        ck_assert(end_exchange());
+        end_exchange();
     while (asked_count > 0) {
-        ck_assert_ptr_null(find("/large")); /* not before it is whole */
+        ck_assert_ptr_eq(find("/large"), entry); /* those who ask have what there is of it */
         answer_rest(asked_count - 1);
     }
     if (_i == 1)
-        ck_assert(!end_exchange());
+        end_exchange();
     ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 1);
-    entry = find("/large");
-    ck_assert_ptr_nonnull(entry);
+    ck_assert_ptr_eq(find("/large"), entry);
     ck_assert_uint_eq(entry->object_size, LARGE);
     for (uint64_t from = 0; from < LARGE; from += 1 + from / 3)
         check_all_of(entry, from);
@@ -538,40 +544,101 @@ START_TEST(larger_object_is_loaded)
 }
 END_TEST
 
-enum failure { LOST_READ, SHORT_READ, STALE_MEANWHILE, GONE_MEANWHILE, FAILURES };
+enum failure { LOST_READ, SHORT_READ, OTHER_READ, STALLED, GONE_MEANWHILE, FAILURES };
 
+/* The second answer, for what can be one. */
 static void answer_badly(enum failure failure)
 {
-    if (failure == STALE_MEANWHILE)
-        make_stale(loading->segments[0]);
-    if (failure == GONE_MEANWHILE)
+    answer_rest(0);
+    switch (failure) {
+    case LOST_READ:
+        answer(0, LARDER_LOST);
+        break;
+    case SHORT_READ:
+        answer(0, LARDER_OK)->length--;
+        break;
+    case OTHER_READ:
+        answer(0, LARDER_OK)->offset = 0;
+        break;
+    case STALLED:
+        pass_time(STALL - 1);
+        ck_assert_ptr_nonnull(hot.loading.entry);
+        pass_time(1);
+        break;
+    default:
         hot_clear(&hot);
-    for (unsigned i = 0; asked_count > 0; i++) {
-        if (failure == LOST_READ && i == 1)
-            answer(0, LARDER_LOST);
-        else if (failure == SHORT_READ && i == 1)
-            answer(0, LARDER_OK)->length--;
-        else
-            answer_rest(0);
-        deliver();
     }
+    deliver();
+    while (asked_count > 0)
+        answer_rest(0);
 }
 
 START_TEST(loading_may_fail)
 {
+    bool keep;
+
     begin();
     begin_to_load("/large");
     answer_badly((enum failure)_i);
-    ck_assert(!end_exchange());
     ck_assert_ptr_null(find("/large"));
+    ck_assert_int_eq(segments_out(), 2); /* what was read is the exchange's still */
+    end_exchange();
     ck_assert_int_eq(segments_out(), 0);
     ck_assert_uint_eq(hot.segments, 0);
-    begin_to_load("/large"); /* and be tried again */
-    ck_assert(end_exchange());
-    while (asked_count > 0)
-        answer_rest(0);
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 1);
+    ask("/large", &keep); /* not again at once, if there is a cache */
+    ck_assert_int_eq(keep, _i == GONE_MEANWHILE);
+    loop.now_ms += 1000;
+    begin_to_load("/large");
+    end_exchange();
+    answer_all_of_it();
     ck_assert_ptr_nonnull(find("/large"));
     ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 2);
+    end();
+}
+END_TEST
+
+START_TEST(loading_may_take_its_time_while_it_gets_on)
+{
+    begin();
+    begin_to_load("/large");
+    end_exchange();
+    while (asked_count > 0) {
+        pass_time(STALL - 1);
+        ck_assert_ptr_nonnull(hot.loading.entry);
+        answer_rest(0);
+    }
+    pass_time(STALL);
+    ck_assert_ptr_nonnull(find("/large"));
+    end();
+}
+END_TEST
+
+/* Purged, or expired: those who have it may finish; if there are none, nobody will want the rest. */
+START_TEST(what_is_not_good_any_more_is_loaded_for_its_holders_alone)
+{
+    begin();
+    begin_to_load("/large");
+    if (_i & 1)
+        make_stale(loading->segments[0]);
+    else
+        loop.wall_ms += FRESH;
+    ck_assert_ptr_null(find("/large"));
+    if (_i & 2) {
+        answer_all_of_it();
+        check_all_of(loading, 0);
+        ck_assert_ptr_null(find("/large"));
+        end_exchange();
+    } else {
+        end_exchange();
+        ck_assert_uint_eq(asked_count, 3);
+        answer_rest(0);
+        ck_assert_int_eq(segments_out(), 2); /* under way still */
+        ck_assert_ptr_null(hot.loading.entry);
+        answer_all_of_it();
+    }
+    ck_assert_int_eq(segments_out(), 0);
+    ck_assert(heat("/large", 1)); /* the next version may be loaded */
     end();
 }
 END_TEST
@@ -580,11 +647,10 @@ START_TEST(loading_ends_with_the_set)
 {
     begin();
     begin_to_load("/large");
-    ck_assert(end_exchange());
+    end_exchange();
     hot_clear(&hot);
     ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 1);
-    while (asked_count > 0)
-        answer_rest(0);
+    answer_all_of_it();
     end();
 }
 END_TEST
@@ -600,14 +666,14 @@ START_TEST(one_object_is_loaded_at_a_time)
     answer_found(asked_count - 1, true)->handle = 100;
     deliver();
     ck_assert_ptr_null(loading);
-    ck_assert(!end_exchange());
+    end_exchange();
     ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 100), 1);
+    ck_assert_ptr_null(find("/other"));
     loading = first;
-    handle = 99;
-    ck_assert(end_exchange());
+    end_exchange();
+    ck_assert_uint_eq(times_given_back(PLAYED_RELEASE, 99), 0);
     hot_clear(&hot);
-    while (asked_count > 0)
-        answer_rest(0);
+    answer_all_of_it();
     end();
 }
 END_TEST
@@ -629,7 +695,7 @@ START_TEST(what_is_larger_than_the_share_is_not_loaded)
 END_TEST
 
 /* It takes nothing from the set for itself. */
-START_TEST(loading_stands_in_line_for_segments)
+START_TEST(loading_waits_for_segments)
 {
     begin();
     ck_assert_ptr_nonnull(adopt("/small"));
@@ -640,13 +706,192 @@ START_TEST(loading_stands_in_line_for_segments)
     deliver();
     ck_assert_uint_eq(asked_count, 0);
     ck_assert_ptr_nonnull(find("/small"));
-    ck_assert(end_exchange());
+    end_exchange();
     return_segments();
     ck_assert_uint_eq(asked_count, 3);
-    while (asked_count > 0)
-        answer_rest(0);
+    answer_all_of_it();
     ck_assert_ptr_nonnull(find("/large"));
     ck_assert_ptr_nonnull(find("/small"));
+    end();
+}
+END_TEST
+
+static struct larder_segment *had;
+
+static bool have_one(struct cache_wait *wait)
+{
+    (void)wait;
+    return cache_link_borrow(&cache, &had) == 0;
+}
+
+/* Others came before it; but it is what frees theirs. */
+START_TEST(loading_is_first_in_the_line)
+{
+    struct cache_wait wait = {.retry = have_one};
+    struct larder_segment *segments[POOL];
+
+    begin();
+    look_up_large("/large");
+    for (unsigned i = 0; i < POOL - 1; i++)
+        ck_assert_int_eq(cache_link_borrow(&cache, &segments[i]), 0);
+    ck_assert_int_eq(cache_link_wait(&cache, &wait), 0);
+    object_size = LARGE;
+    answer_found(0, true);
+    deliver();
+    for (unsigned i = 1; i <= 3; i++) {
+        ck_assert_uint_eq(asked_count, i - 1);
+        cache_link_return(&cache, &segments[i]);
+        loop_finish_tasks(&loop);
+        ck_assert_uint_eq(asked_count, i);
+        ck_assert_ptr_null(had);
+    }
+    cache_link_return(&cache, &segments[0]);
+    loop_finish_tasks(&loop);
+    ck_assert_ptr_nonnull(had);
+    cache_link_return(&cache, &had);
+    for (unsigned i = 4; i < POOL - 1; i++)
+        cache_link_return(&cache, &segments[i]);
+    end_exchange();
+    answer_all_of_it();
+    ck_assert_ptr_nonnull(find("/large"));
+    end();
+}
+END_TEST
+
+/* ---- those who wait for it ---- */
+
+#define WAITERS 100u
+
+static struct waiter {
+    struct hot_wait wait; /* first */
+    uint64_t position;
+    unsigned told;
+} waiters[WAITERS];
+
+/* What is there is taken, then the next is waited for. */
+static void take_and_wait(struct hot_wait *wait)
+{
+    struct waiter *waiter = (struct waiter *)wait;
+    struct hot_piece piece;
+
+    waiter->told++;
+    while (waiter->position < LARGE) {
+        piece = hot_piece(loading, waiter->position, LARGE);
+        if (!piece.segment)
+            break;
+        ck_assert(is_pattern(piece.segment->data + piece.offset, 1, waiter->position, piece.size));
+        waiter->position += piece.size;
+    }
+    if (waiter->position < LARGE && hot_await(loading, waiter->position, wait))
+        ck_assert(hot.waiting_count > 0);
+}
+
+static void begin_to_wait(unsigned count)
+{
+    begin();
+    begin_to_load("/large");
+    for (unsigned i = 0; i < count; i++) {
+        waiters[i] = (struct waiter){.wait = {.settled = take_and_wait}};
+        take_and_wait(&waiters[i].wait);
+        ck_assert_uint_eq(waiters[i].told, 1);
+    }
+    ck_assert_uint_eq(hot.waiting_count, count);
+}
+
+/* In whatever order the pieces come. */
+START_TEST(many_are_served_as_it_comes)
+{
+    uint64_t state = (uint64_t)_i;
+
+    begin_to_wait(WAITERS);
+    while (asked_count > 0)
+        answer_rest((unsigned)random_below(&state, asked_count));
+    ck_assert_uint_eq(hot.waiting_count, 0);
+    ck_assert_ptr_null(hot.waiting);
+    for (unsigned i = 0; i < WAITERS; i++) {
+        ck_assert_uint_eq(waiters[i].position, LARGE);
+        ck_assert_uint_le(waiters[i].told, 4);
+    }
+    ck_assert_int_eq(segments_out(), 4);
+    end_exchange();
+    end();
+}
+END_TEST
+
+START_TEST(nobody_is_told_of_another_piece)
+{
+    begin_to_wait(2);
+    hot_unwait(&waiters[1].wait);
+    ck_assert(hot_await(loading, LARGE - 1, &waiters[1].wait));
+    answer_rest(1);
+    ck_assert_uint_eq(waiters[0].told + waiters[1].told, 2);
+    answer_rest(0);
+    ck_assert_uint_eq(waiters[0].told, 2);
+    ck_assert_uint_eq(waiters[1].told, 1);
+    answer_rest(0);
+    ck_assert_uint_eq(waiters[0].told, 3);
+    ck_assert_uint_eq(waiters[1].told, 2);
+    end_exchange();
+    end();
+}
+END_TEST
+
+START_TEST(who_waits_may_leave)
+{
+    begin_to_wait(3);
+    hot_unwait(&waiters[(unsigned)_i].wait);
+    hot_unwait(&waiters[(unsigned)_i].wait);
+    ck_assert_uint_eq(hot.waiting_count, 2);
+    answer_all_of_it();
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(waiters[i].position, i == (unsigned)_i ? loading->first_bytes : LARGE);
+    end_exchange();
+    end();
+}
+END_TEST
+
+/* Nobody waits for what will not come. */
+START_TEST(those_who_wait_are_told_that_loading_failed)
+{
+    begin_to_wait(WAITERS);
+    answer_badly((enum failure)_i);
+    ck_assert_uint_eq(hot.waiting_count, 0);
+    for (unsigned i = 0; i < WAITERS; i++) {
+        ck_assert_uint_eq(waiters[i].position, loading->first_bytes + SEGMENT_BYTES);
+        ck_assert_uint_eq(waiters[i].told, 3);
+    }
+    ck_assert(!hot_await(loading, LARGE - 1, &waiters[0].wait));
+    end_exchange();
+    ck_assert_int_eq(segments_out(), 0);
+    end();
+}
+END_TEST
+
+/* While the next object is being loaded, too. */
+START_TEST(those_who_wait_for_what_was_given_up_wait_for_nothing_else)
+{
+    struct hot_entry *first;
+
+    begin_to_wait(2);
+    answer(0, LARDER_LOST);
+    cache.source.drain(&cache.source); /* nobody has been told yet */
+    ck_assert_uint_eq(hot.waiting_count, 2);
+    first = loading;
+    loop.now_ms += 1000;
+    look_up_large("/other");
+    object_size = LARGE;
+    answer_found(asked_count - 1, true);
+    cache.source.drain(&cache.source);
+    ck_assert_ptr_nonnull(loading);
+    hot_drop(&loading);
+    loading = first;
+    loop_finish_tasks(&loop);
+    ck_assert_uint_eq(hot.waiting_count, 0);
+    ck_assert_uint_eq(waiters[0].told, 2);
+    ck_assert_uint_eq(waiters[0].position, loading->first_bytes);
+    end_exchange();
+    answer_all_of_it();
+    ck_assert_ptr_nonnull(find("/other"));
     end();
 }
 END_TEST
@@ -676,7 +921,15 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, loading_ends_with_the_set);
     tcase_add_test(tcase, one_object_is_loaded_at_a_time);
     tcase_add_loop_test(tcase, what_is_larger_than_the_share_is_not_loaded, 0, 2);
-    tcase_add_test(tcase, loading_stands_in_line_for_segments);
+    tcase_add_test(tcase, loading_may_take_its_time_while_it_gets_on);
+    tcase_add_loop_test(tcase, what_is_not_good_any_more_is_loaded_for_its_holders_alone, 0, 4);
+    tcase_add_test(tcase, loading_waits_for_segments);
+    tcase_add_test(tcase, loading_is_first_in_the_line);
+    tcase_add_loop_test(tcase, many_are_served_as_it_comes, 0, 10);
+    tcase_add_test(tcase, nobody_is_told_of_another_piece);
+    tcase_add_loop_test(tcase, who_waits_may_leave, 0, 3);
+    tcase_add_loop_test(tcase, those_who_wait_are_told_that_loading_failed, 0, FAILURES);
+    tcase_add_test(tcase, those_who_wait_for_what_was_given_up_wait_for_nothing_else);
 }
 
 int main(void)

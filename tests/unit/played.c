@@ -118,6 +118,7 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
 
     (void)client;
     ck_assert(out[number]);
+    memset(memory[number], 0xdd, SEGMENT_BYTES); /* nobody reads it any more */
     out[number] = false;
     *segment = NULL;
 }
