@@ -1126,13 +1126,8 @@ static struct liar liar;
 
 static struct wire_completion liar_looks_up(const char *key, uint8_t flags)
 {
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
+    struct wire_completion completion = liar_look_up(&liar, 0, key, flags, WIRE_STATUS_MISS);
 
-    request.segment = 0;
-    request.flags = flags;
-    request.key_length = (uint16_t)strlen(key);
-    liar_hand_over(&liar, 0, key);
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_MISS);
     liar_take_back(&liar, 0);
     return completion;
 }

@@ -118,6 +118,8 @@ void peer_check_miss(struct peer *peer, const char *key);
 uint64_t peer_pin(struct peer *peer, const char *key);
 /* Stores and reads back something of its own: this peer is served as if nothing had happened. */
 void peer_is_served(struct peer *peer);
+/* It has been told nothing, and is still registered. */
+void peer_is_undisturbed(struct peer *peer);
 
 /* ---- liar --------------------------------------------------------------------------------------------- */
 
@@ -161,6 +163,17 @@ struct wire_request liar_request(struct liar *liar, enum wire_op op);
 void liar_hand_over(struct liar *liar, uint32_t segment, const char *bytes);
 /* Takes back what a completion gave, to read or to write. */
 void liar_take_back(struct liar *liar, uint32_t segment);
+/* Looks the key up as an honest proxy would; the answer must be this one. The segment is still to be taken
+ * back.
+ */
+struct wire_completion liar_look_up(struct liar *liar, uint32_t segment, const char *key, uint8_t flags,
+                                    enum wire_status status);
+/* Looks up what is not there, through segment 0, and has the lease. */
+uint64_t liar_lease(struct liar *liar, const char *key);
+/* Looks up what is there; the bytes that came with the answer must be those of `seed`. */
+struct wire_completion liar_check(struct liar *liar, uint32_t segment, const char *key, uint64_t seed);
+/* Lets go of a pinned object; there is no answer. */
+void liar_release(struct liar *liar, uint64_t handle);
 
 /* ---- asker -------------------------------------------------------------------------------------------- */
 
