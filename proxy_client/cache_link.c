@@ -356,22 +356,17 @@ bool cache_wait_waits(const struct cache_wait *wait)
     return wait->next != NULL;
 }
 
-static void queue_behind(struct cache_link *link, struct cache_wait *before, struct cache_wait *wait)
-{
-    wait->prev = before;
-    wait->next = before->next;
-    before->next->prev = wait;
-    before->next = wait;
-    link->waiting_count++;
-}
-
 int cache_link_wait(struct cache_link *link, struct cache_wait *wait)
 {
     if (cache_wait_waits(wait))
         return 0;
     if (link->waiting_count >= WAITING_MAX)
         return -ENOBUFS;
-    queue_behind(link, link->waiting.prev, wait);
+    wait->prev = link->waiting.prev;
+    wait->next = &link->waiting;
+    link->waiting.prev->next = wait;
+    link->waiting.prev = wait;
+    link->waiting_count++;
     return 0;
 }
 
@@ -436,6 +431,15 @@ static void drop_removals(struct cache_link *link)
     }
 }
 
+static void put_first(struct cache_link *link, struct cache_wait *wait)
+{
+    wait->prev = &link->waiting;
+    wait->next = link->waiting.next;
+    link->waiting.next->prev = wait;
+    link->waiting.next = wait;
+    link->waiting_count++;
+}
+
 static void serve_waiters(struct loop_task *task)
 {
     struct cache_link *link =
@@ -447,7 +451,7 @@ static void serve_waiters(struct loop_task *task)
 
         cache_link_unwait(link, wait);
         if (!wait->retry(wait)) {
-            queue_behind(link, &link->waiting, wait); /* first again */
+            put_first(link, wait);
             return;
         }
     }
