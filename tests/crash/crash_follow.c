@@ -105,8 +105,9 @@ static struct larder_event expect(struct strings *strings, enum larder_event_kin
     return event;
 }
 
-static void await_news(struct strings *strings, struct said *said)
+static void await_news(struct strings *strings, const struct order *order, struct said *said)
 {
+    (void)order;
     int64_t deadline = test_now_ms() + TEST_DEADLINE_MS;
     struct larder_event event;
 
@@ -248,63 +249,37 @@ static void check_whole(struct strings *strings, const struct order *order, stru
     larder_release(strings->peer.client, part.number);
 }
 
+static void end_fill(struct strings *strings, const struct order *order, struct said *said)
+{
+    said->error = larder_fill_end(strings->peer.client, order->number, order->size, NULL);
+    finish(strings, said, NULL, LARDER_EVENT_FILL_END);
+}
+
+static void follow(struct strings *strings, const struct order *order, struct said *said)
+{
+    said->error = larder_follow(strings->peer.client, order->number, order->offset, NULL);
+}
+
+/* What the cache answers. */
+static void (*const acts[])(struct strings *strings, const struct order *order, struct said *said) = {
+    [LOOKUP] = look_up,      [BEGIN] = begin_fill,  [DATA] = fill_data,    [END] = end_fill,
+    [UPDATE] = update,       [REMOVE] = remove_key, [FOLLOW] = follow,     [NEWS] = await_news,
+    [READ_META] = read_meta, [READ] = read_some,    [CHECK] = check_whole,
+};
+/* What it does not: something is given up. */
+static void (*const silent[])(struct larder_client *client, uint64_t number) = {
+    [ABORT] = larder_fill_abort, [DISCARD] = larder_fill_discard, [KEEP] = larder_fill_keep,
+    [RELEASE] = larder_release,  [UNFOLLOW] = larder_unfollow,
+};
+
 static void obey(struct strings *strings, const struct order *order, struct said *said)
 {
     struct larder_client *client = strings->peer.client;
 
-    switch (order->verb) {
-    case LOOKUP:
-        look_up(strings, order, said);
-        break;
-    case BEGIN:
-        begin_fill(strings, order, said);
-        break;
-    case DATA:
-        fill_data(strings, order, said);
-        break;
-    case END:
-        said->error = larder_fill_end(client, order->number, order->size, NULL);
-        finish(strings, said, NULL, LARDER_EVENT_FILL_END);
-        break;
-    case ABORT:
-        larder_fill_abort(client, order->number);
-        break;
-    case DISCARD:
-        larder_fill_discard(client, order->number);
-        break;
-    case KEEP:
-        larder_fill_keep(client, order->number);
-        break;
-    case UPDATE:
-        update(strings, order, said);
-        break;
-    case REMOVE:
-        remove_key(strings, order, said);
-        break;
-    case FOLLOW:
-        said->error = larder_follow(client, order->number, order->offset, NULL);
-        break;
-    case NEWS:
-        await_news(strings, said);
-        break;
-    case READ:
-        read_some(strings, order, said);
-        break;
-    case READ_META:
-        read_meta(strings, order, said);
-        break;
-    case RELEASE:
-        larder_release(client, order->number);
-        break;
-    case UNFOLLOW:
-        larder_unfollow(client, order->number);
-        break;
-    case CHECK:
-        check_whole(strings, order, said);
-        break;
-    case QUIT:
-        break;
-    }
+    if (order->verb < ROWS(acts) && acts[order->verb])
+        acts[order->verb](strings, order, said);
+    else if (order->verb < ROWS(silent) && silent[order->verb])
+        silent[order->verb](client, order->number);
     larder_client_flush(client);
 }
 
