@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define PIECE ((uint64_t)PEER_SEGMENT_BYTES)
@@ -51,11 +49,6 @@ struct said {
     struct larder_event event;
     int error;
     bool told; /* FOLLOW events have come that nobody has asked for yet */
-};
-
-struct puppet {
-    pid_t pid;
-    int wire;
 };
 
 struct strings { /* in the puppet's process */
@@ -315,46 +308,24 @@ static void dance(void *context)
     }
 }
 
-static struct said hear(const struct puppet *puppet)
-{
-    struct pollfd wait = {.fd = puppet->wire, .events = POLLIN};
-    struct said said;
-
-    ck_assert_msg(poll(&wait, 1, 2 * TEST_DEADLINE_MS) == 1, "a puppet does not answer");
-    ck_assert_msg(read(puppet->wire, &said, sizeof(said)) == sizeof(said), "a puppet has failed");
-    return said;
-}
-
 static struct said tell(const struct puppet *puppet, struct order order)
 {
-    ck_assert_int_eq(write(puppet->wire, &order, sizeof(order)), sizeof(order));
-    return hear(puppet);
+    struct said said;
+
+    puppet_ask(puppet, &order, sizeof(order), &said, sizeof(said));
+    return said;
 }
 
 static void puppet_create(struct puppet *puppet)
 {
-    struct puppet inside;
-    int ends[2];
-
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    inside.wire = ends[1];
-    puppet->wire = ends[0];
-    puppet->pid = start_child(dance, &inside);
-    close(ends[1]);
+    puppet_start(puppet, dance);
     tell(puppet, (struct order){.verb = RELEASE}); /* it is there */
 }
 
 static void puppet_quit(const struct puppet *puppet)
 {
     tell(puppet, (struct order){.verb = QUIT});
-    close(puppet->wire);
-    ck_assert_int_eq(end_child(puppet->pid, 0), 0);
-}
-
-static void puppet_kill(const struct puppet *puppet)
-{
-    ck_assert_int_eq(end_child(puppet->pid, SIGKILL), 128 + SIGKILL);
-    close(puppet->wire);
+    puppet_end(puppet);
 }
 
 static bool is_stalled(void *context)
@@ -374,11 +345,6 @@ static void freeze(struct puppet *puppet)
 {
     freeze_process(puppet->pid);
     ck_assert_msg(test_wait_until(is_stalled, puppet, TEST_DEADLINE_MS), "it is never stalled");
-}
-
-static void thaw(const struct puppet *puppet)
-{
-    ck_assert_int_eq(kill(puppet->pid, SIGCONT), 0);
 }
 
 /* ---- what is said ------------------------------------------------------------------------------------- */
@@ -783,7 +749,7 @@ START_TEST(frozen_holder_is_succeeded_and_fenced)
     struct larder_event event = news(&reader);
     ck_assert(event.promoted && event.status == LARDER_OK && event.filled == PIECE);
     ck_assert_int_eq(fill_it(&reader, event.lease, 1, PIECE, 2 * PIECE), LARDER_OK);
-    thaw(&holder);
+    puppet_thaw(&holder);
     ck_assert_int_eq(fill_it(&holder, lease, 9, 2 * PIECE, 3 * PIECE), LARDER_FENCED);
     ck_assert_int_eq(end_it(&holder, lease, 2 * PIECE), LARDER_FENCED);
     ck_assert_int_eq(fill_it(&reader, event.lease, 1, 2 * PIECE, LARGE), LARDER_OK);
@@ -817,7 +783,7 @@ START_TEST(frozen_follower_is_passed_over)
         fill_it(&third, lease, 1, 0, LARGE);
         ck_assert_int_eq(end_it(&third, lease, LARGE), LARDER_OK);
     }
-    thaw(&reader);
+    puppet_thaw(&reader);
     struct larder_event event = news(&reader);
     ck_assert_int_eq(event.status, second ? LARDER_HIT : LARDER_MISS);
     ck_assert_int_eq(event.promoted, !second);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -1341,6 +1342,47 @@ int end_child(pid_t pid, int signal)
         kill(pid, signal);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* ---- puppets ------------------------------------------------------------------------------------------ */
+
+void puppet_start(struct puppet *puppet, void (*dance)(void *))
+{
+    struct puppet inside = {.pid = 0};
+    int ends[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    inside.wire = ends[1];
+    puppet->wire = ends[0];
+    puppet->pid = start_child(dance, &inside);
+    close(ends[1]);
+}
+
+void puppet_ask(const struct puppet *puppet, const void *order, size_t order_size, void *answer,
+                size_t answer_size)
+{
+    struct pollfd wait = {.fd = puppet->wire, .events = POLLIN};
+
+    ck_assert_int_eq(write(puppet->wire, order, order_size), (ssize_t)order_size);
+    ck_assert_msg(poll(&wait, 1, 2 * TEST_DEADLINE_MS) == 1, "a puppet does not answer");
+    ck_assert_msg(read(puppet->wire, answer, answer_size) == (ssize_t)answer_size, "a puppet has failed");
+}
+
+void puppet_end(const struct puppet *puppet)
+{
+    close(puppet->wire);
+    ck_assert_int_eq(end_child(puppet->pid, 0), 0);
+}
+
+void puppet_kill(const struct puppet *puppet)
+{
+    ck_assert_int_eq(end_child(puppet->pid, SIGKILL), 128 + SIGKILL);
+    close(puppet->wire);
+}
+
+void puppet_thaw(const struct puppet *puppet)
+{
+    ck_assert_int_eq(kill(puppet->pid, SIGCONT), 0);
 }
 
 /* What a failed test has left. Its processes are dead: Check has killed its process group. */

@@ -4,6 +4,7 @@
  *     peer     an honest client through larder.h, one operation at a time
  *     liar     a registration made by hand, which may say and write what it likes
  *     workers  processes of their own that store and check without end, whatever happens to the cache
+ *     puppets  processes of their own that do what the test tells them, one order at a time
  *
  * All of it asserts by itself, so that a test reads as what happens. A test runs in a process (and process
  * group) of its own; what a failed one leaves is removed by crash_main(), so that it cannot disturb others.
@@ -210,6 +211,24 @@ void workers_go_on(const struct workers *workers, uint64_t rounds);
 void workers_await_attached(const struct workers *workers, uint64_t times);
 /* Each ends when told to, with status 0: it was never restarted and has seen no wrong byte. */
 void workers_stop(struct workers *workers);
+
+/* ---- puppets ------------------------------------------------------------------------------------------ */
+
+/* A child of the test that does what it is told: orders and answers are records on a wire. */
+struct puppet {
+    pid_t pid;
+    int wire;
+};
+
+/* `dance` runs in the child; its context is a struct puppet that has the child's end of the wire. */
+void puppet_start(struct puppet *puppet, void (*dance)(void *));
+void puppet_ask(const struct puppet *puppet, const void *order, size_t order_size, void *answer,
+                size_t answer_size);
+/* Of one that has been told to quit: it must end with status 0. */
+void puppet_end(const struct puppet *puppet);
+void puppet_kill(const struct puppet *puppet);
+/* Undoes freeze_process(). */
+void puppet_thaw(const struct puppet *puppet);
 
 /* ---- program ------------------------------------------------------------------------------------------ */
 
