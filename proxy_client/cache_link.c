@@ -380,6 +380,14 @@ void cache_link_unwait(struct cache_link *link, struct cache_wait *wait)
     link->waiting_count--;
 }
 
+bool cache_link_retried(struct cache_link *link, struct cache_wait *wait)
+{
+    bool again = cache_wait_waits(wait);
+
+    cache_link_unwait(link, wait);
+    return !again;
+}
+
 /* A removal that waits for a segment. */
 struct removal {
     struct cache_wait wait;
