@@ -224,7 +224,7 @@ static bool parse_options(int argc, char **argv)
         else if (!ipc_load_take(&bench.load, option, optarg))
             return false;
     }
-    return bench.path && ipc_load_is_valid(&bench.load) && bench.load.size <= MAX_SIZE && optind == argc;
+    return ipc_load_is_valid(&bench.load) && bench.load.size <= MAX_SIZE && optind == argc && bench.path;
 }
 
 int main(int argc, char **argv)
