@@ -44,16 +44,17 @@ struct operation {
     bool filling, waits;
 };
 
+static struct ipc_load load = IPC_LOAD_DEFAULTS;
+
 static struct {
     const char *instance;
-    struct ipc_load load;
     uint32_t segment, percent;
     struct spin spin;
     struct larder_client *client;
     struct measure_run run;
     uint32_t under_way, filled;
     struct operation operations[IPC_LOAD_MAX_DEPTH], *free, *waiting;
-} bench = {.instance = "default", .load = IPC_LOAD_DEFAULTS, .percent = SPIN_DEFAULT_PERCENT};
+} bench = {.instance = "default", .percent = SPIN_DEFAULT_PERCENT};
 
 static _Noreturn void fail(const char *what, const char *why)
 {
@@ -65,15 +66,14 @@ static uint32_t write_key(struct larder_segment *segment, uint32_t key)
 {
     char text[KEY_BYTES + 1];
 
-    snprintf(text, sizeof(text), "bench-%08" PRIu32 "-%09" PRIu32, bench.load.size % 100000000,
-             key % 1000000000);
+    snprintf(text, sizeof(text), "bench-%08" PRIu32 "-%09" PRIu32, load.size % 100000000, key % 1000000000);
     memcpy(segment->data, text, KEY_BYTES);
     return KEY_BYTES;
 }
 
 static void finish(struct operation *operation)
 {
-    if (bench.load.depth == 1 && !operation->filling)
+    if (load.depth == 1 && !operation->filling)
         measure_latency_add(&bench.run.latency, measure_now() - operation->begun);
     bench.run.done += !operation->filling;
     operation->next = bench.free;
@@ -88,7 +88,7 @@ static void look_up(uint32_t key)
 
     if (!operation || larder_segment_borrow(bench.client, &segment))
         return;
-    double begun = bench.load.depth == 1 ? measure_now() : 0;
+    double begun = load.depth == 1 ? measure_now() : 0;
     if (larder_lookup(bench.client, &segment, write_key(segment, key), LARDER_LOOKUP_LEASE, operation)) {
         larder_segment_return(bench.client, &segment);
         return;
@@ -110,7 +110,7 @@ static void check_piece(const struct operation *operation, const uint8_t *piece,
 
 static uint32_t next_piece(const struct operation *operation)
 {
-    uint32_t left = bench.load.size - operation->asked;
+    uint32_t left = load.size - operation->asked;
 
     return left < bench.segment ? left : bench.segment;
 }
@@ -134,7 +134,7 @@ static bool read_piece(struct operation *operation)
 
 static bool read_on(struct operation *operation)
 {
-    while (operation->asked < bench.load.size && operation->reads < READS)
+    while (operation->asked < load.size && operation->reads < READS)
         if (!read_piece(operation))
             return operation->reads > 0;
     return true;
@@ -151,8 +151,8 @@ static void fill_begin(struct operation *operation, struct larder_segment **segm
     struct larder_fill fill = {
         .lease = operation->lease,
         .key_length = key_length,
-        .body_length = bench.load.size < room ? bench.load.size : room,
-        .object_size = bench.load.size,
+        .body_length = load.size < room ? load.size : room,
+        .object_size = load.size,
         .fresh_until = ((int64_t)time.tv_sec + 3600) * 1000,
         .keep_until = ((int64_t)time.tv_sec + 3600) * 1000,
     };
@@ -177,14 +177,14 @@ static void filled_piece(struct operation *operation, struct larder_event *event
 {
     if (event->status != LARDER_OK)
         fail("fill", "refused; has the cache enough memory?");
-    if (operation->asked < bench.load.size) {
+    if (operation->asked < load.size) {
         struct larder_segment *segment = event->segment;
         if (!segment && larder_segment_borrow(bench.client, &segment))
             fail("fill", "no segment");
         event->segment = NULL;
         fill_on(operation, &segment);
     } else if (event->kind == LARDER_EVENT_FILL_DATA) {
-        if (larder_fill_end(bench.client, operation->lease, bench.load.size, operation))
+        if (larder_fill_end(bench.client, operation->lease, load.size, operation))
             fail("fill", "not ended");
     } else {
         bench.filled++;
@@ -203,7 +203,7 @@ static void wait_for_segment(struct operation *operation)
 
 static void go_on_reading(struct operation *operation)
 {
-    if (operation->got >= bench.load.size) {
+    if (operation->got >= load.size) {
         if (operation->handle)
             larder_release(bench.client, operation->handle);
         finish(operation);
@@ -216,7 +216,7 @@ static void looked_up(struct operation *operation, struct larder_event *event)
 {
     if (event->status == LARDER_HIT) {
         check_piece(operation, event->segment->data + event->meta_length, event->length);
-        bench.run.wrong += event->object_size != bench.load.size;
+        bench.run.wrong += event->object_size != load.size;
         operation->handle = event->handle;
         operation->asked = operation->got = event->length;
     } else if (event->lease) {
@@ -304,10 +304,9 @@ static void fill_all(void)
 {
     double end = measure_now() + 60;
 
-    for (uint32_t key = 0; bench.filled + (uint32_t)bench.run.done < bench.load.keys;) {
+    for (uint32_t key = 0; bench.filled + (uint32_t)bench.run.done < load.keys;) {
         turn();
-        while (key < bench.load.keys && bench.under_way < bench.load.depth &&
-               larder_client_attached(bench.client)) {
+        while (key < load.keys && bench.under_way < load.depth && larder_client_attached(bench.client)) {
             uint32_t before = bench.under_way;
             look_up(key);
             if (bench.under_way == before)
@@ -322,14 +321,14 @@ static void fill_all(void)
 
 static void look_up_at_random(void)
 {
-    double end = bench.run.start + bench.load.seconds;
+    double end = bench.run.start + load.seconds;
 
     while (measure_now() < end) {
         turn();
         if (!larder_client_attached(bench.client))
             fail("lost the cache", larder_client_problem(bench.client));
-        for (uint32_t more = bench.load.depth - bench.under_way; more > 0; more--)
-            look_up(ipc_load_next_key(&bench.load));
+        for (uint32_t more = load.depth - bench.under_way; more > 0; more--)
+            look_up(ipc_load_next_key(&load));
         wait_a_turn();
     }
 }
@@ -341,9 +340,9 @@ static void run(void)
         turn();
         wait_a_turn();
     }
-    measure_begin(&bench.run, bench.load.server);
+    measure_begin(&bench.run, load.server);
     look_up_at_random();
-    measure_print(&bench.run, bench.load.depth, bench.load.size);
+    measure_print(&bench.run, load.depth, load.size);
     while (bench.under_way > 0) {
         turn();
         wait_a_turn();
@@ -369,22 +368,22 @@ static bool parse_options(int argc, char **argv)
             bench.segment = (uint32_t)strtoul(optarg, NULL, 10);
         else if (option == 'c')
             bench.percent = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (!ipc_load_take(&bench.load, option, optarg))
+        else if (!ipc_load_take(&load, option, optarg))
             return false;
     }
-    return bench.percent <= 100 && ipc_load_is_valid(&bench.load) && optind == argc;
+    return bench.percent <= 100 && ipc_load_is_valid(&load) && optind == argc;
 }
 
 static uint32_t segment_bytes(void)
 {
-    return bench.load.size <= FITS ? (bench.load.size + META_ALLOWANCE + 4095) & ~4095u : SEGMENT_BYTES;
+    return load.size <= FITS ? (load.size + META_ALLOWANCE + 4095) & ~4095u : SEGMENT_BYTES;
 }
 
 static uint32_t segments(void)
 {
-    uint32_t each = bench.load.size <= bench.segment ? 1 : READS;
+    uint32_t each = load.size <= bench.segment ? 1 : READS;
 
-    return bench.load.depth * each < LARDER_MIN_SEGMENTS ? LARDER_MIN_SEGMENTS : bench.load.depth * each;
+    return load.depth * each < LARDER_MIN_SEGMENTS ? LARDER_MIN_SEGMENTS : load.depth * each;
 }
 
 int main(int argc, char **argv)
@@ -399,7 +398,7 @@ int main(int argc, char **argv)
     }
     if (bench.segment == 0)
         bench.segment = segment_bytes();
-    for (uint32_t i = 0; i < bench.load.depth; i++) {
+    for (uint32_t i = 0; i < load.depth; i++) {
         bench.operations[i].next = bench.free;
         bench.free = &bench.operations[i];
     }

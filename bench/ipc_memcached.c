@@ -25,9 +25,10 @@
 #define LINE_BYTES    128u
 #define MAX_SIZE      (64u * 1024 * 1024)
 
+static struct ipc_load load = IPC_LOAD_DEFAULTS;
+
 static struct {
     const char *path;
-    struct ipc_load load;
     int fd;
     struct measure_run run;
     uint32_t under_way;
@@ -39,7 +40,7 @@ static struct {
     uint32_t line_length;
     uint32_t body_left; /* of the value under way, with the line end behind it */
     uint8_t expected;
-} bench = {.load = IPC_LOAD_DEFAULTS, .fd = -1};
+} bench = {.fd = -1};
 
 static _Noreturn void fail(const char *what, const char *why)
 {
@@ -99,17 +100,17 @@ static void expect_stored(void)
 static void set_all(void)
 {
     char head[REQUEST_BYTES];
-    char *body = malloc((size_t)bench.load.size + 2);
+    char *body = malloc((size_t)load.size + 2);
 
     if (!body)
         fail("set", "out of memory");
-    memcpy(body + bench.load.size, "\r\n", 2);
-    for (uint32_t key = 0; key < bench.load.keys; key++) {
+    memcpy(body + load.size, "\r\n", 2);
+    for (uint32_t key = 0; key < load.keys; key++) {
         int length =
-            snprintf(head, sizeof(head), "set bench-%" PRIu32 " 0 0 %" PRIu32 "\r\n", key, bench.load.size);
-        memset(body, (int)(key & 0xff), bench.load.size);
+            snprintf(head, sizeof(head), "set bench-%" PRIu32 " 0 0 %" PRIu32 "\r\n", key, load.size);
+        memset(body, (int)(key & 0xff), load.size);
         send_all(head, (size_t)length);
-        send_all(body, (size_t)bench.load.size + 2);
+        send_all(body, (size_t)load.size + 2);
         expect_stored();
     }
     free(body);
@@ -123,8 +124,8 @@ static void send_gets(uint32_t count)
 
     for (uint32_t i = 0; i < count; i++)
         length += (size_t)snprintf(bench.requests + length, REQUEST_BYTES, "get bench-%" PRIu32 "\r\n",
-                                   ipc_load_next_key(&bench.load));
-    if (bench.load.depth == 1)
+                                   ipc_load_next_key(&load));
+    if (load.depth == 1)
         bench.sent_at = measure_now();
     send_all(bench.requests, length);
     bench.under_way += count;
@@ -132,7 +133,7 @@ static void send_gets(uint32_t count)
 
 static void end_of_answer(void)
 {
-    if (bench.load.depth == 1)
+    if (load.depth == 1)
         measure_latency_add(&bench.run.latency, measure_now() - bench.sent_at);
     bench.run.done++;
     bench.under_way--;
@@ -147,9 +148,9 @@ static void take_line(void)
     bench.line[bench.line_length] = '\0';
     if (strncmp(bench.line, value, sizeof(value) - 1) == 0) {
         bench.expected = (uint8_t)strtoul(bench.line + sizeof(value) - 1, &end, 10);
-        if (strtoul(end, &end, 10) != 0 || strtoul(end, &end, 10) != bench.load.size)
+        if (strtoul(end, &end, 10) != 0 || strtoul(end, &end, 10) != load.size)
             fail("get", bench.line);
-        bench.body_left = bench.load.size + 2;
+        bench.body_left = load.size + 2;
     } else if (strcmp(bench.line, "END\r\n") == 0) {
         end_of_answer();
     } else {
@@ -176,13 +177,13 @@ static size_t take_line_bytes(const char *at, size_t length)
 static size_t take_body_bytes(const char *at, size_t length)
 {
     size_t taken = length < bench.body_left ? length : bench.body_left;
-    uint32_t before = bench.load.size + 2 - bench.body_left;
+    uint32_t before = load.size + 2 - bench.body_left;
 
     if (before == 0)
         bench.run.wrong += (uint8_t)at[0] != bench.expected;
-    if (before < bench.load.size && before + taken >= bench.load.size) {
-        bench.run.wrong += (uint8_t)at[bench.load.size - 1 - before] != bench.expected;
-        bench.run.bytes += bench.load.size;
+    if (before < load.size && before + taken >= load.size) {
+        bench.run.wrong += (uint8_t)at[load.size - 1 - before] != bench.expected;
+        bench.run.bytes += load.size;
     }
     bench.body_left -= (uint32_t)taken;
     return taken;
@@ -199,11 +200,11 @@ static void take(const char *at, size_t length)
 
 static void get_at_random(void)
 {
-    double end = bench.run.start + bench.load.seconds;
+    double end = bench.run.start + load.seconds;
 
     while (measure_now() < end) {
-        if (bench.under_way < bench.load.depth)
-            send_gets(bench.load.depth - bench.under_way);
+        if (bench.under_way < load.depth)
+            send_gets(load.depth - bench.under_way);
         take(bench.buffer, receive(bench.buffer, sizeof(bench.buffer)));
     }
 }
@@ -221,10 +222,10 @@ static bool parse_options(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'u')
             bench.path = optarg;
-        else if (!ipc_load_take(&bench.load, option, optarg))
+        else if (!ipc_load_take(&load, option, optarg))
             return false;
     }
-    return ipc_load_is_valid(&bench.load) && bench.load.size <= MAX_SIZE && optind == argc && bench.path;
+    return bench.path && ipc_load_is_valid(&load) && load.size <= MAX_SIZE && optind == argc;
 }
 
 int main(int argc, char **argv)
@@ -237,9 +238,9 @@ int main(int argc, char **argv)
     }
     connect_to_server();
     set_all();
-    measure_begin(&bench.run, bench.load.server);
+    measure_begin(&bench.run, load.server);
     get_at_random();
-    measure_print(&bench.run, bench.load.depth, bench.load.size);
+    measure_print(&bench.run, load.depth, load.size);
     close(bench.fd);
     return bench.run.wrong != 0;
 }
