@@ -225,12 +225,12 @@ static bool parse_options(int argc, char **argv)
         else if (!ipc_load_take(&load, option, optarg))
             return false;
     }
-    return bench.path && ipc_load_is_valid(&load) && load.size <= MAX_SIZE && optind == argc;
+    return ipc_load_is_valid(&load) && load.size <= MAX_SIZE && optind == argc;
 }
 
 int main(int argc, char **argv)
 {
-    if (!parse_options(argc, argv)) {
+    if (!parse_options(argc, argv) || !bench.path) {
         fprintf(stderr,
                 "usage: bench_memcached --socket PATH [--depth N] [--size BYTES] [--keys N] [--seconds S]\n"
                 "                       [--server PID]\n");
