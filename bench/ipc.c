@@ -16,11 +16,11 @@
  * filled
  */
 #include "clock.h"
+#include "ipc_load.h"
 #include "larder.h"
 #include "measure.h"
 #include "spin.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -34,7 +34,6 @@
 #define FITS           (128u * 1024)
 #define SEGMENT_BYTES  (256u * 1024)
 #define META_ALLOWANCE 256u
-#define MAX_DEPTH      1024u
 
 struct operation {
     struct operation *next; /* among those that are free, or that wait for a segment */
@@ -45,24 +44,17 @@ struct operation {
     bool filling, waits;
 };
 
+static struct ipc_load load = IPC_LOAD_DEFAULTS;
+
 static struct {
     const char *instance;
-    uint32_t depth, size, keys, segment, percent;
+    uint32_t segment, percent;
     struct spin spin;
-    double seconds;
-    pid_t server;
     struct larder_client *client;
     struct measure_run run;
     uint32_t under_way, filled;
-    uint32_t random;
-    struct operation operations[MAX_DEPTH], *free, *waiting;
-} bench = {.instance = "default",
-           .depth = 32,
-           .size = 1024,
-           .keys = 1000,
-           .seconds = 3,
-           .random = 1,
-           .percent = SPIN_DEFAULT_PERCENT};
+    struct operation operations[IPC_LOAD_MAX_DEPTH], *free, *waiting;
+} bench = {.instance = "default", .percent = SPIN_DEFAULT_PERCENT};
 
 static _Noreturn void fail(const char *what, const char *why)
 {
@@ -74,20 +66,14 @@ static uint32_t write_key(struct larder_segment *segment, uint32_t key)
 {
     char text[KEY_BYTES + 1];
 
-    snprintf(text, sizeof(text), "bench-%08" PRIu32 "-%09" PRIu32, bench.size % 100000000, key % 1000000000);
+    snprintf(text, sizeof(text), "bench-%08" PRIu32 "-%09" PRIu32, load.size % 100000000, key % 1000000000);
     memcpy(segment->data, text, KEY_BYTES);
     return KEY_BYTES;
 }
 
-static uint32_t next_key(void)
-{
-    bench.random = bench.random * 1664525u + 1013904223u;
-    return (uint32_t)(((uint64_t)bench.random * bench.keys) >> 32);
-}
-
 static void finish(struct operation *operation)
 {
-    if (bench.depth == 1 && !operation->filling)
+    if (load.depth == 1 && !operation->filling)
         measure_latency_add(&bench.run.latency, measure_now() - operation->begun);
     bench.run.done += !operation->filling;
     operation->next = bench.free;
@@ -102,7 +88,7 @@ static void look_up(uint32_t key)
 
     if (!operation || larder_segment_borrow(bench.client, &segment))
         return;
-    double begun = bench.depth == 1 ? measure_now() : 0;
+    double begun = load.depth == 1 ? measure_now() : 0;
     if (larder_lookup(bench.client, &segment, write_key(segment, key), LARDER_LOOKUP_LEASE, operation)) {
         larder_segment_return(bench.client, &segment);
         return;
@@ -124,7 +110,7 @@ static void check_piece(const struct operation *operation, const uint8_t *piece,
 
 static uint32_t next_piece(const struct operation *operation)
 {
-    uint32_t left = bench.size - operation->asked;
+    uint32_t left = load.size - operation->asked;
 
     return left < bench.segment ? left : bench.segment;
 }
@@ -148,7 +134,7 @@ static bool read_piece(struct operation *operation)
 
 static bool read_on(struct operation *operation)
 {
-    while (operation->asked < bench.size && operation->reads < READS)
+    while (operation->asked < load.size && operation->reads < READS)
         if (!read_piece(operation))
             return operation->reads > 0;
     return true;
@@ -165,8 +151,8 @@ static void fill_begin(struct operation *operation, struct larder_segment **segm
     struct larder_fill fill = {
         .lease = operation->lease,
         .key_length = key_length,
-        .body_length = bench.size < room ? bench.size : room,
-        .object_size = bench.size,
+        .body_length = load.size < room ? load.size : room,
+        .object_size = load.size,
         .fresh_until = ((int64_t)time.tv_sec + 3600) * 1000,
         .keep_until = ((int64_t)time.tv_sec + 3600) * 1000,
     };
@@ -191,14 +177,14 @@ static void filled_piece(struct operation *operation, struct larder_event *event
 {
     if (event->status != LARDER_OK)
         fail("fill", "refused; has the cache enough memory?");
-    if (operation->asked < bench.size) {
+    if (operation->asked < load.size) {
         struct larder_segment *segment = event->segment;
         if (!segment && larder_segment_borrow(bench.client, &segment))
             fail("fill", "no segment");
         event->segment = NULL;
         fill_on(operation, &segment);
     } else if (event->kind == LARDER_EVENT_FILL_DATA) {
-        if (larder_fill_end(bench.client, operation->lease, bench.size, operation))
+        if (larder_fill_end(bench.client, operation->lease, load.size, operation))
             fail("fill", "not ended");
     } else {
         bench.filled++;
@@ -217,7 +203,7 @@ static void wait_for_segment(struct operation *operation)
 
 static void go_on_reading(struct operation *operation)
 {
-    if (operation->got >= bench.size) {
+    if (operation->got >= load.size) {
         if (operation->handle)
             larder_release(bench.client, operation->handle);
         finish(operation);
@@ -230,7 +216,7 @@ static void looked_up(struct operation *operation, struct larder_event *event)
 {
     if (event->status == LARDER_HIT) {
         check_piece(operation, event->segment->data + event->meta_length, event->length);
-        bench.run.wrong += event->object_size != bench.size;
+        bench.run.wrong += event->object_size != load.size;
         operation->handle = event->handle;
         operation->asked = operation->got = event->length;
     } else if (event->lease) {
@@ -318,9 +304,9 @@ static void fill_all(void)
 {
     double end = measure_now() + 60;
 
-    for (uint32_t key = 0; bench.filled + (uint32_t)bench.run.done < bench.keys;) {
+    for (uint32_t key = 0; bench.filled + (uint32_t)bench.run.done < load.keys;) {
         turn();
-        while (key < bench.keys && bench.under_way < bench.depth && larder_client_attached(bench.client)) {
+        while (key < load.keys && bench.under_way < load.depth && larder_client_attached(bench.client)) {
             uint32_t before = bench.under_way;
             look_up(key);
             if (bench.under_way == before)
@@ -335,14 +321,14 @@ static void fill_all(void)
 
 static void look_up_at_random(void)
 {
-    double end = bench.run.start + bench.seconds;
+    double end = bench.run.start + load.seconds;
 
     while (measure_now() < end) {
         turn();
         if (!larder_client_attached(bench.client))
             fail("lost the cache", larder_client_problem(bench.client));
-        for (uint32_t more = bench.depth - bench.under_way; more > 0; more--)
-            look_up(next_key());
+        for (uint32_t more = load.depth - bench.under_way; more > 0; more--)
+            look_up(ipc_load_next_key(&load));
         wait_a_turn();
     }
 }
@@ -354,9 +340,9 @@ static void run(void)
         turn();
         wait_a_turn();
     }
-    measure_begin(&bench.run, bench.server);
+    measure_begin(&bench.run, load.server);
     look_up_at_random();
-    measure_print(&bench.run, bench.depth, bench.size);
+    measure_print(&bench.run, load.depth, load.size);
     while (bench.under_way > 0) {
         turn();
         wait_a_turn();
@@ -365,13 +351,9 @@ static void run(void)
 
 static const struct option options[] = {
     {"instance", required_argument, NULL, 'i'},
-    {"depth", required_argument, NULL, 'd'},
-    {"size", required_argument, NULL, 's'},
-    {"keys", required_argument, NULL, 'k'},
-    {"seconds", required_argument, NULL, 't'},
     {"segment", required_argument, NULL, 'g'},
-    {"server", required_argument, NULL, 'p'},
     {"spin", required_argument, NULL, 'c'},
+    IPC_LOAD_OPTIONS,
     {0},
 };
 
@@ -382,37 +364,26 @@ static bool parse_options(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'i')
             bench.instance = optarg;
-        else if (option == 'd')
-            bench.depth = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (option == 's')
-            bench.size = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (option == 'k')
-            bench.keys = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (option == 't')
-            bench.seconds = strtod(optarg, NULL);
         else if (option == 'g')
             bench.segment = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (option == 'p')
-            bench.server = (pid_t)strtol(optarg, NULL, 10);
         else if (option == 'c')
             bench.percent = (uint32_t)strtoul(optarg, NULL, 10);
-        else
+        else if (!ipc_load_take(&load, option, optarg))
             return false;
     }
-    return bench.percent <= 100 && bench.depth > 0 && bench.depth <= MAX_DEPTH && bench.keys > 0 &&
-           bench.size > 0 && optind == argc;
+    return bench.percent <= 100 && ipc_load_is_valid(&load) && optind == argc;
 }
 
 static uint32_t segment_bytes(void)
 {
-    return bench.size <= FITS ? (bench.size + META_ALLOWANCE + 4095) & ~4095u : SEGMENT_BYTES;
+    return load.size <= FITS ? (load.size + META_ALLOWANCE + 4095) & ~4095u : SEGMENT_BYTES;
 }
 
 static uint32_t segments(void)
 {
-    uint32_t each = bench.size <= bench.segment ? 1 : READS;
+    uint32_t each = load.size <= bench.segment ? 1 : READS;
 
-    return bench.depth * each < LARDER_MIN_SEGMENTS ? LARDER_MIN_SEGMENTS : bench.depth * each;
+    return load.depth * each < LARDER_MIN_SEGMENTS ? LARDER_MIN_SEGMENTS : load.depth * each;
 }
 
 int main(int argc, char **argv)
@@ -427,7 +398,7 @@ int main(int argc, char **argv)
     }
     if (bench.segment == 0)
         bench.segment = segment_bytes();
-    for (uint32_t i = 0; i < bench.depth; i++) {
+    for (uint32_t i = 0; i < load.depth; i++) {
         bench.operations[i].next = bench.free;
         bench.free = &bench.operations[i];
     }

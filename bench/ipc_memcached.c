@@ -6,10 +6,10 @@
  * and as many new requests as answers have come are sent in one write, so that `depth` are always under way.
  * Of every answer the length and the first and last byte are compared with what was set. The requests under
  * way always fit into the socket's buffer, so that writing cannot wait for memcached. */
+#include "ipc_load.h"
 #include "measure.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,40 +20,32 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MAX_DEPTH     1024u
 #define REQUEST_BYTES 64u
 #define BUFFER_BYTES  (1024u * 1024)
 #define LINE_BYTES    128u
 #define MAX_SIZE      (64u * 1024 * 1024)
 
+static struct ipc_load load = IPC_LOAD_DEFAULTS;
+
 static struct {
     const char *path;
-    uint32_t depth, size, keys;
-    double seconds;
-    pid_t server;
     int fd;
     struct measure_run run;
-    uint32_t random, under_way;
+    uint32_t under_way;
     double sent_at; /* depth 1: when the request under way was written */
-    char requests[MAX_DEPTH * REQUEST_BYTES];
+    char requests[IPC_LOAD_MAX_DEPTH * REQUEST_BYTES];
     char buffer[BUFFER_BYTES];
     /* Where the answers have been read to. */
     char line[LINE_BYTES];
     uint32_t line_length;
     uint32_t body_left; /* of the value under way, with the line end behind it */
     uint8_t expected;
-} bench = {.depth = 32, .size = 1024, .keys = 1000, .seconds = 3, .random = 1, .fd = -1};
+} bench = {.fd = -1};
 
 static _Noreturn void fail(const char *what, const char *why)
 {
     fprintf(stderr, "bench_memcached: %s: %s\n", what, why);
     exit(1);
-}
-
-static uint32_t next_key(void)
-{
-    bench.random = bench.random * 1664525u + 1013904223u;
-    return (uint32_t)(((uint64_t)bench.random * bench.keys) >> 32);
 }
 
 static void connect_to_server(void)
@@ -108,17 +100,17 @@ static void expect_stored(void)
 static void set_all(void)
 {
     char head[REQUEST_BYTES];
-    char *body = malloc((size_t)bench.size + 2);
+    char *body = malloc((size_t)load.size + 2);
 
     if (!body)
         fail("set", "out of memory");
-    memcpy(body + bench.size, "\r\n", 2);
-    for (uint32_t key = 0; key < bench.keys; key++) {
+    memcpy(body + load.size, "\r\n", 2);
+    for (uint32_t key = 0; key < load.keys; key++) {
         int length =
-            snprintf(head, sizeof(head), "set bench-%" PRIu32 " 0 0 %" PRIu32 "\r\n", key, bench.size);
-        memset(body, (int)(key & 0xff), bench.size);
+            snprintf(head, sizeof(head), "set bench-%" PRIu32 " 0 0 %" PRIu32 "\r\n", key, load.size);
+        memset(body, (int)(key & 0xff), load.size);
         send_all(head, (size_t)length);
-        send_all(body, (size_t)bench.size + 2);
+        send_all(body, (size_t)load.size + 2);
         expect_stored();
     }
     free(body);
@@ -131,9 +123,9 @@ static void send_gets(uint32_t count)
     size_t length = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        length +=
-            (size_t)snprintf(bench.requests + length, REQUEST_BYTES, "get bench-%" PRIu32 "\r\n", next_key());
-    if (bench.depth == 1)
+        length += (size_t)snprintf(bench.requests + length, REQUEST_BYTES, "get bench-%" PRIu32 "\r\n",
+                                   ipc_load_next_key(&load));
+    if (load.depth == 1)
         bench.sent_at = measure_now();
     send_all(bench.requests, length);
     bench.under_way += count;
@@ -141,7 +133,7 @@ static void send_gets(uint32_t count)
 
 static void end_of_answer(void)
 {
-    if (bench.depth == 1)
+    if (load.depth == 1)
         measure_latency_add(&bench.run.latency, measure_now() - bench.sent_at);
     bench.run.done++;
     bench.under_way--;
@@ -156,9 +148,9 @@ static void take_line(void)
     bench.line[bench.line_length] = '\0';
     if (strncmp(bench.line, value, sizeof(value) - 1) == 0) {
         bench.expected = (uint8_t)strtoul(bench.line + sizeof(value) - 1, &end, 10);
-        if (strtoul(end, &end, 10) != 0 || strtoul(end, &end, 10) != bench.size)
+        if (strtoul(end, &end, 10) != 0 || strtoul(end, &end, 10) != load.size)
             fail("get", bench.line);
-        bench.body_left = bench.size + 2;
+        bench.body_left = load.size + 2;
     } else if (strcmp(bench.line, "END\r\n") == 0) {
         end_of_answer();
     } else {
@@ -185,13 +177,13 @@ static size_t take_line_bytes(const char *at, size_t length)
 static size_t take_body_bytes(const char *at, size_t length)
 {
     size_t taken = length < bench.body_left ? length : bench.body_left;
-    uint32_t before = bench.size + 2 - bench.body_left;
+    uint32_t before = load.size + 2 - bench.body_left;
 
     if (before == 0)
         bench.run.wrong += (uint8_t)at[0] != bench.expected;
-    if (before < bench.size && before + taken >= bench.size) {
-        bench.run.wrong += (uint8_t)at[bench.size - 1 - before] != bench.expected;
-        bench.run.bytes += bench.size;
+    if (before < load.size && before + taken >= load.size) {
+        bench.run.wrong += (uint8_t)at[load.size - 1 - before] != bench.expected;
+        bench.run.bytes += load.size;
     }
     bench.body_left -= (uint32_t)taken;
     return taken;
@@ -208,22 +200,18 @@ static void take(const char *at, size_t length)
 
 static void get_at_random(void)
 {
-    double end = bench.run.start + bench.seconds;
+    double end = bench.run.start + load.seconds;
 
     while (measure_now() < end) {
-        if (bench.under_way < bench.depth)
-            send_gets(bench.depth - bench.under_way);
+        if (bench.under_way < load.depth)
+            send_gets(load.depth - bench.under_way);
         take(bench.buffer, receive(bench.buffer, sizeof(bench.buffer)));
     }
 }
 
 static const struct option options[] = {
     {"socket", required_argument, NULL, 'u'},
-    {"depth", required_argument, NULL, 'd'},
-    {"size", required_argument, NULL, 's'},
-    {"keys", required_argument, NULL, 'k'},
-    {"seconds", required_argument, NULL, 't'},
-    {"server", required_argument, NULL, 'p'},
+    IPC_LOAD_OPTIONS,
     {0},
 };
 
@@ -234,26 +222,15 @@ static bool parse_options(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'u')
             bench.path = optarg;
-        else if (option == 'd')
-            bench.depth = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (option == 's')
-            bench.size = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (option == 'k')
-            bench.keys = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (option == 't')
-            bench.seconds = strtod(optarg, NULL);
-        else if (option == 'p')
-            bench.server = (pid_t)strtol(optarg, NULL, 10);
-        else
+        else if (!ipc_load_take(&load, option, optarg))
             return false;
     }
-    return bench.path && bench.depth > 0 && bench.depth <= MAX_DEPTH && bench.keys > 0 && bench.size > 0 &&
-           bench.size <= MAX_SIZE && optind == argc;
+    return ipc_load_is_valid(&load) && load.size <= MAX_SIZE && optind == argc;
 }
 
 int main(int argc, char **argv)
 {
-    if (!parse_options(argc, argv)) {
+    if (!parse_options(argc, argv) || !bench.path) {
         fprintf(stderr,
                 "usage: bench_memcached --socket PATH [--depth N] [--size BYTES] [--keys N] [--seconds S]\n"
                 "                       [--server PID]\n");
@@ -261,9 +238,9 @@ int main(int argc, char **argv)
     }
     connect_to_server();
     set_all();
-    measure_begin(&bench.run, bench.server);
+    measure_begin(&bench.run, load.server);
     get_at_random();
-    measure_print(&bench.run, bench.depth, bench.size);
+    measure_print(&bench.run, load.depth, load.size);
     close(bench.fd);
     return bench.run.wrong != 0;
 }

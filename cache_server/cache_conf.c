@@ -50,100 +50,34 @@ static bool take_policy(void *value, const char *text, struct conf_taking *takin
 static void show_policy(const void *value, const struct conf_key *key, FILE *out);
 
 static const struct conf_key cache_keys[] = {
-    {.name = "instance",
-     .kind = CONF_NAME,
-     .flags = CONF_FIXED,
-     .offset = FIELD(instance),
-     .most = NAMES_INSTANCE_MAX,
-     .words = "_-",
-     .option = "instance",
-     .argument = "NAME",
-     .help = "which cache this is; proxies name the same (default)"},
-    {.name = "memory",
-     .kind = CONF_SIZE,
-     .offset = FIELD(memory),
-     .least = CACHE_MIN_MEMORY,
-     .most = MOST_BYTES,
-     .option = "memory",
-     .argument = "SIZE",
-     .help = "for objects, keys and index, e.g. 4G (512M)"},
-    {.name = "max-object",
-     .kind = CONF_SIZE,
-     .offset = FIELD(max_object),
-     .least = 1,
-     .most = MOST_BYTES,
-     .option = "max-object",
-     .argument = "SIZE",
-     .help = "largest object to keep (a quarter of --memory)"},
-    {.name = "shards",
-     .kind = CONF_COUNT32,
-     .flags = CONF_FIXED,
-     .offset = FIELD(shards),
-     .least = 1,
-     .most = NAMES_SHARDS_MAX,
-     .option = "shards",
-     .argument = "N",
-     .help = "threads that divide keys and memory among them, up to 16 (1)"},
-    {.name = "stall-time",
-     .kind = CONF_TIME,
-     .flags = CONF_FIXED,
-     .offset = FIELD(stall_ms),
-     .least = CACHE_MIN_STALL_MS,
-     .most = CACHE_MAX_TIME_MS,
-     .option = "stall-time",
-     .argument = "TIME",
-     .help = "silence after which a proxy counts as stalled (1s)"},
-    {.name = "stall-limit",
-     .kind = CONF_TIME,
-     .offset = FIELD(stall_limit_ms),
-     .most = CACHE_MAX_TIME_MS,
-     .option = "stall-limit",
-     .argument = "TIME",
-     .help = "a proxy stalled for longer that holds objects or leases is\n"
-             "                           dropped; 0: never (60s)"},
-    {.name = "lease-time",
-     .kind = CONF_TIME,
-     .offset = FIELD(lease_ms),
-     .least = CACHE_MIN_STALL_MS,
-     .most = CACHE_MAX_TIME_MS,
-     .option = "lease-time",
-     .argument = "TIME",
-     .help = "a fill without progress for longer may be taken over (60s)"},
-    {.name = "spin",
-     .kind = CONF_PERCENT,
-     .flags = CONF_FIXED,
-     .offset = FIELD(spin),
-     .most = 100,
-     .option = "spin",
-     .argument = "N%",
-     .help = "share of a processor for looking at rings before sleeping; 0: none\n"
-             "                           (5%)"},
-    {.name = "user",
-     .kind = CONF_TEXT,
-     .flags = CONF_FIXED,
-     .offset = FIELD(user),
-     .option = "user",
-     .argument = "NAME[:GROUP]",
-     .help = "started as root: become this user, and create everything as it"},
-    {.name = "group",
-     .kind = CONF_OWN,
-     .flags = CONF_FIXED,
-     .offset = FIELD(group),
-     .take = take_group,
-     .show = show_group,
-     .option = "group",
-     .argument = "NAME",
-     .help = "proxies of other users, members of this group, may send to the\n"
-             "                           cache; which of them it serves is for --config to say"},
-    {.name = "log-level",
-     .kind = CONF_CHOICE,
-     .offset = FIELD(log_level),
-     .words = "error warn info debug",
-     .option = "log-level",
-     .argument = "LEVEL",
-     .help = "error, warn, info or debug, to standard error (info)"},
+    {CONF_KEY_INSTANCE(FIELD(instance), "which cache this is; proxies name the same (default)")},
+    {CONF_OPTION("memory", "SIZE", "for objects, keys and index, e.g. 4G (512M)"), .kind = CONF_SIZE,
+     .offset = FIELD(memory), .least = CACHE_MIN_MEMORY, .most = MOST_BYTES},
+    {CONF_OPTION("max-object", "SIZE", "largest object to keep (a quarter of --memory)"), .kind = CONF_SIZE,
+     .offset = FIELD(max_object), .least = 1, .most = MOST_BYTES},
+    {CONF_OPTION("shards", "N", "threads that divide keys and memory among them, up to 16 (1)"),
+     .kind = CONF_COUNT32, .flags = CONF_FIXED, .offset = FIELD(shards), .least = 1,
+     .most = NAMES_SHARDS_MAX},
+    {CONF_OPTION("stall-time", "TIME", "silence after which a proxy counts as stalled (1s)"),
+     .kind = CONF_TIME, .flags = CONF_FIXED, .offset = FIELD(stall_ms), .least = CACHE_MIN_STALL_MS,
+     .most = CACHE_MAX_TIME_MS},
+    {CONF_OPTION("stall-limit", "TIME",
+                 "a proxy stalled for longer that holds objects or leases is\n"
+                 "                           dropped; 0: never (60s)"),
+     .kind = CONF_TIME, .offset = FIELD(stall_limit_ms), .most = CACHE_MAX_TIME_MS},
+    {CONF_OPTION("lease-time", "TIME", "a fill without progress for longer may be taken over (60s)"),
+     .kind = CONF_TIME, .offset = FIELD(lease_ms), .least = CACHE_MIN_STALL_MS, .most = CACHE_MAX_TIME_MS},
+    {CONF_KEY_SPIN(FIELD(spin), "share of a processor for looking at rings before sleeping; 0: none\n"
+                                "                           (5%)")},
+    {CONF_KEY_USER(FIELD(user), "started as root: become this user, and create everything as it")},
+    {CONF_OPTION("group", "NAME",
+                 "proxies of other users, members of this group, may send to the\n"
+                 "                           cache; which of them it serves is for --config to say"),
+     .kind = CONF_OWN, .flags = CONF_FIXED, .offset = FIELD(group), .take = take_group, .show = show_group},
+    {CONF_KEY_LOG_LEVEL(FIELD(log_level), "error, warn, info or debug, to standard error (info)")},
     {.name = "huge-pages", .kind = CONF_FLAG, .flags = CONF_FIXED, .offset = FIELD(huge_pages)},
-    {.name = "no-sandbox", .kind = CONF_FLAG, .flags = CONF_FIXED, .offset = FIELD(no_sandbox)},
+    {CONF_OPTION("no-sandbox", NULL, NULL), .kind = CONF_FLAG, .flags = CONF_FIXED,
+     .offset = FIELD(no_sandbox)},
 };
 
 static const struct conf_key tenant_keys[] = {
@@ -191,8 +125,8 @@ static const struct conf_key tenant_keys[] = {
 
 enum { SECTION_CACHE, SECTION_TENANT };
 static const struct conf_section sections[] = {
-    [SECTION_CACHE] = {"cache", false, cache_keys, sizeof(cache_keys) / sizeof(*cache_keys)},
-    [SECTION_TENANT] = {"tenant", true, tenant_keys, sizeof(tenant_keys) / sizeof(*tenant_keys)},
+    [SECTION_CACHE] = {CONF_SECTION("cache", cache_keys)},
+    [SECTION_TENANT] = {CONF_SECTION("tenant", tenant_keys), .is_named = true},
 };
 
 /* ---- one load ---- */
@@ -528,13 +462,11 @@ static void apply_command(struct load *load, const struct cache_command *command
     struct conf_taking taking = {.texts = &load->conf->texts, .context = load};
     const char *file = report->file;
 
+    if (!command)
+        return;
+    conf_command_apply(&command->common, load->conf, &taking, report);
     report->file = NULL;
-    for (unsigned i = 0; command && i < command->count; i++) {
-        const struct conf_setting *setting = &command->settings[i];
-        if (!conf_take(setting->key, load->conf, setting->value, &taking))
-            conf_complain(report, 0, "--%s: \"%.100s\" %s", setting->key->name, setting->value, taking.why);
-    }
-    for (unsigned i = 0; command && i < command->tenant_count; i++)
+    for (unsigned i = 0; i < command->tenant_count; i++)
         apply_tenant(load, command->tenants[i], report);
     report->file = file;
 }
@@ -617,13 +549,12 @@ bool cache_conf_from_text(struct cache_conf *conf, const struct cache_command *c
 bool cache_conf_load(struct cache_conf *conf, const struct cache_command *command,
                      const struct cache_conf *running, struct conf_report *report)
 {
-    size_t length = 0;
-    char *text = NULL;
+    size_t length;
+    char *text;
     bool good;
 
-    conf_report_clear(report, command->config);
     *conf = (struct cache_conf){.memory = 0};
-    if (command->config && !(text = conf_read(command->config, &length, report)))
+    if (!conf_command_read(&command->common, &text, &length, report))
         return false;
     good = cache_conf_from_text(conf, command, running, text, length, report);
     free(text);
@@ -691,38 +622,19 @@ const struct tenant_conf *cache_conf_tenant(const struct cache_conf *conf, const
 
 /* ---- the command line ---- */
 
-#define CACHE_KEYS (sizeof(cache_keys) / sizeof(*cache_keys))
+enum { OPTION_TENANT = CONF_OPTION_OWN };
 
-enum { OPTION_NO_SANDBOX = 1000, OPTION_TENANT, OPTION_CONFIG, OPTION_CHECK, OPTION_VERSION, OPTION_HELP };
-
-static const struct option others[] = {
-    {"tenant", required_argument, NULL, OPTION_TENANT}, {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
-    {"config", required_argument, NULL, OPTION_CONFIG}, {"check", no_argument, NULL, OPTION_CHECK},
-    {"version", no_argument, NULL, OPTION_VERSION},     {"help", no_argument, NULL, OPTION_HELP},
-};
-#define OTHERS (sizeof(others) / sizeof(*others))
-
-static void make_getopt_table(struct option table[CACHE_KEYS + OTHERS + 1])
-{
-    size_t count = 0;
-
-    memset(table, 0, (CACHE_KEYS + OTHERS + 1) * sizeof(*table));
-    for (size_t i = 0; i < CACHE_KEYS; i++) {
-        if (cache_keys[i].option)
-            table[count++] = (struct option){cache_keys[i].option, required_argument, NULL, (int)i + 1};
-    }
-    memcpy(table + count, others, sizeof(others));
-}
+static const struct option own_options[] = {{"tenant", required_argument, NULL, OPTION_TENANT}};
+static const struct conf_options options = {.schema = &schema,
+                                            .own = own_options,
+                                            .own_count = sizeof(own_options) / sizeof(*own_options),
+                                            .most = 32,
+                                            .width = 22};
 
 static void print_help(void)
 {
     fputs(help_head, stdout);
-    for (size_t i = 0; i < CACHE_KEYS; i++) {
-        const struct conf_key *key = &cache_keys[i];
-        if (key->option)
-            printf("  --%s %s%*s%s\n", key->option, key->argument,
-                   (int)(22 - strlen(key->option) - strlen(key->argument)), "", key->help);
-    }
+    conf_options_help(&options, stdout);
     fputs(help_tail, stdout);
 }
 
@@ -732,51 +644,46 @@ static int complain(const char *text, const char *more)
     return 2;
 }
 
-static int add(struct cache_command *command, const struct conf_key *key, const char *value)
-{
-    if (command->count == CACHE_COMMAND_MAX)
-        return complain("too many options", "");
-    command->settings[command->count++] = (struct conf_setting){key, value};
-    return -1;
-}
-
-static int apply(struct cache_command *command, int option)
+static int apply_own(struct cache_command *command, int option)
 {
     switch (option) {
-    case OPTION_NO_SANDBOX:
-        return add(command, &cache_keys[CACHE_KEYS - 1], "on");
     case OPTION_TENANT:
         if (command->tenant_count == TENANTS_MAX)
             return complain("too many --tenant", "");
         command->tenants[command->tenant_count++] = optarg;
         return -1;
-    case OPTION_CONFIG:
-        command->config = optarg;
-        return -1;
-    case OPTION_CHECK:
-        command->check = true;
-        return -1;
-    case OPTION_VERSION:
+    case CONF_OPTION_VERSION:
         puts("cache_server (larder) " LARDER_VERSION);
         return 0;
-    case OPTION_HELP:
+    case CONF_OPTION_HELP:
         print_help();
         return 0;
     default:
-        if (option >= 1 && option <= (int)CACHE_KEYS)
-            return add(command, &cache_keys[option - 1], optarg);
         fputs("cache_server: try --help\n", stderr); /* getopt has said what is wrong */
         return 2;
     }
 }
 
+static int apply(struct cache_command *command, int option)
+{
+    switch (conf_command_take(&command->common, &options, option, optarg)) {
+    case CONF_OPTION_TAKEN:
+        return -1;
+    case CONF_OPTION_TOO_MANY:
+        return complain("too many options", "");
+    case CONF_OPTION_OTHER:
+        break;
+    }
+    return apply_own(command, option);
+}
+
 int cache_conf_command(struct cache_command *command, int argc, char **argv)
 {
-    struct option table[CACHE_KEYS + OTHERS + 1];
+    struct option table[CONF_OPTIONS_MAX + 1];
     int option, status = -1;
 
-    make_getopt_table(table);
-    *command = (struct cache_command){.config = NULL};
+    conf_options_table(&options, table);
+    *command = (struct cache_command){.tenant_count = 0};
     optind = 0; /* getopt starts anew, so that tests may parse often */
     while (status < 0 && (option = getopt_long(argc, argv, "", table, NULL)) != -1)
         status = apply(command, option);

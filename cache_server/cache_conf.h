@@ -1,7 +1,5 @@
 /* cache_conf.h: what the command line of cache_server and its configuration file say.
  *
- *     defaults  <  file (--config)  <  command line
- *
  * Where there are several shards each has the same part of everything: of memory, of reserves (rounded down),
  * of limits and of what a tenant may have of fills, waiters and pins (rounded up). Proxies are not divided:
  * each registers with every shard.
@@ -12,6 +10,7 @@
 #define LARDER_CACHE_CONF_H
 
 #include "conf.h"
+#include "conf_command.h"
 #include "names.h"
 #include "tenant.h"
 
@@ -53,14 +52,8 @@ struct tenant_conf {
     struct group_conf group; /* what its proxies open their queues and pools to; none: that of the cache */
 };
 
-#define CACHE_COMMAND_MAX 32
-
-/* The command line, good for every reload. */
 struct cache_command {
-    const char *config; /* NULL: no file */
-    bool check;
-    unsigned count;
-    struct conf_setting settings[CACHE_COMMAND_MAX];
+    struct conf_command common;
     unsigned tenant_count;
     const char *tenants[TENANTS_MAX]; /* "NAME:SETTING=VALUE,..." */
 };

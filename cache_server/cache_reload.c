@@ -8,27 +8,12 @@
 
 #include <string.h>
 
-static void log_problems(const struct conf_report *report)
-{
-    char line[512], quoted[700];
-
-    for (const char *at = report->text; *at;) {
-        size_t length = strcspn(at, "\n");
-        snprintf(line, sizeof(line), "%.*s", (int)length, at);
-        for (char *quote = line; (quote = strchr(quote, '"'));) /* which the log would spell in hexadecimal */
-            *quote = '\'';
-        log_error("configuration is not applied", "problem=\"%s\"",
-                  log_quote(line, (unsigned)strlen(line), quoted, sizeof(quoted)));
-        at += length + (at[length] == '\n');
-    }
-}
-
 static bool load(struct cache *cache, struct cache_conf *wanted, struct conf_report *report)
 {
     const struct cache_command *command = cache->conf.command;
 
-    conf_report_clear(report, command ? command->config : NULL);
-    if (!command || !command->config) {
+    conf_report_clear(report, command ? command->common.config : NULL);
+    if (!command || !command->common.config) {
         conf_complain(report, 0, "there is nothing to read again: the cache was started without --config");
         return false;
     }
@@ -59,7 +44,7 @@ bool cache_reload(struct cache *cache, struct conf_report *report)
     char memory[SIZE_TEXT_BYTES], object[SIZE_TEXT_BYTES];
 
     if (!load(cache, &wanted, report)) {
-        log_problems(report);
+        conf_report_log(report);
         return false;
     }
     log_set_level(wanted.log_level);
@@ -68,7 +53,7 @@ bool cache_reload(struct cache *cache, struct conf_report *report)
         shards_apply(cache->place.others, &wanted);
     cache_conf_free(&before);
     log_info("configuration applied", "file=\"%s\" memory=%s max_object=%s tenants=%u",
-             wanted.command->config, size_format(wanted.memory, memory),
+             wanted.command->common.config, size_format(wanted.memory, memory),
              size_format(wanted.max_object, object), wanted.tenant_count);
     return true;
 }

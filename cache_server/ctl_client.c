@@ -264,6 +264,15 @@ static enum ctl_status ask_all(struct ctl_client *client,
     return status;
 }
 
+/* A question to the shard that is asked, with what proves that it is ours: fields of the same message. */
+static void prepare(const struct ctl_client *client, union wire_message *question, enum wire_type type,
+                    uint64_t *registration, uint64_t *secret)
+{
+    wire_prepare(question, type, client->endpoint.token);
+    *registration = client->links[client->at].registration;
+    *secret = client->endpoint.secret;
+}
+
 static enum ctl_status take_rows(struct ctl_client *client, uint32_t count)
 {
     struct segment_pool *pool = &client->endpoint.pool;
@@ -288,9 +297,8 @@ static enum ctl_status fetch_rows(struct ctl_client *client, void *context)
 
     (void)context;
     do {
-        wire_prepare(&question, WIRE_STATS, client->endpoint.token);
-        question.wire_stats.registration = client->links[client->at].registration;
-        question.wire_stats.secret = client->endpoint.secret;
+        prepare(client, &question, WIRE_STATS, &question.wire_stats.registration,
+                &question.wire_stats.secret);
         question.wire_stats.cursor = cursor;
         enum ctl_status status = ask(client, &question, WIRE_STATS_ROWS, &reply);
         if (!status)
@@ -341,9 +349,7 @@ enum ctl_status ctl_reload(struct ctl_client *client, char **problems)
     *problems = NULL;
     if (status)
         return status;
-    wire_prepare(&question, WIRE_RELOAD, client->endpoint.token);
-    question.wire_reload.registration = client->links[client->at].registration;
-    question.wire_reload.secret = client->endpoint.secret;
+    prepare(client, &question, WIRE_RELOAD, &question.wire_reload.registration, &question.wire_reload.secret);
     status = ask(client, &question, WIRE_RELOADED, &reply);
     return status ? status : take_problems(client, &reply.wire_reloaded, problems);
 }
@@ -419,9 +425,7 @@ static enum ctl_status fetch_top(struct ctl_client *client, void *context)
     uint32_t cursor = 0;
 
     do {
-        wire_prepare(&question, WIRE_TOP, client->endpoint.token);
-        question.wire_top.registration = client->links[client->at].registration;
-        question.wire_top.secret = client->endpoint.secret;
+        prepare(client, &question, WIRE_TOP, &question.wire_top.registration, &question.wire_top.secret);
         question.wire_top.most = asked->most;
         question.wire_top.cursor = cursor;
         snprintf(question.wire_top.tenant, sizeof(question.wire_top.tenant), "%s",
@@ -458,9 +462,7 @@ enum ctl_status ctl_show(struct ctl_client *client, const char *tenant, const vo
         status = put_question(client, key, length);
     if (status)
         return status;
-    wire_prepare(&question, WIRE_SHOW, client->endpoint.token);
-    question.wire_show.registration = client->links[client->at].registration;
-    question.wire_show.secret = client->endpoint.secret;
+    prepare(client, &question, WIRE_SHOW, &question.wire_show.registration, &question.wire_show.secret);
     question.wire_show.length = length;
     snprintf(question.wire_show.tenant, sizeof(question.wire_show.tenant), "%s", tenant);
     status = ask(client, &question, WIRE_SHOWN, &reply);
@@ -482,9 +484,7 @@ enum ctl_status ctl_drain(struct ctl_client *client, uint64_t proxy, uint32_t pi
 
     if (status)
         return status;
-    wire_prepare(&question, WIRE_DRAIN, client->endpoint.token);
-    question.wire_drain.registration = client->links[client->at].registration;
-    question.wire_drain.secret = client->endpoint.secret;
+    prepare(client, &question, WIRE_DRAIN, &question.wire_drain.registration, &question.wire_drain.secret);
     question.wire_drain.proxy = proxy;
     question.wire_drain.pid = pid;
     question.wire_drain.flags = on ? WIRE_DRAIN_ON : 0;
@@ -510,9 +510,7 @@ static enum ctl_status order_purge(struct ctl_client *client, void *context)
 
     if (status)
         return status;
-    wire_prepare(&question, WIRE_PURGE, client->endpoint.token);
-    question.wire_purge.registration = client->links[client->at].registration;
-    question.wire_purge.secret = client->endpoint.secret;
+    prepare(client, &question, WIRE_PURGE, &question.wire_purge.registration, &question.wire_purge.secret);
     question.wire_purge.length = asked->order->length;
     question.wire_purge.flags = asked->order->flags;
     snprintf(question.wire_purge.tenant, sizeof(question.wire_purge.tenant), "%s", asked->tenant);

@@ -36,25 +36,17 @@ static void tune_allocator(uint32_t shards)
     mallopt(M_TOP_PAD, 16 << 20);
 }
 
-static int print_problems(const struct conf_report *report)
-{
-    for (const char *at = report->text; *at;) {
-        size_t length = strcspn(at, "\n");
-        fprintf(stderr, "cache_server: %.*s\n", (int)length, at);
-        at += length + (at[length] == '\n');
-    }
-    return 2;
-}
-
 /* -1 to go on, or the status to exit with. */
 static int load(struct cache_conf *conf, const struct cache_command *command)
 {
     static struct conf_report report;
 
-    if (!cache_conf_load(conf, command, NULL, &report))
-        return print_problems(&report);
+    if (!cache_conf_load(conf, command, NULL, &report)) {
+        conf_report_print(&report, "cache_server", stderr);
+        return 2;
+    }
     log_set_level(conf->log_level);
-    if (!command->check)
+    if (!command->common.check)
         return -1;
     cache_conf_show(conf, stdout);
     cache_conf_free(conf);
@@ -79,9 +71,9 @@ static int give_up_privileges(const struct cache_conf *conf)
         if (privileges_become(&user, problem, sizeof(problem)) != 0)
             return cannot_start(conf, problem, 1);
     }
-    if (conf->command->config && access(conf->command->config, R_OK) != 0)
+    if (conf->command->common.config && access(conf->command->common.config, R_OK) != 0)
         log_warn("the configuration file cannot be read again by the cache's user", "file=\"%s\"",
-                 conf->command->config);
+                 conf->command->common.config);
     if (!conf->no_sandbox && sandbox_prepare(problem, sizeof(problem)) != 0)
         return cannot_start(conf, problem, 1);
     return -1;

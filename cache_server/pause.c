@@ -15,39 +15,42 @@ static int64_t waits_so_far(void)
 
 int64_t pause_before(const struct session *session, int64_t now_ns)
 {
-    return now_ns < session->pause.watched_until_ns ? waits_so_far() : -1;
+    return session->tenant && now_ns < session->tenant->pauses.until_ns ? waits_so_far() : -1;
 }
 
-static int64_t length_of(const struct pause *pause, int64_t waited_ns)
+static int64_t length_of(const struct pause_watch *watch, int64_t waited_ns)
 {
     int64_t length =
         waited_ns < PAUSE_LONGEST_NS / PAUSE_FACTOR ? waited_ns * PAUSE_FACTOR : PAUSE_LONGEST_NS;
 
-    for (uint32_t i = 1; i < pause->waits && length < PAUSE_LONGEST_NS; i++)
+    for (uint32_t i = 1; i < watch->waits && length < PAUSE_LONGEST_NS; i++)
         length *= 2;
     return length < PAUSE_LONGEST_NS ? length : PAUSE_LONGEST_NS;
 }
 
+static void begin_pause(struct session *session, int64_t until_ns)
+{
+    session->pause.until_ns = until_ns;
+    if (session->active)
+        cache_deactivate(session->cache, session);
+    DL_APPEND2(session->cache->paused, session, pause.prev, pause.next);
+    cache_count(session, COUNTER_pauses, 1);
+}
+
 void pause_after(struct session *session, int64_t waits, int64_t began_ns, int64_t now_ns)
 {
-    struct cache *cache = session->cache;
-    struct pause *pause = &session->pause;
+    struct pause_watch *watch = session->tenant ? &session->tenant->pauses : NULL;
 
-    if (now_ns - began_ns < PAUSE_LONG_NS)
+    if (now_ns - began_ns < PAUSE_LONG_NS || !watch)
         return;
-    if (began_ns >= pause->watched_until_ns)
-        pause->waits = 0;
-    pause->watched_until_ns = now_ns + PAUSE_WATCH_NS;
+    if (began_ns >= watch->until_ns)
+        watch->waits = 0;
+    watch->until_ns = now_ns + PAUSE_WATCH_NS;
     if (waits < 0 || waits_so_far() == waits)
         return;
-    pause->waits++;
-    cache_count(session, COUNTER_pauses, 1);
-    int64_t length = length_of(pause, now_ns - began_ns);
-    pause->until_ns = now_ns + length;
-    pause->watched_until_ns += length;
-    if (session->active)
-        cache_deactivate(cache, session);
-    DL_APPEND2(cache->paused, session, pause.prev, pause.next);
+    watch->waits++;
+    begin_pause(session, now_ns + length_of(watch, now_ns - began_ns));
+    watch->until_ns = session->pause.until_ns + PAUSE_WATCH_NS;
 }
 
 static void end_pause(struct session *session)

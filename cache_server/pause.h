@@ -3,12 +3,16 @@
  * A page of a pool that its owner is just punching out (fallocate(2), madvise(2) MADV_REMOVE) lets nobody
  * touch it until that has ended, which may be long after the owner has lost its processor. An honest proxy
  * changes no page of a segment that it has handed over, so the cache never waits for it. Who makes it wait is
- * not served for a while: eight times as long as it took, doubled each time up to a second, so that waiting
- * soon takes less than a hundredth of the cache's time. Being passed over by the scheduler is no waiting, and
- * nobody's fault: the kernel counts it apart (getrusage(2), ru_nvcsw and ru_nivcsw).
+ * not served for a while: twice as long as it took, doubled each time up to a second, so that waiting soon
+ * takes less than a hundredth of the cache's time. How often that was is remembered of the tenant, so that
+ * nobody begins anew by registering again; but only who makes the cache wait is passed over. Being passed
+ * over by the scheduler is no waiting, and nobody's fault: the kernel counts it apart (getrusage(2), ru_nvcsw
+ * and ru_nivcsw).
  *
- * Asking the kernel costs a system call, so a session is watched only for a second after a batch that took
- * PAUSE_LONG_NS; its first wait costs it nothing. Times are CLOCK_MONOTONIC, in nanoseconds. */
+ * Asking the kernel costs a system call, so the sessions of a tenant are watched only for a second after a
+ * batch of one of them that took PAUSE_LONG_NS; the first wait costs nothing. Clients that only ask have no
+ * tenant and are not watched: they get little of the loop's time, and few of them are let in. Times are
+ * CLOCK_MONOTONIC, in nanoseconds. */
 #ifndef LARDER_PAUSE_H
 #define LARDER_PAUSE_H
 
@@ -17,18 +21,22 @@
 
 #define PAUSE_LONG_NS    300000     /* batches end long before that */
 #define PAUSE_WATCH_NS   1000000000 /* for so long a session is watched after one that did not */
-#define PAUSE_FACTOR     8
+#define PAUSE_FACTOR     2
 #define PAUSE_LONGEST_NS 1000000000
 
 struct cache;
 struct session;
 
+/* Part of a tenant; all zero at first. */
+struct pause_watch {
+    int64_t until_ns;
+    uint32_t waits; /* since it has begun */
+};
+
 /* Part of a session; all zero at first. */
 struct pause {
     struct session *prev, *next; /* in the cache's list of paused sessions, while `until_ns` */
-    int64_t watched_until_ns;
-    int64_t until_ns; /* 0: it is not paused */
-    uint32_t waits;   /* since it has been watched */
+    int64_t until_ns;            /* 0: it is not paused */
 };
 
 /* A batch of the session's begins. What pause_after() needs: how often this thread has waited; -1: unknown.

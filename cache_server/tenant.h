@@ -13,6 +13,7 @@
 #include "eviction.h"
 #include "memory.h"
 #include "names.h"
+#include "pause.h"
 #include "purges.h"
 
 #define TENANTS_MAX        256u
@@ -65,6 +66,7 @@ struct tenant {
     uint32_t active;                      /* so many of them */
     int64_t credit_ns;
     int64_t quantum_ns; /* what a turn adds to it */
+    struct pause_watch pauses;
     struct purges purges;
     struct account account;
     struct counters counters;

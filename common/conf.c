@@ -1,6 +1,6 @@
 #include "conf.h"
 
-#include "names.h"
+#include "log.h"
 #include "size.h"
 
 #include <ctype.h>
@@ -61,6 +61,41 @@ void conf_complain(struct conf_report *report, unsigned line, const char *format
     }
     memcpy(report->text + report->length, text, length + 1);
     report->length += length;
+}
+
+/* The line at `*at`, and `*at` behind it. */
+static int next_problem(const char **at, const char **line)
+{
+    size_t length = strcspn(*at, "\n");
+
+    *line = *at;
+    *at += length + ((*at)[length] == '\n');
+    return (int)length;
+}
+
+void conf_report_print(const struct conf_report *report, const char *who, FILE *out)
+{
+    const char *line;
+
+    for (const char *at = report->text; *at;) {
+        int length = next_problem(&at, &line);
+        fprintf(out, "%s: %.*s\n", who, length, line);
+    }
+}
+
+void conf_report_log(const struct conf_report *report)
+{
+    char text[512], quoted[700];
+    const char *line;
+
+    for (const char *at = report->text; *at;) {
+        int length = next_problem(&at, &line);
+        snprintf(text, sizeof(text), "%.*s", length, line);
+        for (char *quote = text; (quote = strchr(quote, '"'));) /* which the log would spell in hexadecimal */
+            *quote = '\'';
+        log_error("configuration is not applied", "problem=\"%s\"",
+                  log_quote(text, (unsigned)strlen(text), quoted, sizeof(quoted)));
+    }
 }
 
 /* ---- texts ---- */

@@ -1,4 +1,4 @@
-/* conf.h: configuration files, and the options of command lines that say the same.
+/* conf.h: configuration files. Command lines that say the same are conf_command.h's.
  *
  *     [cache]                 a section; some have a name: [tenant "news"]
  *     memory = 4G             key and value; '_' and '-' in keys are the same
@@ -16,6 +16,8 @@
  * Ownership: texts of values live in struct conf_texts, which the owner of the values frees with them. */
 #ifndef LARDER_CONF_H
 #define LARDER_CONF_H
+
+#include "names.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,6 +44,10 @@ void conf_report_clear(struct conf_report *report, const char *file);
 /* `line` 0: about no line in particular. Bytes that are no printable ASCII are shown as '?'. */
 __attribute__((format(printf, 3, 4))) void conf_complain(struct conf_report *report, unsigned line,
                                                          const char *format, ...);
+/* One line of `out` a mistake, each behind "WHO: ". */
+void conf_report_print(const struct conf_report *report, const char *who, FILE *out);
+/* As errors of a reload: the running configuration stays. */
+void conf_report_log(const struct conf_report *report);
 
 /* ---- texts ---- */
 
@@ -96,8 +102,26 @@ struct conf_key {
     bool (*take)(void *value, const char *text, struct conf_taking *taking); /* CONF_OWN */
     /* CONF_OWN: lines without a name, or with that of their own; see conf_shower. */
     void (*show)(const void *value, const struct conf_key *key, FILE *out);
-    const char *option, *argument, *help; /* on the command line; NULL: only in files */
+    /* On the command line; NULL: only in files. An option without an argument says "on"; one without help is
+     * explained by the program itself. */
+    const char *option, *argument, *help;
 };
+
+/* The beginning of a key that is an option of the same name. */
+#define CONF_OPTION(text, value, meaning)                                                                    \
+    .name = (text), .option = (text), .argument = (value), .help = (meaning)
+
+/* Keys that every program of an instance has; `at` is where the value stands. */
+#define CONF_KEY_INSTANCE(at, meaning)                                                                       \
+    CONF_OPTION("instance", "NAME", meaning), .kind = CONF_NAME, .flags = CONF_FIXED, .offset = (at),        \
+                                              .most = NAMES_INSTANCE_MAX, .words = "_-"
+#define CONF_KEY_USER(at, meaning)                                                                           \
+    CONF_OPTION("user", "NAME[:GROUP]", meaning), .kind = CONF_TEXT, .flags = CONF_FIXED, .offset = (at)
+#define CONF_KEY_LOG_LEVEL(at, meaning)                                                                      \
+    CONF_OPTION("log-level", "LEVEL", meaning), .kind = CONF_CHOICE, .offset = (at),                         \
+                                                .words = "error warn info debug"
+#define CONF_KEY_SPIN(at, meaning)                                                                           \
+    CONF_OPTION("spin", "N%", meaning), .kind = CONF_PERCENT, .flags = CONF_FIXED, .offset = (at), .most = 100
 
 struct conf_section {
     const char *name;
@@ -105,6 +129,8 @@ struct conf_section {
     const struct conf_key *keys;
     unsigned count;
 };
+
+#define CONF_SECTION(text, table) .name = (text), .keys = (table), .count = sizeof(table) / sizeof(*(table))
 
 struct conf_schema {
     const struct conf_section *sections;
@@ -136,13 +162,5 @@ bool conf_parse(const struct conf_schema *schema, const char *text, size_t lengt
  * near. */
 const char *conf_nearest(const char *text, const char *(*nth)(const void *table, unsigned n),
                          const void *table);
-
-/* ---- command lines ---- */
-
-/* A value of the command line, applied behind those of the file. */
-struct conf_setting {
-    const struct conf_key *key;
-    const char *value;
-};
 
 #endif

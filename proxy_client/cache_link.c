@@ -88,7 +88,7 @@ void cache_ops_sever(struct cache_ops *ops)
         op_detach(ops->first);
 }
 
-/* What every operation ends with: an answer will come, or there was an error and none will. */
+/* An answer will come, or there was an error and none will. */
 static int started(struct cache_link *link, struct cache_op *op, int error)
 {
     if (error)
@@ -153,100 +153,114 @@ void cache_link_return(struct cache_link *link, struct larder_segment **segment)
     wake_waiters(link);
 }
 
-static int borrow_for_key(struct cache_link *link, const struct cache_key *key, uint32_t most,
-                          struct larder_segment **segment, uint32_t *length)
+/* An operation that takes a segment along, while it is being started:
+ *
+ *     ask() or ask_for_key() ──> op_take(), and the library is called ──> asked()
+ */
+struct asking {
+    struct larder_segment *segment;
+    uint32_t key_length;
+    struct cache_op *op;
+};
+
+static int ask(struct cache_link *link, struct asking *asking)
+{
+    *asking = (struct asking){.segment = NULL};
+    return cache_link_borrow(link, &asking->segment);
+}
+
+static void write_key(void *out, const struct cache_key *key)
+{
+    memcpy(out, key->prefix.at, key->prefix.length);
+    memcpy((char *)out + key->prefix.length, key->rest.at, key->rest.length);
+}
+
+static int ask_for_key(struct cache_link *link, struct asking *asking, const struct cache_key *key,
+                       uint32_t most)
 {
     uint64_t bytes = (uint64_t)key->prefix.length + key->rest.length;
     int error;
 
     if (bytes > most || bytes > link->segment_bytes)
         return -EINVAL;
-    error = cache_link_borrow(link, segment);
+    error = ask(link, asking);
     if (error)
         return error;
-    memcpy((*segment)->data, key->prefix.at, key->prefix.length);
-    memcpy((*segment)->data + key->prefix.length, key->rest.at, key->rest.length);
-    *length = (uint32_t)bytes;
+    write_key(asking->segment->data, key);
+    asking->key_length = (uint32_t)bytes;
     return 0;
+}
+
+/* `error` is the library's, which has the segment unless it refused. */
+static int asked(struct cache_link *link, struct asking *asking, int error)
+{
+    started(link, asking->op, error);
+    cache_link_return(link, &asking->segment);
+    return error;
 }
 
 int cache_link_lookup(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
                       uint32_t flags, cache_done *done, void *owner)
 {
-    struct larder_segment *segment = NULL;
-    uint32_t length;
-    struct cache_op *op;
-    int error = borrow_for_key(link, key, LARDER_MAX_KEY, &segment, &length);
+    struct asking asking;
+    int error = ask_for_key(link, &asking, key, LARDER_MAX_KEY);
 
     if (error)
         return error;
-    op = op_take(link, ops, done, owner);
-    error = started(link, op, larder_lookup(link->client, &segment, length, flags, op));
-    cache_link_return(link, &segment);
-    return error;
+    asking.op = op_take(link, ops, done, owner);
+    return asked(link, &asking,
+                 larder_lookup(link->client, &asking.segment, asking.key_length, flags, asking.op));
 }
 
 int cache_link_remove(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
                       cache_done *done, void *owner)
 {
-    struct larder_segment *segment = NULL;
-    uint32_t length;
-    struct cache_op *op;
-    int error = borrow_for_key(link, key, LARDER_MAX_KEY, &segment, &length);
+    struct asking asking;
+    int error = ask_for_key(link, &asking, key, LARDER_MAX_KEY);
 
     if (error)
         return error;
-    op = op_take(link, ops, done, owner);
-    error = started(link, op, larder_remove(link->client, &segment, length, op));
-    cache_link_return(link, &segment);
-    return error;
+    asking.op = op_take(link, ops, done, owner);
+    return asked(link, &asking, larder_remove(link->client, &asking.segment, asking.key_length, asking.op));
 }
 
 int cache_link_purge(struct cache_link *link, struct cache_ops *ops, const struct cache_purge *purge,
                      cache_done *done, void *owner)
 {
-    struct larder_segment *segment = NULL;
-    uint32_t length;
-    struct cache_op *op;
     uint32_t most = purge->flags & LARDER_PURGE_TAGS ? LARDER_TAGS_BYTES : LARDER_MAX_KEY;
-    int error = borrow_for_key(link, &purge->what, most, &segment, &length);
+    struct asking asking;
+    int error = ask_for_key(link, &asking, &purge->what, most);
 
     if (error)
         return error;
-    op = op_take(link, ops, done, owner);
-    error = started(link, op, larder_purge(link->client, &segment, length, purge->flags, op));
-    cache_link_return(link, &segment);
-    return error;
+    asking.op = op_take(link, ops, done, owner);
+    return asked(link, &asking,
+                 larder_purge(link->client, &asking.segment, asking.key_length, purge->flags, asking.op));
 }
 
 int cache_link_read(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,
                     uint32_t length, cache_done *done, void *owner)
 {
-    struct larder_segment *segment = NULL;
-    struct cache_op *op;
-    int error = cache_link_borrow(link, &segment);
+    struct asking asking;
+    int error = ask(link, &asking);
 
     if (error)
         return error;
-    op = op_take(link, ops, done, owner);
-    error = started(link, op, larder_read(link->client, handle, offset, &segment, length, op));
-    cache_link_return(link, &segment);
-    return error;
+    asking.op = op_take(link, ops, done, owner);
+    return asked(link, &asking,
+                 larder_read(link->client, handle, offset, &asking.segment, length, asking.op));
 }
 
 int cache_link_read_meta(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint32_t length,
                          cache_done *done, void *owner)
 {
-    struct larder_segment *segment = NULL;
-    struct cache_op *op;
-    int error = cache_link_borrow(link, &segment);
+    struct asking asking;
+    int error = ask(link, &asking);
 
     if (error)
         return error;
-    op = op_take(link, ops, done, owner);
-    error = started(link, op, larder_read_meta(link->client, handle, &segment, length, op));
-    cache_link_return(link, &segment);
-    return error;
+    asking.op = op_take(link, ops, done, owner);
+    return asked(link, &asking, larder_read_meta(link->client, handle, &asking.segment, length, asking.op));
 }
 
 int cache_link_follow(struct cache_link *link, struct cache_ops *ops, uint64_t follow, uint64_t known,
@@ -304,39 +318,37 @@ int cache_link_update(struct cache_link *link, const struct cache_update *update
     return error;
 }
 
+/* `held` is 0: there is nothing to let go of. */
+static void let_go(struct cache_link *link, uint64_t *held, void (*call)(struct larder_client *, uint64_t))
+{
+    if (*held)
+        call(link->client, *held);
+    *held = 0;
+}
+
 void cache_link_release(struct cache_link *link, uint64_t *handle)
 {
-    if (*handle)
-        larder_release(link->client, *handle);
-    *handle = 0;
+    let_go(link, handle, larder_release);
 }
 
 void cache_link_give_up(struct cache_link *link, uint64_t *lease)
 {
-    if (*lease)
-        larder_fill_abort(link->client, *lease);
-    *lease = 0;
+    let_go(link, lease, larder_fill_abort);
 }
 
 void cache_link_discard(struct cache_link *link, uint64_t *lease)
 {
-    if (*lease)
-        larder_fill_discard(link->client, *lease);
-    *lease = 0;
+    let_go(link, lease, larder_fill_discard);
 }
 
 void cache_link_keep(struct cache_link *link, uint64_t *lease)
 {
-    if (*lease)
-        larder_fill_keep(link->client, *lease);
-    *lease = 0;
+    let_go(link, lease, larder_fill_keep);
 }
 
 void cache_link_unfollow(struct cache_link *link, uint64_t *follow)
 {
-    if (*follow)
-        larder_unfollow(link->client, *follow);
-    *follow = 0;
+    let_go(link, follow, larder_unfollow);
 }
 
 bool cache_wait_waits(const struct cache_wait *wait)
@@ -383,6 +395,14 @@ void cache_link_unwait(struct cache_link *link, struct cache_wait *wait)
     link->waiting_count--;
 }
 
+bool cache_link_retried(struct cache_link *link, struct cache_wait *wait)
+{
+    bool again = cache_wait_waits(wait);
+
+    cache_link_unwait(link, wait);
+    return !again;
+}
+
 /* A removal that waits for a segment. */
 struct removal {
     struct cache_wait wait;
@@ -414,8 +434,7 @@ void cache_link_remove_later(struct cache_link *link, const struct cache_key *ke
     INVARIANT(removal);
     *removal =
         (struct removal){.wait = {.retry = retry_removal}, .link = link, .key_length = (uint32_t)length};
-    memcpy(removal->key, key->prefix.at, key->prefix.length);
-    memcpy(removal->key + key->prefix.length, key->rest.at, key->rest.length);
+    write_key(removal->key, key);
     if (!retry_removal(&removal->wait) && cache_link_wait(link, &removal->wait) != 0) {
         log_warn("invalidation given up", "why=\"too many wait for segments\"");
         free(removal);

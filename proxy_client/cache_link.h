@@ -146,5 +146,7 @@ int cache_link_wait(struct cache_link *link, struct cache_wait *wait);
 void cache_link_wait_first(struct cache_link *link, struct cache_wait *wait);
 void cache_link_unwait(struct cache_link *link, struct cache_wait *wait); /* harmless if it does not wait */
 bool cache_wait_waits(const struct cache_wait *wait);
+/* What a retry() ends with: false if it has joined the line anew; it keeps its place instead. */
+bool cache_link_retried(struct cache_link *link, struct cache_wait *wait);
 
 #endif

@@ -263,8 +263,10 @@ int connection_open(struct connection *connection, struct connection_home *home,
 
     connection->watch = (struct loop_watch){.ready = socket_ready, .fd = fd};
     error = loop_watch(home->loop, &connection->watch, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-    if (error)
+    if (error) {
+        front->destroy(connection);
         return error;
+    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     connection->task = (struct loop_task){.run = run_task};
     connection->front = front;

@@ -104,7 +104,7 @@ void connection_home_go_on(struct connection_home *home);
  * not taken its answer, is not idle. False: none is, among the first few. */
 bool connection_home_drop_idle(struct connection_home *home);
 
-/* 0 or -errno; on failure the caller still owns fd and memory. */
+/* 0 or -errno; on failure the caller still owns fd, and the memory is gone by front->destroy(). */
 int connection_open(struct connection *connection, struct connection_home *home,
                     const struct front_calls *front, int fd, const union connection_peer *peer);
 

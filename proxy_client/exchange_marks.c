@@ -208,8 +208,5 @@ bool marks_retry(struct exchange *exchange)
         fetch_placed(exchange);
         return true;
     }
-    if (!cache_wait_waits(&exchange->wait))
-        return true;
-    cache_link_unwait(exchange->home->link, &exchange->wait); /* it keeps its place instead */
-    return false;
+    return cache_link_retried(exchange->home->link, &exchange->wait);
 }

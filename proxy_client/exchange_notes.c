@@ -281,10 +281,7 @@ static bool retry_note(struct cache_wait *wait)
     struct parts_note *note = (struct parts_note *)(void *)((char *)wait - offsetof(struct parts_note, wait));
     struct cache_link *link = note->home->link;
 
-    if (!ask(note) || !cache_wait_waits(wait))
-        return true;
-    cache_link_unwait(link, wait); /* it keeps its place instead */
-    return false;
+    return !ask(note) || cache_link_retried(link, wait);
 }
 
 static struct parts_note *create_note(struct exchange *exchange)

@@ -510,10 +510,7 @@ bool parts_retry(struct exchange *exchange)
         survey(exchange);
     else
         extent_retry_place(exchange);
-    if (!cache_wait_waits(&exchange->wait))
-        return true;
-    cache_link_unwait(exchange->home->link, &exchange->wait); /* it keeps its place instead */
-    return false;
+    return cache_link_retried(exchange->home->link, &exchange->wait);
 }
 
 void parts_forget(struct exchange *exchange)

@@ -124,10 +124,7 @@ void purge_begin(struct exchange *exchange)
 bool purge_retry(struct exchange *exchange)
 {
     ask(exchange);
-    if (!cache_wait_waits(&exchange->wait))
-        return true;
-    cache_link_unwait(exchange->home->link, &exchange->wait); /* it keeps its place instead */
-    return false;
+    return cache_link_retried(exchange->home->link, &exchange->wait);
 }
 
 void purge_deadline_passed(struct exchange *exchange)

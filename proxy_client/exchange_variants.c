@@ -311,10 +311,7 @@ bool variants_retry(struct exchange *exchange)
         fetch_placed(exchange);
         return true;
     }
-    if (!cache_wait_waits(&exchange->wait))
-        return true;
-    cache_link_unwait(exchange->home->link, &exchange->wait); /* it keeps its place instead */
-    return false;
+    return cache_link_retried(exchange->home->link, &exchange->wait);
 }
 
 /* The key becomes that of the response's variant; it is in front of the index. */

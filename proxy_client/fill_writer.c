@@ -131,10 +131,8 @@ static bool retry(struct cache_wait *wait)
     bool was_busy = fill_writer_busy(writer);
 
     pump(writer, "", 0);
-    if (cache_wait_waits(wait)) { /* it has joined the line anew: it keeps its place instead */
-        cache_link_unwait(writer->link, wait);
+    if (!cache_link_retried(writer->link, wait))
         return false;
-    }
     if (!fill_writer_active(writer) || (was_busy && !fill_writer_busy(writer)))
         writer->changed(writer->owner);
     return true;

@@ -221,10 +221,7 @@ static bool retry(struct cache_wait *wait)
         (struct following *)(void *)((char *)wait - offsetof(struct following, wait));
 
     act(following);
-    if (!cache_wait_waits(wait))
-        return true;
-    cache_link_unwait(following->home->link, wait); /* it keeps its place instead */
-    return false;
+    return cache_link_retried(following->home->link, wait);
 }
 
 static void note_growth(struct following *following, struct larder_event *event)

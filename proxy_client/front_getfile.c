@@ -100,15 +100,19 @@ static void answer_line(struct getfile_client *client, const char *line)
 
 /* The exchange's side. */
 
+static void spool_failed(struct getfile_client *client, const char *what, int error)
+{
+    log_error(what, "error=\"%s\"", strerror(-error));
+    answer_line(client, "GETFILE ERROR\r\n\r\n");
+}
+
 static void begin_spool(struct getfile_client *client)
 {
     int error = spool_open(&client->spool);
 
     client->spooling = !error;
-    if (error) {
-        log_error("spool file cannot be made", "error=\"%s\"", strerror(-error));
-        answer_line(client, "GETFILE ERROR\r\n\r\n");
-    }
+    if (error)
+        spool_failed(client, "spool file cannot be made", error);
 }
 
 static void sink_head(void *owner, const struct exchange_head *head)
@@ -127,6 +131,12 @@ static void sink_head(void *owner, const struct exchange_head *head)
         begin_spool(client);
 }
 
+static void sent_on(struct getfile_client *client, size_t size)
+{
+    client->sent += size;
+    connection_wake(&client->base);
+}
+
 static void sink_body(void *owner, const char *data, size_t size)
 {
     struct getfile_client *client = owner;
@@ -136,15 +146,12 @@ static void sink_body(void *owner, const char *data, size_t size)
         return;
     if (!client->spooling) {
         output_add(&client->base.output, data, size);
-        client->sent += size;
-        connection_wake(&client->base);
+        sent_on(client, size);
         return;
     }
     error = spool_write(&client->spool, data, size);
-    if (error) {
-        log_error("spool file cannot be written", "error=\"%s\"", strerror(-error));
-        answer_line(client, "GETFILE ERROR\r\n\r\n");
-    }
+    if (error)
+        spool_failed(client, "spool file cannot be written", error);
 }
 
 static void sink_body_segment(void *owner, struct larder_segment **segment, uint32_t offset, uint32_t size)
@@ -158,8 +165,7 @@ static void sink_body_segment(void *owner, struct larder_segment **segment, uint
         return;
     }
     output_add_segment(&client->base.output, segment, offset, size);
-    client->sent += size;
-    connection_wake(&client->base);
+    sent_on(client, size);
 }
 
 static void sink_body_shared(void *owner, struct output_source *source, struct larder_segment *segment,
@@ -173,8 +179,7 @@ static void sink_body_shared(void *owner, struct output_source *source, struct l
         return;
     }
     output_add_shared(&client->base.output, source, segment, offset, size);
-    client->sent += size;
-    connection_wake(&client->base);
+    sent_on(client, size);
 }
 
 static void sink_finished(void *owner)
@@ -368,15 +373,11 @@ int front_getfile_accept(void *front, int fd, const union connection_peer *peer)
 {
     struct front_getfile *getfile = front;
     struct getfile_client *client = calloc(1, sizeof *client);
-    int error;
 
     INVARIANT(client);
     client->front = getfile;
     client->spool.fd = -1;
-    error = connection_open(&client->base, getfile->connections, &front_calls, fd, peer);
-    if (error)
-        free(client);
-    return error;
+    return connection_open(&client->base, getfile->connections, &front_calls, fd, peer);
 }
 
 void front_getfile_setup(struct front_getfile *front, struct connection_home *connections,

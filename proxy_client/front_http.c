@@ -200,33 +200,39 @@ static void sink_interim(void *owner, int status, const struct http_span *lines)
     connection_wake(&client->base);
 }
 
+/* A piece of the body is a chunk of its own where nobody knows the length yet. */
+static void begin_piece(struct http_client *client, size_t size)
+{
+    if (client->framing.chunked)
+        http1_write_chunk_start(&client->base.output, size);
+}
+
+static void end_piece(struct http_client *client, size_t size)
+{
+    if (client->framing.chunked)
+        http1_write_chunk_end(&client->base.output);
+    client->sent += size;
+    connection_wake(&client->base);
+}
+
 static void sink_body(void *owner, const char *data, size_t size)
 {
     struct http_client *client = owner;
-    struct output *output = &client->base.output;
 
     if (size == 0)
         return;
-    if (client->framing.chunked)
-        http1_write_chunk_start(output, size);
-    output_add(output, data, size);
-    if (client->framing.chunked)
-        http1_write_chunk_end(output);
-    client->sent += size;
-    connection_wake(&client->base);
+    begin_piece(client, size);
+    output_add(&client->base.output, data, size);
+    end_piece(client, size);
 }
 
 static void sink_body_segment(void *owner, struct larder_segment **segment, uint32_t offset, uint32_t size)
 {
     struct http_client *client = owner;
 
-    if (client->framing.chunked) /* it is still being filled, and nobody knows its length */
-        http1_write_chunk_start(&client->base.output, size);
+    begin_piece(client, size);
     output_add_segment(&client->base.output, segment, offset, size);
-    if (client->framing.chunked)
-        http1_write_chunk_end(&client->base.output);
-    client->sent += size;
-    connection_wake(&client->base);
+    end_piece(client, size);
 }
 
 static void sink_body_shared(void *owner, struct output_source *source, struct larder_segment *segment,
@@ -234,13 +240,9 @@ static void sink_body_shared(void *owner, struct output_source *source, struct l
 {
     struct http_client *client = owner;
 
-    if (client->framing.chunked)
-        http1_write_chunk_start(&client->base.output, size);
+    begin_piece(client, size);
     output_add_shared(&client->base.output, source, segment, offset, size);
-    if (client->framing.chunked)
-        http1_write_chunk_end(&client->base.output);
-    client->sent += size;
-    connection_wake(&client->base);
+    end_piece(client, size);
 }
 
 /* The response is queued whole. */
@@ -582,15 +584,11 @@ int front_http_accept(void *front, int fd, const union connection_peer *peer)
 {
     struct front_http *http = front;
     struct http_client *client = calloc(1, sizeof *client);
-    int error;
 
     INVARIANT(client);
     client->front = http;
     client->state = FRONT_HEAD;
-    error = connection_open(&client->base, http->connections, &front_calls, fd, peer);
-    if (error)
-        free(client);
-    return error;
+    return connection_open(&client->base, http->connections, &front_calls, fd, peer);
 }
 
 void front_http_setup(struct front_http *front, struct connection_home *connections,

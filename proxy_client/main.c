@@ -215,7 +215,7 @@ static int set_up_shutdown(struct proxy *proxy, struct proxy_conf *conf, const s
                                         .http = &proxy->http,
                                         .listeners = proxy->listeners,
                                         .listener_count = LISTENERS_MAX,
-                                        .reload = command->config ? &proxy->reload : NULL};
+                                        .reload = command->common.config ? &proxy->reload : NULL};
     error = shutdown_setup(&proxy->shutdown);
     return error ? cannot("signals", strerror(-error)) : 0;
 }
@@ -291,12 +291,7 @@ err_listeners:
 
 static int bad_usage(const struct conf_report *report)
 {
-    for (const char *at = report->text; *at;) {
-        size_t length = strcspn(at, "\n");
-
-        fprintf(stderr, "proxy_client: %.*s\n", (int)length, at);
-        at += length + (at[length] == '\n');
-    }
+    conf_report_print(report, "proxy_client", stderr);
     fputs("proxy_client: see --help\n", stderr);
     return 2;
 }
@@ -327,7 +322,7 @@ static int parse(struct proxy_command *command, struct proxy_conf *conf, int arg
     if (!proxy_conf_load(conf, command, &report))
         return bad_usage(&report);
     log_set_level(conf->log_level);
-    return command->check ? show(conf) : -1;
+    return command->common.check ? show(conf) : -1;
 }
 
 static int find_user(const struct proxy_conf *conf, struct privileges_user *user)

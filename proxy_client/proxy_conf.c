@@ -7,7 +7,6 @@
 #include "spin.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
@@ -243,141 +242,41 @@ static void show_heuristic(const void *value, const struct conf_key *key, FILE *
 #define YEAR          (366u * 24 * 3600)
 
 static const struct conf_key proxy_keys[] = {
-    {.name = "instance",
-     .kind = CONF_NAME,
-     .flags = CONF_FIXED,
-     .offset = FIELD(instance),
-     .most = NAMES_INSTANCE_MAX,
-     .words = "_-",
-     .option = "instance",
-     .argument = "NAME",
-     .help = "cache instance to use (default)"},
-    {.name = "tenant",
-     .kind = CONF_NAME,
-     .flags = CONF_FIXED,
-     .offset = FIELD(tenant),
-     .most = NAMES_TENANT_MAX,
-     .words = "._-",
-     .option = "tenant",
-     .argument = "NAME",
-     .help = "whose objects to share (default)"},
-    {.name = "segments",
-     .kind = CONF_COUNT,
-     .flags = CONF_FIXED | CONF_HIDDEN,
-     .offset = FIELD(segments),
-     .least = LARDER_MIN_SEGMENTS,
-     .most = LARDER_MAX_SEGMENTS,
-     .option = "segments",
-     .argument = "N",
-     .help = "segments in the pool (32)"},
-    {.name = "segment-size",
-     .kind = CONF_SIZE,
-     .flags = CONF_FIXED | CONF_HIDDEN,
-     .offset = FIELD(segment_bytes),
-     .least = LARDER_MIN_SEGMENT_BYTES,
-     .most = LARDER_MAX_SEGMENT_BYTES,
-     .option = "segment-size",
-     .argument = "SIZE",
-     .help = "bytes of a segment (64K), a multiple of 64"},
-    {.name = "user",
-     .kind = CONF_TEXT,
-     .flags = CONF_FIXED,
-     .offset = FIELD(user),
-     .option = "user",
-     .argument = "NAME[:GROUP]",
-     .help = "started as root: bind the addresses, then become this user"},
-    {.name = "group",
-     .kind = CONF_TEXT,
-     .flags = CONF_FIXED,
-     .offset = FIELD(group),
-     .option = "group",
-     .argument = "NAME",
-     .help = "for a cache of another user: it and this proxy are members"},
-    {.name = "cache-user",
-     .kind = CONF_TEXT,
-     .flags = CONF_FIXED,
-     .offset = FIELD(cache_user),
-     .option = "cache-user",
-     .argument = "NAME",
-     .help = "trust a cache of this user too"},
-    {.name = "log-level",
-     .kind = CONF_CHOICE,
-     .offset = FIELD(log_level),
-     .words = "error warn info debug",
-     .option = "log-level",
-     .argument = "LEVEL",
-     .help = "error, warn, info or debug (info)"},
-    {.name = "access-log",
-     .kind = CONF_TEXT,
-     .flags = CONF_FIXED,
-     .offset = FIELD(access_log),
-     .option = "access-log",
-     .argument = "FILE|-",
-     .help = "one line a request; - is standard output"},
-    {.name = "cache-timeout",
-     .kind = CONF_SPAN,
-     .offset = FIELD(cache_timeout_ms),
-     .least = 1,
-     .most = 60000,
-     .option = "cache-timeout",
-     .argument = "MILLISECONDS",
-     .help = "for the cache's answer to a lookup; ten times that for a body to get on (100)"},
-    {.name = "spin",
-     .kind = CONF_PERCENT,
-     .flags = CONF_FIXED,
-     .offset = FIELD(spin),
-     .most = 100,
-     .option = "spin",
-     .argument = "N%",
-     .help = "share of a processor for looking for the cache's answer before sleeping (5%)"},
-    {.name = "max-request-body",
-     .kind = CONF_SIZE,
-     .offset = FIELD(max_request_body),
-     .most = INT64_MAX,
-     .option = "max-request-body",
-     .argument = "SIZE",
-     .help = "larger request bodies are refused (1G)"},
-    {.name = "max-connections",
-     .kind = CONF_COUNT,
-     .flags = CONF_HIDDEN,
-     .offset = FIELD(max_connections),
-     .least = 1,
-     .most = 10000000,
-     .option = "max-connections",
-     .argument = "N",
-     .help = "clients at a time (what the descriptor limit allows)"},
-    {.name = "purge-from",
-     .kind = CONF_OWN,
-     .offset = FIELD(purge_from),
-     .take = take_purgers,
-     .show = show_purgers,
-     .option = "purge-from",
-     .argument = "ADDR[/BITS],...",
-     .help = "who may use the method PURGE (nobody)"},
-    {.name = "header-timeout",
-     .kind = CONF_SECONDS,
-     .offset = FIELD(header_timeout_s),
-     .least = 1,
-     .most = YEAR,
-     .option = "header-timeout",
-     .argument = "TIME",
-     .help = "for a request head, from its first byte (10)"},
-    {.name = "idle-timeout",
-     .kind = CONF_SECONDS,
-     .offset = FIELD(idle_timeout_s),
-     .least = 1,
-     .most = YEAR,
-     .option = "idle-timeout",
-     .argument = "TIME",
-     .help = "between requests (60)"},
-    {.name = "body-timeout",
-     .kind = CONF_SECONDS,
-     .offset = FIELD(body_timeout_s),
-     .least = 1,
-     .most = YEAR,
-     .option = "body-timeout",
-     .argument = "TIME",
-     .help = "between bytes of a request body (30)"},
+    {CONF_KEY_INSTANCE(FIELD(instance), "cache instance to use (default)")},
+    {CONF_OPTION("tenant", "NAME", "whose objects to share (default)"), .kind = CONF_NAME,
+     .flags = CONF_FIXED, .offset = FIELD(tenant), .most = NAMES_TENANT_MAX, .words = "._-"},
+    {CONF_OPTION("segments", "N", "segments in the pool (32)"), .kind = CONF_COUNT,
+     .flags = CONF_FIXED | CONF_HIDDEN, .offset = FIELD(segments), .least = LARDER_MIN_SEGMENTS,
+     .most = LARDER_MAX_SEGMENTS},
+    {CONF_OPTION("segment-size", "SIZE", "bytes of a segment (64K), a multiple of 64"), .kind = CONF_SIZE,
+     .flags = CONF_FIXED | CONF_HIDDEN, .offset = FIELD(segment_bytes), .least = LARDER_MIN_SEGMENT_BYTES,
+     .most = LARDER_MAX_SEGMENT_BYTES},
+    {CONF_KEY_USER(FIELD(user), "started as root: bind the addresses, then become this user")},
+    {CONF_OPTION("group", "NAME", "for a cache of another user: it and this proxy are members"),
+     .kind = CONF_TEXT, .flags = CONF_FIXED, .offset = FIELD(group)},
+    {CONF_OPTION("cache-user", "NAME", "trust a cache of this user too"), .kind = CONF_TEXT,
+     .flags = CONF_FIXED, .offset = FIELD(cache_user)},
+    {CONF_KEY_LOG_LEVEL(FIELD(log_level), "error, warn, info or debug (info)")},
+    {CONF_OPTION("access-log", "FILE|-", "one line a request; - is standard output"), .kind = CONF_TEXT,
+     .flags = CONF_FIXED, .offset = FIELD(access_log)},
+    {CONF_OPTION("cache-timeout", "MILLISECONDS",
+                 "for the cache's answer to a lookup; ten times that for a body to get on (100)"),
+     .kind = CONF_SPAN, .offset = FIELD(cache_timeout_ms), .least = 1, .most = 60000},
+    {CONF_KEY_SPIN(FIELD(spin),
+                   "share of a processor for looking for the cache's answer before sleeping (5%)")},
+    {CONF_OPTION("max-request-body", "SIZE", "larger request bodies are refused (1G)"), .kind = CONF_SIZE,
+     .offset = FIELD(max_request_body), .most = INT64_MAX},
+    {CONF_OPTION("max-connections", "N", "clients at a time (what the descriptor limit allows)"),
+     .kind = CONF_COUNT, .flags = CONF_HIDDEN, .offset = FIELD(max_connections), .least = 1,
+     .most = 10000000},
+    {CONF_OPTION("purge-from", "ADDR[/BITS],...", "who may use the method PURGE (nobody)"), .kind = CONF_OWN,
+     .offset = FIELD(purge_from), .take = take_purgers, .show = show_purgers},
+    {CONF_OPTION("header-timeout", "TIME", "for a request head, from its first byte (10)"),
+     .kind = CONF_SECONDS, .offset = FIELD(header_timeout_s), .least = 1, .most = YEAR},
+    {CONF_OPTION("idle-timeout", "TIME", "between requests (60)"), .kind = CONF_SECONDS,
+     .offset = FIELD(idle_timeout_s), .least = 1, .most = YEAR},
+    {CONF_OPTION("body-timeout", "TIME", "between bytes of a request body (30)"), .kind = CONF_SECONDS,
+     .offset = FIELD(body_timeout_s), .least = 1, .most = YEAR},
 };
 
 static const struct conf_key listen_keys[] = {
@@ -390,15 +289,9 @@ static const struct conf_key listen_keys[] = {
      .option = "listen",
      .argument = "ADDR:PORT",
      .help = "serve HTTP here; [::1]:PORT for IPv6, port 0 for any; up to 8"},
-    {.name = "getfile",
-     .kind = CONF_OWN,
-     .flags = CONF_FIXED | CONF_LIST,
-     .offset = FIELD(getfile),
-     .take = take_addresses,
-     .show = show_addresses,
-     .option = "getfile",
-     .argument = "ADDR:PORT",
-     .help = "serve GETFILE here; up to 8"},
+    {CONF_OPTION("getfile", "ADDR:PORT", "serve GETFILE here; up to 8"), .kind = CONF_OWN,
+     .flags = CONF_FIXED | CONF_LIST, .offset = FIELD(getfile), .take = take_addresses,
+     .show = show_addresses},
 };
 
 static const struct conf_key origin_keys[] = {
@@ -427,22 +320,11 @@ static const struct conf_key origin_keys[] = {
 };
 
 static const struct conf_key rule_keys[] = {
-    {.name = "targeted-fields",
-     .kind = CONF_OWN,
-     .offset = FIELD(targets),
-     .take = take_targets,
-     .show = show_targets,
-     .option = "targeted-fields",
-     .argument = "LIST",
-     .help = "obeyed before Cache-Control, first first (" HTTP_TARGETS_DEFAULT ")"},
-    {.name = "tag-fields",
-     .kind = CONF_OWN,
-     .offset = FIELD(tag_fields),
-     .take = take_tag_fields,
-     .show = show_tag_fields,
-     .option = "tag-fields",
-     .argument = "LIST",
-     .help = "of tags to purge by (" HTTP_TAG_FIELDS_DEFAULT ")"},
+    {CONF_OPTION("targeted-fields", "LIST",
+                 "obeyed before Cache-Control, first first (" HTTP_TARGETS_DEFAULT ")"),
+     .kind = CONF_OWN, .offset = FIELD(targets), .take = take_targets, .show = show_targets},
+    {CONF_OPTION("tag-fields", "LIST", "of tags to purge by (" HTTP_TAG_FIELDS_DEFAULT ")"), .kind = CONF_OWN,
+     .offset = FIELD(tag_fields), .take = take_tag_fields, .show = show_tag_fields},
     {.name = "heuristic",
      .kind = CONF_OWN,
      .offset = RULE(no_heuristic),
@@ -495,13 +377,10 @@ static const struct conf_key rule_keys[] = {
      .show = show_names},
 };
 
-#define SECTION(text, table)                                                                                 \
-    {                                                                                                        \
-        .name = (text), .keys = (table), .count = sizeof(table) / sizeof *(table)                            \
-    }
-static const struct conf_section sections[] = {SECTION("proxy", proxy_keys), SECTION("listen", listen_keys),
-                                               SECTION("origin", origin_keys),
-                                               SECTION("cache-rules", rule_keys)};
+static const struct conf_section sections[] = {{CONF_SECTION("proxy", proxy_keys)},
+                                               {CONF_SECTION("listen", listen_keys)},
+                                               {CONF_SECTION("origin", origin_keys)},
+                                               {CONF_SECTION("cache-rules", rule_keys)}};
 #define SECTIONS (sizeof sections / sizeof *sections)
 
 static void *open_section(void *context, const struct conf_section *section, const char *name, unsigned line,
@@ -536,7 +415,7 @@ static void set_defaults(struct proxy_conf *conf)
 }
 
 /* Addresses of the command line stand instead of those of the file. */
-static void clear_addresses(struct proxy_conf *conf, const struct proxy_command *command)
+static void clear_addresses(struct proxy_conf *conf, const struct conf_command *command)
 {
     for (unsigned i = 0; i < command->count; i++) {
         if (command->settings[i].key == &listen_keys[0])
@@ -546,21 +425,13 @@ static void clear_addresses(struct proxy_conf *conf, const struct proxy_command 
     }
 }
 
-static void apply_command(struct proxy_conf *conf, const struct proxy_command *command,
+static void apply_command(struct proxy_conf *conf, const struct conf_command *command,
                           struct conf_report *report)
 {
     struct conf_taking taking = {.texts = &conf->texts};
-    const char *file = report->file;
 
-    report->file = NULL;
     clear_addresses(conf, command);
-    for (unsigned i = 0; i < command->count; i++) {
-        const struct conf_setting *setting = &command->settings[i];
-
-        if (!conf_take(setting->key, conf, setting->value, &taking))
-            conf_complain(report, 0, "--%s: \"%.100s\" %s", setting->key->option, setting->value, taking.why);
-    }
-    report->file = file;
+    conf_command_apply(command, conf, &taking, report);
 }
 
 static void check(const struct proxy_conf *conf, struct conf_report *report)
@@ -641,7 +512,7 @@ bool proxy_conf_from_text(struct proxy_conf *conf, const struct proxy_command *c
     if (text)
         conf_parse(&schema, text, length, &conf->texts, conf, report);
     if (command)
-        apply_command(conf, command, report);
+        apply_command(conf, &command->common, report);
     check(conf, report);
     if (command && !command->is_running)
         check_users(conf, report);
@@ -652,13 +523,12 @@ bool proxy_conf_from_text(struct proxy_conf *conf, const struct proxy_command *c
 
 bool proxy_conf_load(struct proxy_conf *conf, const struct proxy_command *command, struct conf_report *report)
 {
-    size_t length = 0;
-    char *text = NULL;
+    size_t length;
+    char *text;
     bool good;
 
-    conf_report_clear(report, command->config);
     set_defaults(conf);
-    if (command->config && !(text = conf_read(command->config, &length, report)))
+    if (!conf_command_read(&command->common, &text, &length, report))
         return false;
     good = proxy_conf_from_text(conf, command, text, length, report);
     free(text);
@@ -693,84 +563,41 @@ void proxy_conf_compare(const struct proxy_conf *running, const struct proxy_con
 
 /* ---- the command line ---- */
 
-#define CODE_CONFIG  10000
-#define CODE_CHECK   10001
-#define CODE_HELP    10002
-#define CODE_VERSION 10003
-#define CODE_BASE    100 /* code of a key: section times this, and its place, and one */
-#define OPTIONS_MAX  64
+static const struct conf_options options = {.schema = &schema, .most = CONF_COMMAND_MAX, .width = 27};
 
-/* The n-th key that is an option, and its code; NULL at the end. */
-static const struct conf_key *nth_option(unsigned n, int *code)
+static enum proxy_conf_result complain_of_option(int code, char **argv, struct conf_report *report)
 {
-    for (size_t i = 0; i < SECTIONS; i++) {
-        for (unsigned j = 0; j < sections[i].count; j++) {
-            if (sections[i].keys[j].option && n-- == 0) {
-                *code = (int)(i * CODE_BASE + j + 1);
-                return &sections[i].keys[j];
-            }
-        }
-    }
-    return NULL;
-}
-
-static void make_getopt_table(struct option table[OPTIONS_MAX])
-{
-    static const struct option others[] = {{"config", required_argument, NULL, CODE_CONFIG},
-                                           {"check", no_argument, NULL, CODE_CHECK},
-                                           {"help", no_argument, NULL, CODE_HELP},
-                                           {"version", no_argument, NULL, CODE_VERSION}};
-    const struct conf_key *key;
-    unsigned n;
-    int code;
-
-    memset(table, 0, OPTIONS_MAX * sizeof *table);
-    for (n = 0; n < OPTIONS_MAX - 5 && (key = nth_option(n, &code)); n++)
-        table[n] = (struct option){key->option, required_argument, NULL, code};
-    memcpy(table + n, others, sizeof others);
+    conf_complain(report, 0, "%s %.100s", code == ':' ? "no value for" : "unknown option", argv[optind - 1]);
+    return PROXY_CONF_BAD;
 }
 
 static enum proxy_conf_result take_option(struct proxy_command *command, int code, char **argv,
                                           struct conf_report *report)
 {
-    switch (code) {
-    case CODE_CONFIG:
-        command->config = optarg;
+    switch (conf_command_take(&command->common, &options, code, optarg)) {
+    case CONF_OPTION_TAKEN:
         return PROXY_CONF_RUN;
-    case CODE_CHECK:
-        command->check = true;
-        return PROXY_CONF_RUN;
-    case CODE_HELP:
-        return PROXY_CONF_HELP;
-    case CODE_VERSION:
-        return PROXY_CONF_VERSION;
-    case ':':
-    case '?':
-        conf_complain(report, 0, "%s %.100s", code == ':' ? "no value for" : "unknown option",
-                      argv[optind - 1]);
-        return PROXY_CONF_BAD;
-    default:
-        break;
-    }
-    if (command->count == PROXY_CONF_COMMAND_MAX) {
+    case CONF_OPTION_TOO_MANY:
         conf_complain(report, 0, "too many options");
         return PROXY_CONF_BAD;
+    case CONF_OPTION_OTHER:
+        break;
     }
-    command->settings[command->count++] =
-        (struct conf_setting){&sections[code / CODE_BASE].keys[code % CODE_BASE - 1], optarg};
-    return PROXY_CONF_RUN;
+    if (code == CONF_OPTION_HELP)
+        return PROXY_CONF_HELP;
+    return code == CONF_OPTION_VERSION ? PROXY_CONF_VERSION : complain_of_option(code, argv, report);
 }
 
 enum proxy_conf_result proxy_conf_command(struct proxy_command *command, int argc, char **argv,
                                           struct conf_report *report)
 {
-    struct option table[OPTIONS_MAX];
+    struct option table[CONF_OPTIONS_MAX + 1];
     enum proxy_conf_result result = PROXY_CONF_RUN;
     int code;
 
     conf_report_clear(report, NULL);
-    *command = (struct proxy_command){.config = NULL};
-    make_getopt_table(table);
+    *command = (struct proxy_command){.is_running = false};
+    conf_options_table(&options, table);
     optind = 0; /* getopt starts anew, so that tests may parse often */
     opterr = 0;
     while (result == PROXY_CONF_RUN && (code = getopt_long(argc, argv, "+:", table, NULL)) != -1)
@@ -784,16 +611,11 @@ enum proxy_conf_result proxy_conf_command(struct proxy_command *command, int arg
 
 void proxy_conf_help(FILE *out)
 {
-    const struct conf_key *key;
-    int code;
-
     fputs("Usage: proxy_client --listen ADDR:PORT --origin URL [OPTION]...\n"
           "       proxy_client --config FILE [OPTION]...\n"
           "HTTP (and GETFILE) proxy in front of one origin, with the cache of this host.\n\n",
           out);
-    for (unsigned n = 0; (key = nth_option(n, &code)); n++)
-        fprintf(out, "  --%s %s%*s%s\n", key->option, key->argument,
-                (int)(27 - strlen(key->option) - strlen(key->argument)), "", key->help);
+    conf_options_help(&options, out);
     fputs("  --config FILE                read this file too (larder.conf(5)); options win. SIGHUP\n"
           "                               reads it again\n"
           "  --check                      only check all that, and print what would be in force\n"

@@ -1,7 +1,5 @@
 /* proxy_conf.h: what the command line of proxy_client and its configuration file say.
  *
- *     defaults  <  file (--config)  <  command line
- *
  * The file is read at the start and again for each reload (reload.h); the command line stays as it was.
  * Ownership: what a struct proxy_conf points to is its own (proxy_conf_free()). */
 #ifndef LARDER_PROXY_CONF_H
@@ -9,6 +7,7 @@
 
 #include "address_list.h"
 #include "conf.h"
+#include "conf_command.h"
 #include "http_overrides.h"
 #include "http_tags.h"
 #include "http_targeted.h"
@@ -19,21 +18,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define PROXY_CONF_ADDRESSES   8
-#define PROXY_CONF_COMMAND_MAX 64
+#define PROXY_CONF_ADDRESSES 8
 
 struct listen_addresses {
     uint32_t count;
     struct listen_address items[PROXY_CONF_ADDRESSES];
 };
 
-/* The command line, good for every reload; its values stay argv's. */
 struct proxy_command {
-    const char *config; /* NULL: no file */
-    bool check;
+    struct conf_command common;
     bool is_running; /* set when the proxy serves: no directory of users is waited for any more */
-    unsigned count;
-    struct conf_setting settings[PROXY_CONF_COMMAND_MAX];
 };
 
 struct proxy_conf {

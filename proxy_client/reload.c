@@ -27,22 +27,6 @@ unsigned reload_connection_limit(const struct proxy_conf *conf)
     return allowed < 1000000 ? (unsigned)allowed : 1000000;
 }
 
-static void log_problems(const struct conf_report *report)
-{
-    char line[512], quoted[700];
-
-    for (const char *at = report->text; *at;) {
-        size_t length = strcspn(at, "\n");
-
-        snprintf(line, sizeof line, "%.*s", (int)length, at);
-        for (char *quote = line; (quote = strchr(quote, '"'));) /* which the log would spell in hexadecimal */
-            *quote = '\'';
-        log_error("configuration is not applied", "problem=\"%s\"",
-                  log_quote(line, (unsigned)strlen(line), quoted, sizeof quoted));
-        at += length + (at[length] == '\n');
-    }
-}
-
 static bool load(const struct reload *reload, struct proxy_conf *wanted, struct conf_report *report)
 {
     if (!proxy_conf_load(wanted, reload->command, report))
@@ -79,12 +63,12 @@ bool reload_configuration(struct reload *reload)
     struct conf_report report;
 
     if (!load(reload, &wanted, &report)) {
-        log_problems(&report);
+        conf_report_log(&report);
         return false;
     }
     *reload->conf = wanted;
     apply(reload);
     proxy_conf_free(&before); /* nothing refers to its texts any more */
-    log_info("configuration applied", "file=\"%s\"", reload->command->config);
+    log_info("configuration applied", "file=\"%s\"", reload->command->common.config);
     return true;
 }

@@ -3,12 +3,12 @@
 # shellcheck disable=SC2034 # what is set here is used by other parts
 
 # Cases of one group are measured with the same servers, which are started for it.
-readonly groups=(hit uniform miss proxies killed cold ipc micro)
+readonly groups=(hit uniform miss proxies fleet killed cold ipc micro)
 readonly standard_cases=(
     hit-{1k,16k,64k,1m,10m}-{1,32,256}
     uniform-{1k,100k,1m}
     miss mix
-    proxies-{1,4,16,64}
+    {proxies,fleet}-{1,4,16,64}
     killed cold ipc micro
 )
 # The mix: nine of ten requests go to this many objects, whose popularity follows Zipf's law.
@@ -21,10 +21,10 @@ add_all_cases() { wanted_cases=("${standard_cases[@]}"); }
 
 add_case() { # add_case NAME: of a case or of a group
     local name
-    if [[ $1 =~ ^(hit-[1-9][0-9]*[km]-[1-9][0-9]{0,3}|uniform-[1-9][0-9]*[km]|proxies-[1-9][0-9]{0,2})$ ||
+    if [[ $1 =~ ^(hit-[1-9][0-9]*[km]-[1-9][0-9]{0,3}|uniform-[1-9][0-9]*[km]|(proxies|fleet)-[1-9][0-9]{0,2})$ ||
         $1 =~ ^(miss|mix|killed|cold|ipc|micro)$ ]]; then
         wanted_cases+=("$1")
-    elif [[ $1 =~ ^(hit|uniform|proxies)$ ]]; then
+    elif [[ $1 =~ ^(hit|uniform|proxies|fleet)$ ]]; then
         for name in "${standard_cases[@]}"; do
             [[ $name != "$1"-* ]] || wanted_cases+=("$name")
         done
@@ -86,6 +86,9 @@ describe() {
         ;;
     proxies-*)
         title="1 KiB, ${1#proxies-} proxies" script=hit connections=256
+        ;;
+    fleet-*)
+        title="1 KiB, ${1#fleet-} proxies" script=hit connections=$((32 * ${1#fleet-}))
         ;;
     killed)
         title="1 KiB" script=hit

@@ -23,31 +23,34 @@ warm_fleet() { # warm_fleet COUNT
     for try in {1..10}; do
         before=$(origin_requests)
         "$bin/bench_fill" "${base[fleet-$1]}" "$prefix" 0 1 >>"$work/fill.log"
-        timeout 30 taskset -c "$client_core" wrk -t1 -c256 -d1s "http://${base[fleet-$1]}${prefix}0" >>"$work/fill.log"
+        timeout 30 taskset -c "$client_core" wrk -t1 -c"$((connections < 256 ? 256 : connections))" -d1s "http://${base[fleet-$1]}${prefix}0" >>"$work/fill.log"
         [[ $try -eq 1 || $(origin_requests) -ne $before ]] || return 0
     done
     fail "some of $1 proxies ask the origin for what the cache has"
 }
 
-run_proxies() {
+run_proxies() { run_fleets 256; }
+run_fleet() { run_fleets "32 for each proxy"; }
+
+run_fleets() { # run_fleets CONNECTIONS: in words
     local name count round
     local -a tree
     start_origin
     for name in "${group_cases[@]}"; do
         describe "$name"
-        start_fleet "${name#proxies-}"
-        warm_fleet "${name#proxies-}"
+        start_fleet "${name#*-}"
+        warm_fleet "${name#*-}"
     done
     for ((round = 1; round <= rounds; round++)); do
         for name in "${group_cases[@]}"; do
-            count=${name#proxies-}
+            count=${name#*-}
             describe "$name"
             read -ra tree <<<"${trees[fleet-$count]}"
             measure_load larder "$name" "${base[fleet-$count]}" "${tree[@]}" || problems+="$name: errors under load; "
         done
         say "round $round of $rounds: proxies on one cache"
     done
-    report_plain proxies "proxies on one cache" "${group_cases[@]}"
+    report_plain "$group" "$1" "proxies on one cache" "${group_cases[@]}"
 }
 
 # ---- while another is killed -----------------------------------------------------------------------
@@ -98,5 +101,5 @@ run_killed() {
         say "round $round of $rounds: killed"
     done
     per_second=$(awk -v k="$kills" -v s="$((seconds * rounds))" 'BEGIN { printf "%.0f", k / s }')
-    report_plain killed "another proxy" killed-quiet killed-killing
+    report_plain killed "$connections" "another proxy" killed-quiet killed-killing
 }

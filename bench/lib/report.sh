@@ -133,16 +133,16 @@ row_title() {
     case $1 in
     killed-quiet) echo "none" ;;
     killed-killing) echo "killed $per_second times a second" ;;
-    *) echo "${1#proxies-}" ;;
+    *) echo "${1#*-}" ;;
     esac
 }
 
-report_plain() { # report_plain GROUP WHAT CASE...: the first case is what the others are compared with
-    local group=$1 what=$2 first=$3 name
-    shift 2
+report_plain() { # report_plain GROUP CONNECTIONS WHAT CASE...: the first case is what the others are compared with
+    local group=$1 load=$2 what=$3 first=$4 name
+    shift 3
     {
         measured_on
-        printf 'Hits of 1 KiB at %s connections. p99 of the last row: %s of the first one; CPU: %s.\n\n' "$connections" \
+        printf 'Hits of 1 KiB, connections: %s. p99 of the last row: %s of the first one; CPU: %s.\n\n' "$load" \
             "$(ratio "$(median "$work/result-larder-${*: -1}" 4)" "$(median "$work/result-larder-$first" 4)")" \
             "$(ratio "$(median "$work/result-larder-${*: -1}" 1)" "$(median "$work/result-larder-$first" 1)")"
         figures_head "$what"

@@ -33,11 +33,7 @@ static void begin(void)
 
 static void check_other(void)
 {
-    struct larder_event event;
-
-    larder_client_wake(other.client);
-    ck_assert(!larder_client_next(other.client, &event));
-    ck_assert(larder_client_attached(other.client));
+    peer_is_undisturbed(&other);
     peer_check(&other, "large", 1, LARGE);
     peer_is_served(&other);
 }

@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define PIECE ((uint64_t)PEER_SEGMENT_BYTES)
@@ -51,11 +49,6 @@ struct said {
     struct larder_event event;
     int error;
     bool told; /* FOLLOW events have come that nobody has asked for yet */
-};
-
-struct puppet {
-    pid_t pid;
-    int wire;
 };
 
 struct strings { /* in the puppet's process */
@@ -105,8 +98,9 @@ static struct larder_event expect(struct strings *strings, enum larder_event_kin
     return event;
 }
 
-static void await_news(struct strings *strings, struct said *said)
+static void await_news(struct strings *strings, const struct order *order, struct said *said)
 {
+    (void)order;
     int64_t deadline = test_now_ms() + TEST_DEADLINE_MS;
     struct larder_event event;
 
@@ -248,63 +242,37 @@ static void check_whole(struct strings *strings, const struct order *order, stru
     larder_release(strings->peer.client, part.number);
 }
 
+static void end_fill(struct strings *strings, const struct order *order, struct said *said)
+{
+    said->error = larder_fill_end(strings->peer.client, order->number, order->size, NULL);
+    finish(strings, said, NULL, LARDER_EVENT_FILL_END);
+}
+
+static void follow(struct strings *strings, const struct order *order, struct said *said)
+{
+    said->error = larder_follow(strings->peer.client, order->number, order->offset, NULL);
+}
+
+/* What the cache answers. */
+static void (*const acts[])(struct strings *strings, const struct order *order, struct said *said) = {
+    [LOOKUP] = look_up,      [BEGIN] = begin_fill,  [DATA] = fill_data,    [END] = end_fill,
+    [UPDATE] = update,       [REMOVE] = remove_key, [FOLLOW] = follow,     [NEWS] = await_news,
+    [READ_META] = read_meta, [READ] = read_some,    [CHECK] = check_whole,
+};
+/* What it does not: something is given up. */
+static void (*const silent[])(struct larder_client *client, uint64_t number) = {
+    [ABORT] = larder_fill_abort, [DISCARD] = larder_fill_discard, [KEEP] = larder_fill_keep,
+    [RELEASE] = larder_release,  [UNFOLLOW] = larder_unfollow,
+};
+
 static void obey(struct strings *strings, const struct order *order, struct said *said)
 {
     struct larder_client *client = strings->peer.client;
 
-    switch (order->verb) {
-    case LOOKUP:
-        look_up(strings, order, said);
-        break;
-    case BEGIN:
-        begin_fill(strings, order, said);
-        break;
-    case DATA:
-        fill_data(strings, order, said);
-        break;
-    case END:
-        said->error = larder_fill_end(client, order->number, order->size, NULL);
-        finish(strings, said, NULL, LARDER_EVENT_FILL_END);
-        break;
-    case ABORT:
-        larder_fill_abort(client, order->number);
-        break;
-    case DISCARD:
-        larder_fill_discard(client, order->number);
-        break;
-    case KEEP:
-        larder_fill_keep(client, order->number);
-        break;
-    case UPDATE:
-        update(strings, order, said);
-        break;
-    case REMOVE:
-        remove_key(strings, order, said);
-        break;
-    case FOLLOW:
-        said->error = larder_follow(client, order->number, order->offset, NULL);
-        break;
-    case NEWS:
-        await_news(strings, said);
-        break;
-    case READ:
-        read_some(strings, order, said);
-        break;
-    case READ_META:
-        read_meta(strings, order, said);
-        break;
-    case RELEASE:
-        larder_release(client, order->number);
-        break;
-    case UNFOLLOW:
-        larder_unfollow(client, order->number);
-        break;
-    case CHECK:
-        check_whole(strings, order, said);
-        break;
-    case QUIT:
-        break;
-    }
+    if (order->verb < ROWS(acts) && acts[order->verb])
+        acts[order->verb](strings, order, said);
+    else if (order->verb < ROWS(silent) && silent[order->verb])
+        silent[order->verb](client, order->number);
     larder_client_flush(client);
 }
 
@@ -340,46 +308,24 @@ static void dance(void *context)
     }
 }
 
-static struct said hear(const struct puppet *puppet)
-{
-    struct pollfd wait = {.fd = puppet->wire, .events = POLLIN};
-    struct said said;
-
-    ck_assert_msg(poll(&wait, 1, 2 * TEST_DEADLINE_MS) == 1, "a puppet does not answer");
-    ck_assert_msg(read(puppet->wire, &said, sizeof(said)) == sizeof(said), "a puppet has failed");
-    return said;
-}
-
 static struct said tell(const struct puppet *puppet, struct order order)
 {
-    ck_assert_int_eq(write(puppet->wire, &order, sizeof(order)), sizeof(order));
-    return hear(puppet);
+    struct said said;
+
+    puppet_ask(puppet, &order, sizeof(order), &said, sizeof(said));
+    return said;
 }
 
 static void puppet_create(struct puppet *puppet)
 {
-    struct puppet inside;
-    int ends[2];
-
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    inside.wire = ends[1];
-    puppet->wire = ends[0];
-    puppet->pid = start_child(dance, &inside);
-    close(ends[1]);
+    puppet_start(puppet, dance);
     tell(puppet, (struct order){.verb = RELEASE}); /* it is there */
 }
 
 static void puppet_quit(const struct puppet *puppet)
 {
     tell(puppet, (struct order){.verb = QUIT});
-    close(puppet->wire);
-    ck_assert_int_eq(end_child(puppet->pid, 0), 0);
-}
-
-static void puppet_kill(const struct puppet *puppet)
-{
-    ck_assert_int_eq(end_child(puppet->pid, SIGKILL), 128 + SIGKILL);
-    close(puppet->wire);
+    puppet_end(puppet);
 }
 
 static bool is_stalled(void *context)
@@ -399,11 +345,6 @@ static void freeze(struct puppet *puppet)
 {
     freeze_process(puppet->pid);
     ck_assert_msg(test_wait_until(is_stalled, puppet, TEST_DEADLINE_MS), "it is never stalled");
-}
-
-static void thaw(const struct puppet *puppet)
-{
-    ck_assert_int_eq(kill(puppet->pid, SIGCONT), 0);
 }
 
 /* ---- what is said ------------------------------------------------------------------------------------- */
@@ -808,7 +749,7 @@ START_TEST(frozen_holder_is_succeeded_and_fenced)
     struct larder_event event = news(&reader);
     ck_assert(event.promoted && event.status == LARDER_OK && event.filled == PIECE);
     ck_assert_int_eq(fill_it(&reader, event.lease, 1, PIECE, 2 * PIECE), LARDER_OK);
-    thaw(&holder);
+    puppet_thaw(&holder);
     ck_assert_int_eq(fill_it(&holder, lease, 9, 2 * PIECE, 3 * PIECE), LARDER_FENCED);
     ck_assert_int_eq(end_it(&holder, lease, 2 * PIECE), LARDER_FENCED);
     ck_assert_int_eq(fill_it(&reader, event.lease, 1, 2 * PIECE, LARGE), LARDER_OK);
@@ -842,7 +783,7 @@ START_TEST(frozen_follower_is_passed_over)
         fill_it(&third, lease, 1, 0, LARGE);
         ck_assert_int_eq(end_it(&third, lease, LARGE), LARDER_OK);
     }
-    thaw(&reader);
+    puppet_thaw(&reader);
     struct larder_event event = news(&reader);
     ck_assert_int_eq(event.status, second ? LARDER_HIT : LARDER_MISS);
     ck_assert_int_eq(event.promoted, !second);
@@ -1126,13 +1067,8 @@ static struct liar liar;
 
 static struct wire_completion liar_looks_up(const char *key, uint8_t flags)
 {
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
+    struct wire_completion completion = liar_look_up(&liar, 0, key, flags, WIRE_STATUS_MISS);
 
-    request.segment = 0;
-    request.flags = flags;
-    request.key_length = (uint16_t)strlen(key);
-    liar_hand_over(&liar, 0, key);
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_MISS);
     liar_take_back(&liar, 0);
     return completion;
 }

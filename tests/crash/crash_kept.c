@@ -553,13 +553,9 @@ END_TEST
 
 static struct wire_completion liar_keeps(uint32_t segment)
 {
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
+    struct wire_completion completion =
+        liar_look_up(&liar, segment, "hot", WIRE_LOOKUP_KEEP, WIRE_STATUS_HIT);
 
-    request.flags = WIRE_LOOKUP_KEEP;
-    request.segment = segment;
-    request.key_length = 3;
-    liar_hand_over(&liar, segment, "hot");
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_HIT);
     liar_take_back(&liar, segment);
     return completion;
 }

@@ -35,18 +35,12 @@ static void begin(void)
 /* The honest one has noticed nothing, and keeps what it has. */
 static void check_other(void)
 {
-    struct larder_event event;
-
-    larder_client_wake(other.client);
-    if (larder_client_next(other.client, &event))
-        ck_abort_msg("the honest proxy was disturbed: event %d; %s", (int)event.kind,
-                     larder_client_problem(other.client));
-    ck_assert(larder_client_attached(other.client));
+    peer_is_undisturbed(&other);
     peer_check(&other, "large", 1, LARGE);
     peer_check(&other, "small", 2, 100);
     struct larder_segment *segment = peer_borrow(&other);
     ck_assert_int_eq(larder_read(other.client, pinned, 1000, &segment, 500, NULL), 0);
-    event = peer_expect(&other, LARDER_EVENT_READ);
+    struct larder_event event = peer_expect(&other, LARDER_EVENT_READ);
     ck_assert_int_eq(event.status, LARDER_OK);
     ck_assert(is_pattern(event.segment->data, 1, 1000, 500));
     larder_segment_return(other.client, &event.segment);
@@ -67,27 +61,10 @@ static void end(bool dropped)
     story_end(&story);
 }
 
-static uint64_t liar_lease(const char *key)
-{
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
-
-    request.segment = 0;
-    request.flags = WIRE_LOOKUP_LEASE;
-    request.key_length = (uint16_t)strlen(key);
-    liar_hand_over(&liar, 0, key);
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_MISS);
-    ck_assert_uint_ne(completion.lease, 0);
-    return completion.lease;
-}
-
 static uint64_t liar_pin(void)
 {
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
+    struct wire_completion completion = liar_look_up(&liar, 0, "large", 0, WIRE_STATUS_HIT);
 
-    request.segment = 0;
-    request.key_length = 5;
-    liar_hand_over(&liar, 0, "large");
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_HIT);
     liar_take_back(&liar, 0);
     ck_assert_uint_ne(completion.handle, 0);
     return completion.handle;
@@ -127,11 +104,9 @@ START_TEST(replayed_entries_change_nothing)
 {
     begin();
     uint64_t handle = liar_pin();
-    struct wire_request request = liar_request(&liar, WIRE_OP_RELEASE);
-    request.handle = handle;
-    liar_put(&liar, &request);
-    request =
-        liar_request(&liar, WIRE_OP_READ); /* a request with an answer, to know when it has been served */
+    liar_release(&liar, handle);
+    /* a request with an answer, to know when it has been served */
+    struct wire_request request = liar_request(&liar, WIRE_OP_READ);
     request.segment = 1;
     request.handle = handle;
     liar_expect(&liar, &request, WIRE_STATUS_FENCED);
@@ -339,7 +314,7 @@ static const struct {
 START_TEST(length_that_does_not_fit_is_refused)
 {
     begin();
-    uint64_t lease = liar_lease("key");
+    uint64_t lease = liar_lease(&liar, "key");
     struct wire_request request = liar_request(&liar, lengths[_i].op);
     request.segment = 5;
     request.handle = lease;
@@ -422,9 +397,8 @@ START_TEST(handles_of_others_and_of_yesterday_are_fenced)
 {
     begin();
     uint64_t handle = liar_pin();
-    struct wire_request request = liar_request(&liar, WIRE_OP_RELEASE);
-    request.handle = handle;
-    liar_put(&liar, &request);
+    liar_release(&liar, handle);
+    struct wire_request request;
     uint64_t guesses[] = {0,          handle, handle + 1, handle ^ UINT64_C(1) << 32, 1, UINT32_MAX,
                           UINT64_MAX, 1024,   1025};
     static const enum wire_op with_handle[] = {WIRE_OP_READ, WIRE_OP_FILL_END, WIRE_OP_UPDATE};
@@ -441,9 +415,7 @@ START_TEST(handles_of_others_and_of_yesterday_are_fenced)
             liar_expect(&liar, &request, WIRE_STATUS_FENCED);
             fenced++;
         }
-        request = liar_request(&liar, WIRE_OP_RELEASE); /* twice */
-        request.handle = guesses[i];
-        liar_put(&liar, &request);
+        liar_release(&liar, guesses[i]); /* twice */
         request = liar_request(&liar, WIRE_OP_FILL_ABORT);
         request.handle = guesses[i];
         liar_put(&liar, &request);
@@ -464,7 +436,7 @@ START_TEST(times_of_any_value_are_survived)
     for (int i = 0; i < ROWS(times); i++) {
         snprintf(key, sizeof(key), "time-%d", i);
         struct wire_request request = liar_request(&liar, WIRE_OP_FILL_BEGIN);
-        request.handle = liar_lease(key);
+        request.handle = liar_lease(&liar, key);
         request.segment = 0;
         request.key_length = (uint16_t)strlen(key);
         request.fresh_until = times[ROWS(times) - 1 - i];

@@ -150,9 +150,7 @@ START_TEST(metadata_renewed_at_the_limit)
     ck_assert_uint_eq(completion.meta_length, WIRE_MAX_META);
     ck_assert(is_pattern(segment_payload(&liar.endpoint.pool, 0), 4, 0, WIRE_MAX_META));
     liar_take_back(&liar, 0);
-    request = liar_request(&liar, WIRE_OP_RELEASE);
-    request.handle = handle;
-    liar_put(&liar, &request);
+    liar_release(&liar, handle);
     ck_assert_uint_eq(story_counter(&story, COUNTER_updates), 1);
     end(0);
 }

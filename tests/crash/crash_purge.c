@@ -411,19 +411,6 @@ START_TEST(absurd_purge_is_bad)
 }
 END_TEST
 
-static uint64_t liar_lease(const char *key)
-{
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
-
-    request.segment = 0;
-    request.flags = WIRE_LOOKUP_LEASE;
-    request.key_length = (uint16_t)strlen(key);
-    liar_hand_over(&liar, 0, key);
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_MISS);
-    ck_assert_uint_ne(completion.lease, 0);
-    return completion.lease;
-}
-
 static const struct block {
     uint16_t length;
     uint16_t fill; /* so many bytes of 'x' in front of the last, which is zero unless it is 0 */
@@ -441,7 +428,7 @@ START_TEST(tags_over_the_bounds)
 
     begin_with_liar();
     struct wire_request request = liar_request(&liar, WIRE_OP_FILL_BEGIN);
-    request.handle = liar_lease("page");
+    request.handle = liar_lease(&liar, "page");
     request.segment = 1;
     request.key_length = 4;
     request.tags_length = block->length;

@@ -41,16 +41,8 @@ static void end(bool dropped)
 
 static void look_up(void)
 {
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
-
-    request.segment = 1;
-    request.key_length = 5;
-    liar_hand_over(&liar, 1, "large");
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_HIT);
-    ck_assert(is_pattern(segment_payload(&liar.endpoint.pool, 1) + completion.meta_length, 1, 0,
-                         completion.length));
-    liar_take_back(&liar, 1);
-    request = liar_request(&liar, WIRE_OP_READ);
+    struct wire_completion completion = liar_check(&liar, 1, "large", 1);
+    struct wire_request request = liar_request(&liar, WIRE_OP_READ);
     request.segment = 2;
     request.handle = completion.handle;
     request.value = 1000;
@@ -59,9 +51,7 @@ static void look_up(void)
     ck_assert_uint_eq(completion.length, 4096);
     ck_assert(is_pattern(segment_payload(&liar.endpoint.pool, 2), 1, 1000, 4096));
     liar_take_back(&liar, 2);
-    struct wire_request release = liar_request(&liar, WIRE_OP_RELEASE);
-    release.handle = request.handle;
-    liar_put(&liar, &release);
+    liar_release(&liar, request.handle);
 }
 
 /* How far back from where the cache has read to; the ring has 16 entries. */
@@ -188,23 +178,10 @@ static void begin_late(void)
     liar_say_hello(&liar, "news");
 }
 
-static uint64_t late_lease(const char *key)
-{
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
-
-    request.segment = 0;
-    request.flags = WIRE_LOOKUP_LEASE;
-    request.key_length = (uint16_t)strlen(key);
-    liar_hand_over(&liar, 0, key);
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_MISS);
-    ck_assert_uint_ne(completion.lease, 0);
-    return completion.lease;
-}
-
 /* The object of look_up(), in pieces of a segment. */
 static void late_store(void)
 {
-    uint64_t lease = late_lease("large");
+    uint64_t lease = liar_lease(&liar, "large");
     struct wire_request request = liar_request(&liar, WIRE_OP_FILL_BEGIN);
 
     request.segment = 0;

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define LARGE (5u * PEER_SEGMENT_BYTES + 7)
@@ -22,11 +21,6 @@ struct order {
     char key[16];
     uint64_t number; /* handle, lease, size or how often */
     uint64_t seed, offset;
-};
-
-struct puppet {
-    pid_t pid;
-    int wire;
 };
 
 struct strings { /* in the puppet's process */
@@ -158,45 +152,22 @@ static void dance(void *context)
 
 static uint64_t tell(const struct puppet *puppet, struct order order)
 {
-    struct pollfd wait = {.fd = puppet->wire, .events = POLLIN};
     uint64_t answer;
 
-    ck_assert_int_eq(write(puppet->wire, &order, sizeof(order)), sizeof(order));
-    ck_assert_msg(poll(&wait, 1, TEST_DEADLINE_MS) == 1, "a puppet does not answer (%d)", (int)order.verb);
-    ck_assert_msg(read(puppet->wire, &answer, sizeof(answer)) == sizeof(answer), "a puppet has failed (%d)",
-                  (int)order.verb);
+    puppet_ask(puppet, &order, sizeof(order), &answer, sizeof(answer));
     return answer;
 }
 
 static void puppet_create(struct puppet *puppet)
 {
-    struct puppet inside;
-    int ends[2];
-
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    inside.wire = ends[1];
-    puppet->wire = ends[0];
-    puppet->pid = start_child(dance, &inside);
-    close(ends[1]);
+    puppet_start(puppet, dance);
     tell(puppet, (struct order){.verb = ATTACHED, .number = 1});
 }
 
 static void puppet_quit(struct puppet *puppet)
 {
     tell(puppet, (struct order){.verb = QUIT});
-    close(puppet->wire);
-    ck_assert_int_eq(end_child(puppet->pid, 0), 0);
-}
-
-static void puppet_kill(struct puppet *puppet)
-{
-    ck_assert_int_eq(end_child(puppet->pid, SIGKILL), 128 + SIGKILL);
-    close(puppet->wire);
-}
-
-static void thaw(const struct puppet *puppet)
-{
-    ck_assert_int_eq(kill(puppet->pid, SIGCONT), 0);
+    puppet_end(puppet);
 }
 
 static struct wire_row row_of(const struct puppet *puppet)
@@ -288,7 +259,7 @@ START_TEST(frozen_thawed_and_as_before)
         ck_assert_uint_eq(gauge_of(&row, GAUGE_bytes_held), held);
         ck_assert_uint_eq(row_of(&frozen).values[COUNTER_stalls], times);
         check(&other);
-        thaw(&frozen);
+        puppet_thaw(&frozen);
         await_state(&frozen, WIRE_STATE_ALIVE);
         ck_assert_uint_eq(row_of(&frozen).values[COUNTER_thaws], times);
         ck_assert_uint_eq(row_of(&frozen).epoch, registration);
@@ -344,7 +315,7 @@ START_TEST(lease_of_a_stalled_one_is_handed_on)
     ck_assert_uint_eq(row.values[COUNTER_fill_aborts], _i == 0);
     ck_assert_uint_eq(gauge_of(&row, GAUGE_leases), 1);
     fill_instead(second, 9);
-    thaw(&frozen);
+    puppet_thaw(&frozen);
     await_state(&frozen, WIRE_STATE_ALIVE);
     /* It goes on as if nothing had happened, and is told. */
     struct order late = {.verb = _i == 0 ? DATA : BEGIN, .key = "half", .number = lease, .seed = 5};
@@ -389,7 +360,7 @@ START_TEST(stalled_for_too_long_with_something_in_its_hands)
     ck_assert_uint_eq(row.values[COUNTER_stalls], 1);
     ck_assert_uint_eq(row.values[COUNTER_fill_aborts], _i == 1);
     check(&other);
-    thaw(&frozen);
+    puppet_thaw(&frozen);
     tell(&frozen, (struct order){.verb = ATTACHED, .number = 2}); /* it finds out by itself */
     ck_assert_uint_eq(tell(&frozen, (struct order){.verb = DETACHED}), 1);
     if (_i == 0)
@@ -417,11 +388,11 @@ START_TEST(stalled_with_empty_hands_is_kept)
     freeze_process(holder.pid);
     story_await_counter(&story, COUNTER_stalled_dropped, 1);
     ck_assert_uint_eq(row_of(&frozen).state, WIRE_STATE_STALLED);
-    thaw(&frozen);
+    puppet_thaw(&frozen);
     await_state(&frozen, WIRE_STATE_ALIVE);
     ck_assert_uint_eq(row_of(&frozen).epoch, registration);
     ck_assert_uint_eq(tell(&frozen, (struct order){.verb = DETACHED}), 0);
-    thaw(&holder);
+    puppet_thaw(&holder);
     tell(&holder, (struct order){.verb = ATTACHED, .number = 2});
     puppet_quit(&holder);
     end();

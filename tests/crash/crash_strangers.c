@@ -37,11 +37,7 @@ static void begin(void)
 /* `refused`: registrations; `dropped`: those that broke the protocol. */
 static void end(uint64_t refused, uint64_t dropped)
 {
-    struct larder_event event;
-
-    larder_client_wake(other.client);
-    ck_assert(!larder_client_next(other.client, &event));
-    ck_assert(larder_client_attached(other.client));
+    peer_is_undisturbed(&other);
     peer_check(&other, "large", 1, LARGE);
     peer_is_served(&other);
     story_is_settled(&story, 1);
@@ -300,11 +296,7 @@ START_TEST(pool_with_a_hole_is_served_as_it_stands)
     liar_appear(&liar, &story);
     pool_has_its_pages_elsewhere(NULL);
     liar_say_hello(&liar, "news");
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
-    request.segment = 1;
-    request.key_length = 5;
-    liar_hand_over(&liar, 1, "large");
-    liar_expect(&liar, &request, WIRE_STATUS_HIT);
+    liar_look_up(&liar, 1, "large", 0, WIRE_STATUS_HIT);
     liar_end(&liar, true);
     end(0, 0);
 }
@@ -314,18 +306,7 @@ END_TEST
 
 static void look_up(void)
 {
-    struct wire_request request = liar_request(&liar, WIRE_OP_LOOKUP);
-
-    request.segment = 1;
-    request.key_length = 5;
-    liar_hand_over(&liar, 1, "large");
-    struct wire_completion completion = liar_expect(&liar, &request, WIRE_STATUS_HIT);
-    ck_assert(is_pattern(segment_payload(&liar.endpoint.pool, 1) + completion.meta_length, 1, 0,
-                         completion.length));
-    liar_take_back(&liar, 1);
-    request = liar_request(&liar, WIRE_OP_RELEASE);
-    request.handle = completion.handle;
-    liar_put(&liar, &request);
+    liar_release(&liar, liar_check(&liar, 1, "large", 1).handle);
 }
 
 static void extend(void)

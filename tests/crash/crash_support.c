@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -784,6 +785,17 @@ void peer_is_served(struct peer *peer)
     peer_check(peer, key, number, 3 * PEER_SEGMENT_BYTES + 5);
 }
 
+void peer_is_undisturbed(struct peer *peer)
+{
+    struct larder_event event;
+
+    larder_client_wake(peer->client);
+    if (larder_client_next(peer->client, &event))
+        ck_abort_msg("an honest proxy was disturbed: event %d; %s", (int)event.kind,
+                     larder_client_problem(peer->client));
+    ck_assert(larder_client_attached(peer->client));
+}
+
 /* ---- liar --------------------------------------------------------------------------------------------- */
 
 static const struct pool_shape liar_shape = {.segments = 8, .segment_bytes = 4096, .ring_entries = 16};
@@ -1001,6 +1013,44 @@ void liar_take_back(struct liar *liar, uint32_t segment)
 
     ck_assert(segment_win_read(pool, segment) || segment_win_write(pool, segment));
     segment_post_write(pool, segment);
+}
+
+struct wire_completion liar_look_up(struct liar *liar, uint32_t segment, const char *key, uint8_t flags,
+                                    enum wire_status status)
+{
+    struct wire_request request = liar_request(liar, WIRE_OP_LOOKUP);
+
+    request.segment = segment;
+    request.flags = flags;
+    request.key_length = (uint16_t)strlen(key);
+    liar_hand_over(liar, segment, key);
+    return liar_expect(liar, &request, status);
+}
+
+uint64_t liar_lease(struct liar *liar, const char *key)
+{
+    struct wire_completion completion = liar_look_up(liar, 0, key, WIRE_LOOKUP_LEASE, WIRE_STATUS_MISS);
+
+    ck_assert_uint_ne(completion.lease, 0);
+    return completion.lease;
+}
+
+struct wire_completion liar_check(struct liar *liar, uint32_t segment, const char *key, uint64_t seed)
+{
+    struct wire_completion completion = liar_look_up(liar, segment, key, 0, WIRE_STATUS_HIT);
+
+    ck_assert(is_pattern(segment_payload(&liar->endpoint.pool, segment) + completion.meta_length, seed, 0,
+                         completion.length));
+    liar_take_back(liar, segment);
+    return completion;
+}
+
+void liar_release(struct liar *liar, uint64_t handle)
+{
+    struct wire_request request = liar_request(liar, WIRE_OP_RELEASE);
+
+    request.handle = handle;
+    liar_put(liar, &request);
 }
 
 /* ---- workers ------------------------------------------------------------------------------------------ */
@@ -1292,6 +1342,47 @@ int end_child(pid_t pid, int signal)
         kill(pid, signal);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* ---- puppets ------------------------------------------------------------------------------------------ */
+
+void puppet_start(struct puppet *puppet, void (*dance)(void *))
+{
+    struct puppet inside = {.pid = 0};
+    int ends[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    inside.wire = ends[1];
+    puppet->wire = ends[0];
+    puppet->pid = start_child(dance, &inside);
+    close(ends[1]);
+}
+
+void puppet_ask(const struct puppet *puppet, const void *order, size_t order_size, void *answer,
+                size_t answer_size)
+{
+    struct pollfd wait = {.fd = puppet->wire, .events = POLLIN};
+
+    ck_assert_int_eq(write(puppet->wire, order, order_size), (ssize_t)order_size);
+    ck_assert_msg(poll(&wait, 1, 2 * TEST_DEADLINE_MS) == 1, "a puppet does not answer");
+    ck_assert_msg(read(puppet->wire, answer, answer_size) == (ssize_t)answer_size, "a puppet has failed");
+}
+
+void puppet_end(const struct puppet *puppet)
+{
+    close(puppet->wire);
+    ck_assert_int_eq(end_child(puppet->pid, 0), 0);
+}
+
+void puppet_kill(const struct puppet *puppet)
+{
+    ck_assert_int_eq(end_child(puppet->pid, SIGKILL), 128 + SIGKILL);
+    close(puppet->wire);
+}
+
+void puppet_thaw(const struct puppet *puppet)
+{
+    ck_assert_int_eq(kill(puppet->pid, SIGCONT), 0);
 }
 
 /* What a failed test has left. Its processes are dead: Check has killed its process group. */

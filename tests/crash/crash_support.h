@@ -4,6 +4,7 @@
  *     peer     an honest client through larder.h, one operation at a time
  *     liar     a registration made by hand, which may say and write what it likes
  *     workers  processes of their own that store and check without end, whatever happens to the cache
+ *     puppets  processes of their own that do what the test tells them, one order at a time
  *
  * All of it asserts by itself, so that a test reads as what happens. A test runs in a process (and process
  * group) of its own; what a failed one leaves is removed by crash_main(), so that it cannot disturb others.
@@ -118,6 +119,8 @@ void peer_check_miss(struct peer *peer, const char *key);
 uint64_t peer_pin(struct peer *peer, const char *key);
 /* Stores and reads back something of its own: this peer is served as if nothing had happened. */
 void peer_is_served(struct peer *peer);
+/* It has been told nothing, and is still registered. */
+void peer_is_undisturbed(struct peer *peer);
 
 /* ---- liar --------------------------------------------------------------------------------------------- */
 
@@ -161,6 +164,17 @@ struct wire_request liar_request(struct liar *liar, enum wire_op op);
 void liar_hand_over(struct liar *liar, uint32_t segment, const char *bytes);
 /* Takes back what a completion gave, to read or to write. */
 void liar_take_back(struct liar *liar, uint32_t segment);
+/* Looks the key up as an honest proxy would; the answer must be this one. The segment is still to be taken
+ * back.
+ */
+struct wire_completion liar_look_up(struct liar *liar, uint32_t segment, const char *key, uint8_t flags,
+                                    enum wire_status status);
+/* Looks up what is not there, through segment 0, and has the lease. */
+uint64_t liar_lease(struct liar *liar, const char *key);
+/* Looks up what is there; the bytes that came with the answer must be those of `seed`. */
+struct wire_completion liar_check(struct liar *liar, uint32_t segment, const char *key, uint64_t seed);
+/* Lets go of a pinned object; there is no answer. */
+void liar_release(struct liar *liar, uint64_t handle);
 
 /* ---- asker -------------------------------------------------------------------------------------------- */
 
@@ -197,6 +211,24 @@ void workers_go_on(const struct workers *workers, uint64_t rounds);
 void workers_await_attached(const struct workers *workers, uint64_t times);
 /* Each ends when told to, with status 0: it was never restarted and has seen no wrong byte. */
 void workers_stop(struct workers *workers);
+
+/* ---- puppets ------------------------------------------------------------------------------------------ */
+
+/* A child of the test that does what it is told: orders and answers are records on a wire. */
+struct puppet {
+    pid_t pid;
+    int wire;
+};
+
+/* `dance` runs in the child; its context is a struct puppet that has the child's end of the wire. */
+void puppet_start(struct puppet *puppet, void (*dance)(void *));
+void puppet_ask(const struct puppet *puppet, const void *order, size_t order_size, void *answer,
+                size_t answer_size);
+/* Of one that has been told to quit: it must end with status 0. */
+void puppet_end(const struct puppet *puppet);
+void puppet_kill(const struct puppet *puppet);
+/* Undoes freeze_process(). */
+void puppet_thaw(const struct puppet *puppet);
 
 /* ---- program ------------------------------------------------------------------------------------------ */
 

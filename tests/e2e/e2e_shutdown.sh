@@ -65,7 +65,7 @@ send stuck TERM
 cache_ends_in_order() { # SIGNAL
     start_proxy reader
     wait_until "the object comes from the cache" is_hit reader "/large?size=20M"
-    start_client slow "http://${HTTP[reader]}/large?size=20M" --limit-rate 10M
+    start_client slow "http://${HTTP[reader]}/large?size=20M" --limit-rate 3M # long enough to be seen
     wait_until "the client reads from the cache" cache_shows '.cache.pins > 0' true
     stop cache "$1"
     expect_client slow 20M

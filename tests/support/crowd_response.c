@@ -62,12 +62,10 @@ static int on_body(llhttp_t *parser, const char *at, size_t size)
 {
     struct crowd_response *response = parser->data;
     const struct crowd_object *object = response->object;
-    size_t left = response->received < object->size ? object->size - response->received : 0;
-    size_t part = size < left ? size : left;
 
     if (response->status == 200)
         response->wrong +=
-            size - part + bytes_differing(object->body[response->version] + object->size - left, at, part);
+            bytes_wrong(object->body[response->version], object->size, response->received, at, size);
     response->received += size;
     return 0;
 }

@@ -60,7 +60,7 @@ void bytes_free(struct bytes *bytes)
     *bytes = (struct bytes){0};
 }
 
-uint64_t bytes_differing(const void *a, const void *b, size_t size)
+static uint64_t bytes_differing(const void *a, const void *b, size_t size)
 {
     const unsigned char *left = a, *right = b;
     uint64_t count = 0;
@@ -70,4 +70,12 @@ uint64_t bytes_differing(const void *a, const void *b, size_t size)
     for (size_t i = 0; i < size; i++)
         count += left[i] != right[i];
     return count;
+}
+
+uint64_t bytes_wrong(const uint8_t *body, size_t body_size, size_t offset, const void *part, size_t size)
+{
+    size_t left = offset < body_size ? body_size - offset : 0;
+    size_t inside = size < left ? size : left;
+
+    return size - inside + (inside > 0 ? bytes_differing(body + offset, part, inside) : 0);
 }

@@ -20,7 +20,8 @@ void bytes_print(struct bytes *bytes, const char *format, ...) __attribute__((fo
 void bytes_drop_front(struct bytes *bytes, size_t size);
 void bytes_free(struct bytes *bytes);
 
-/* In how many places two memories differ. */
-uint64_t bytes_differing(const void *a, const void *b, size_t size);
+/* How many bytes of a part of a body are wrong: those that differ from `body` at this offset, and those
+ * behind its end. */
+uint64_t bytes_wrong(const uint8_t *body, size_t body_size, size_t offset, const void *part, size_t size);
 
 #endif

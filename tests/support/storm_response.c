@@ -75,12 +75,8 @@ static int on_body(llhttp_t *parser, const char *at, size_t size)
 {
     struct response *response = of(parser);
     const struct storm_object *object = response->object;
-    size_t left = response->received < object->size ? object->size - response->received : 0;
-    size_t part = size < left ? size : left;
 
-    if (part)
-        response->wrong += bytes_differing(object->body + response->received, at, part);
-    response->wrong += size - part;
+    response->wrong += bytes_wrong(object->body, object->size, response->received, at, size);
     response->received += size;
     return 0;
 }

@@ -211,8 +211,8 @@ START_TEST(options_win)
     static const char text[] = "[cache]\nmemory = 1G\nlease-time = 5s\ninstance = f\n";
 
     ck_assert_int_eq(parse(&command, "--config f --memory 2G --instance o --no-sandbox --memory 3G"), -1);
-    ck_assert_str_eq(command.config, "f");
-    ck_assert(!command.check);
+    ck_assert_str_eq(command.common.config, "f");
+    ck_assert(!command.common.check);
     ck_assert_msg(load(&conf, text, &command), "%s", report.text);
     ck_assert_uint_eq(conf.memory, (uint64_t)3 << 30);
     ck_assert_int_eq(conf.lease_ms, 5000);
@@ -221,7 +221,7 @@ START_TEST(options_win)
     cache_conf_free(&conf);
     /* A mistake in an option is about no file, and both are reported. */
     ck_assert_int_eq(parse(&command, "--lease-time x --check"), -1);
-    ck_assert(command.check);
+    ck_assert(command.common.check);
     ck_assert(!load(&conf, "[cache]\nmemory = 1\n", &command));
     ck_assert_str_eq(report.text, "f:2: memory: \"1\" is out of range (4M to 4194304T)\n"
                                   "--lease-time: \"x\" is not a time, such as 10s or 1.5h\n");
