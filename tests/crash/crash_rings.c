@@ -62,6 +62,7 @@ START_TEST(tail_that_runs_backwards_ends_the_registration)
     begin();
     for (int i = 0; i < 3; i++)
         look_up();
+    story_await_gauge(&story, GAUGE_pins, 0); /* the last RELEASE, which nothing answers */
     uint64_t served = story_counter(&story, COUNTER_requests);
     atomic_store(&liar.endpoint.pool.requests.shared->tail, liar.endpoint.pool.requests.own - steps_back[_i]);
     liar_bell(&liar);
@@ -226,6 +227,7 @@ START_TEST(indices_overflow_unnoticed)
     ck_assert_uint_lt(liar.endpoint.pool.requests.own, RING_LATE);
     for (int i = 0; i < 20; i++)
         look_up();
+    story_await_gauge(&story, GAUGE_pins, 0);
     struct wire_row row = story_numbers(&story);
     ck_assert_uint_eq(row.values[COUNTER_requests], liar.endpoint.pool.requests.own - RING_LATE);
     ck_assert_uint_eq(row.values[COUNTER_fenced] + row.values[COUNTER_bad_requests], 0);
