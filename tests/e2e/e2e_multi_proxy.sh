@@ -119,12 +119,13 @@ obstacles_are_explained() {
     says '^usage: multi_proxy.sh'
 }
 
-# Job control gives the script a process group of its own and SIGINT its ordinary meaning, as in a terminal.
+# Job control gives the script a process group of its own, as in a terminal. A shell cannot trap what was ignored
+# when it began, as SIGINT is in whatever was started with `&`: it gets its ordinary meaning back.
 serves_until_interrupted() { # serves_until_interrupted SIGNAL
     local demo url status=0
     : >"$work/out" # not what the run before has printed
     set -m
-    "$root/scripts/multi_proxy.sh" --port 0 --proxies 2 >"$work/out" 2>&1 </dev/null &
+    env --default-signal=INT,QUIT "$root/scripts/multi_proxy.sh" --port 0 --proxies 2 >"$work/out" 2>&1 </dev/null &
     demo=$!
     set +m
     background[$demo]=demo
