@@ -6,9 +6,10 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 usage() {
     cat <<'END_OF_USAGE'
-usage: fuzz.sh [--seconds N | --runs N] [--corpus DIR] [NAME...]
+usage: fuzz.sh [--seconds N | --runs N] [--jobs N] [--corpus DIR] [NAME...]
   --seconds N   run each fuzzer for N seconds (default 60)
   --runs N      run each fuzzer for N executions instead
+  --jobs N      run so many fuzzers at once (default 1)
   --corpus DIR  keep what was found worth keeping in DIR/NAME (default build-fuzz/corpus)
   NAME          fuzzers by name, e.g. cache http (default: all, see tests/fuzz/)
 Prints a line for each: executions, executions a second, edges covered, findings. A finding is an input in
@@ -21,6 +22,7 @@ build="build-fuzz"
 artifacts=$build/artifacts
 corpus=$build/corpus
 limit=(-max_total_time=60)
+at_a_time=1
 names=()
 
 # Input size by what it takes to reach everything: http's largest request head, a few hundred deeds for the cache.
@@ -37,14 +39,15 @@ max_length() {
 parse() {
     while [[ $# -gt 0 ]]; do
         case $1 in
-        --seconds | --runs | --corpus)
-            if [[ $# -lt 2 || ($1 != --corpus && ! $2 =~ ^[0-9]+$) ]]; then
+        --seconds | --runs | --jobs | --corpus)
+            if [[ $# -lt 2 || ($1 != --corpus && ! $2 =~ ^[0-9]+$) || "$1 $2" =~ ^--jobs\ 0+$ ]]; then
                 usage >&2
                 exit 2
             fi
             case $1 in
             --seconds) limit=(-max_total_time="$2") ;;
             --runs) limit=(-runs="$2") ;;
+            --jobs) at_a_time=$2 ;;
             --corpus) corpus=$2 ;;
             esac
             shift
@@ -88,20 +91,28 @@ report() { # report NAME STATUS
         "$(statistic "$1" average_exec_per_sec)" "${covered:--}" "$2"
 }
 
-findings=0
+run_and_report() { # run_and_report NAME: leaves $artifacts/NAME.clean if it found nothing
+    rm -f "$artifacts/$1.clean"
+    if run_one "$1"; then
+        report "$1" none
+        touch "$artifacts/$1.clean"
+    else
+        report "$1" FOUND
+        grep -aE 'does not hold|ERROR: |SUMMARY: |runtime error|internal error|Test unit written' \
+            "$artifacts/$1.log" >&2 || tail -n 20 "$artifacts/$1.log" >&2
+    fi
+}
+
 run_all() {
     local name
     printf '%-10s %12s %8s %8s  %s\n' fuzzer executions exec/s edges findings
     for name in "${names[@]}"; do
-        if run_one "$name"; then
-            report "$name" none
-        else
-            findings=$((findings + 1))
-            report "$name" FOUND
-            grep -aE 'does not hold|ERROR: |SUMMARY: |runtime error|internal error|Test unit written' \
-                "$artifacts/$name.log" >&2 || tail -n 20 "$artifacts/$name.log" >&2
-        fi
+        while (($(jobs -rp | wc -l) >= at_a_time)); do
+            wait -n || true
+        done
+        run_and_report "$name" &
     done
+    wait
 }
 
 parse "$@"
@@ -110,4 +121,6 @@ cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz
 mkdir -p "$artifacts"
 run_all
-[[ $findings -eq 0 ]]
+for name in "${names[@]}"; do
+    [[ -e $artifacts/$name.clean ]]
+done
