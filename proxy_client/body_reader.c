@@ -174,8 +174,5 @@ static bool retry(struct cache_wait *wait)
         (struct body_reader *)(void *)((char *)wait - offsetof(struct body_reader, wait));
 
     ask_for_more(reader);
-    if (!cache_wait_waits(wait))
-        return true;
-    cache_link_unwait(reader->link, wait);
-    return false;
+    return cache_link_retried(reader->link, wait);
 }

@@ -374,10 +374,7 @@ static bool retry(struct cache_wait *wait)
     if (exchange->state != EXCHANGE_LOOKUP)
         return fetch_retry(exchange);
     exchange_look_up(exchange);
-    if (!cache_wait_waits(wait))
-        return true;
-    cache_link_unwait(exchange->home->link, wait); /* it keeps its place instead */
-    return false;
+    return cache_link_retried(exchange->home->link, wait);
 }
 
 /* Found, but it may not be used as it is: ask again, for what it takes to validate or replace it. */

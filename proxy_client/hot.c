@@ -576,10 +576,7 @@ static bool retry(struct cache_wait *wait)
     struct hot *hot = (struct hot *)(void *)((char *)wait - offsetof(struct hot, loading.wait));
 
     read_on(hot);
-    if (!cache_wait_waits(wait))
-        return true;
-    cache_link_unwait(hot->link, wait); /* it keeps its place instead */
-    return false;
+    return cache_link_retried(hot->link, wait);
 }
 
 struct hot_entry *hot_load(struct hot *hot, const struct cache_key *key, struct larder_event *event,

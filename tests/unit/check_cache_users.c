@@ -730,23 +730,13 @@ static size_t sink_room(void *owner)
     return 1 << 20;
 }
 
-static enum origin_body sink_read(void *owner, char *to, size_t size, size_t *got, int *status)
-{
-    (void)owner;
-    (void)to;
-    (void)size;
-    (void)got;
-    (void)status;
-    return ORIGIN_BODY_END;
-}
-
 static const struct exchange_sink sink = {.head = sink_head,
                                           .body = sink_body,
                                           .body_segment = sink_segment,
                                           .finished = sink_finished,
                                           .broken = sink_broken,
                                           .room = sink_room,
-                                          .read_body = sink_read};
+                                          .read_body = play_no_body};
 
 static void begin_exchange(const char *method)
 {

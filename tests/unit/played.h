@@ -63,6 +63,8 @@ struct origin_fetch {
 extern struct origin_fetch *fetch; /* the last one */
 extern unsigned fetches_begun;
 unsigned fetches_open(void);
+/* exchange_sink.read_body of a request without a body. */
+enum origin_body play_no_body(void *owner, char *to, size_t size, size_t *got, int *status);
 
 /* ---- the test's side ---- */
 

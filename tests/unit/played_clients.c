@@ -71,16 +71,6 @@ static size_t sink_room(void *owner)
     return client->room;
 }
 
-static enum origin_body sink_read(void *owner, char *to, size_t size, size_t *got, int *status)
-{
-    (void)owner;
-    (void)to;
-    (void)size;
-    (void)got;
-    (void)status;
-    return ORIGIN_BODY_END;
-}
-
 static const struct exchange_sink sink = {.head = sink_head,
                                           .body = sink_body,
                                           .body_segment = sink_segment,
@@ -88,7 +78,7 @@ static const struct exchange_sink sink = {.head = sink_head,
                                           .finished = sink_finished,
                                           .broken = sink_broken,
                                           .room = sink_room,
-                                          .read_body = sink_read};
+                                          .read_body = play_no_body};
 
 void begin(void)
 {
