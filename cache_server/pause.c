@@ -6,16 +6,20 @@
 #include <sys/resource.h>
 #include <utlist.h>
 
-static int64_t waits_so_far(void)
+static const struct pause_mark unknown = {-1, -1};
+
+static struct pause_mark mark(void)
 {
     struct rusage usage;
 
-    return getrusage(RUSAGE_THREAD, &usage) ? -1 : usage.ru_nvcsw;
+    if (getrusage(RUSAGE_THREAD, &usage))
+        return unknown;
+    return (struct pause_mark){usage.ru_nvcsw, usage.ru_minflt};
 }
 
-int64_t pause_before(const struct session *session, int64_t now_ns)
+struct pause_mark pause_before(const struct session *session, int64_t now_ns)
 {
-    return session->tenant && now_ns < session->tenant->pauses.until_ns ? waits_so_far() : -1;
+    return session->tenant && now_ns < session->tenant->pauses.until_ns ? mark() : unknown;
 }
 
 static int64_t length_of(const struct pause_watch *watch, int64_t waited_ns)
@@ -28,29 +32,42 @@ static int64_t length_of(const struct pause_watch *watch, int64_t waited_ns)
     return length < PAUSE_LONGEST_NS ? length : PAUSE_LONGEST_NS;
 }
 
-static void begin_pause(struct session *session, int64_t until_ns)
+static void begin(struct session *session, int64_t until_ns)
 {
     session->pause.until_ns = until_ns;
     if (session->active)
         cache_deactivate(session->cache, session);
     DL_APPEND2(session->cache->paused, session, pause.prev, pause.next);
-    cache_count(session, COUNTER_pauses, 1);
 }
 
-void pause_after(struct session *session, int64_t waits, int64_t began_ns, int64_t now_ns)
+static bool has_company(const struct session *session, int64_t now_ns)
+{
+    return now_ns - processes_others_served(&session->cache->processes, session->process) < PAUSE_COMPANY_NS;
+}
+
+void pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns, int64_t now_ns)
 {
     struct pause_watch *watch = session->tenant ? &session->tenant->pauses : NULL;
+    struct pause_mark after;
 
     if (now_ns - began_ns < PAUSE_LONG_NS || !watch)
         return;
     if (began_ns >= watch->until_ns)
         watch->waits = 0;
     watch->until_ns = now_ns + PAUSE_WATCH_NS;
-    if (waits < 0 || waits_so_far() == waits)
+    if (before->waits < 0)
         return;
-    watch->waits++;
-    begin_pause(session, now_ns + length_of(watch, now_ns - began_ns));
-    watch->until_ns = session->pause.until_ns + PAUSE_WATCH_NS;
+    after = mark();
+    if (after.waits < 0)
+        return;
+    if (after.waits != before->waits) {
+        watch->waits++;
+        begin(session, now_ns + length_of(watch, now_ns - began_ns));
+        cache_count(session, COUNTER_pauses, 1);
+        watch->until_ns = session->pause.until_ns + PAUSE_WATCH_NS;
+    } else if (after.faults != before->faults && has_company(session, began_ns)) {
+        begin(session, now_ns + (now_ns - began_ns));
+    }
 }
 
 static void end_pause(struct session *session)

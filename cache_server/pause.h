@@ -9,6 +9,14 @@
  * over by the scheduler is no waiting, and nobody's fault: the kernel counts it apart (getrusage(2), ru_nvcsw
  * and ru_nivcsw).
  *
+ * Memory that the cache touches for the first time costs as well: the kernel clears it, a huge page at a
+ * time, and a hypervisor may have to find it first, which was seen to take milliseconds. The credit of
+ * process.h does not catch that, for it is worked off within some dozens of short turns, and forgiven once
+ * the others wait for nothing; and those others are clients that wait for answers before they ask again. So
+ * whose batch faulted and was long is passed over for as long as it took, while there is company: another
+ * process that was served just before. That is an honest proxy's lot as well, and nobody's fault, so it
+ * neither counts nor grows.
+ *
  * Asking the kernel costs a system call, so the sessions of a tenant are watched only for a second after a
  * batch of one of them that took PAUSE_LONG_NS; the first wait costs nothing. Clients that only ask have no
  * tenant and are not watched: they get little of the loop's time, and few of them are let in. Times are
@@ -23,6 +31,7 @@
 #define PAUSE_WATCH_NS   1000000000 /* for so long a session is watched after one that did not */
 #define PAUSE_FACTOR     2
 #define PAUSE_LONGEST_NS 1000000000
+#define PAUSE_COMPANY_NS 10000000 /* whoever was served so short a time ago will want more */
 
 struct cache;
 struct session;
@@ -39,11 +48,15 @@ struct pause {
     int64_t until_ns;            /* 0: it is not paused */
 };
 
-/* A batch of the session's begins. What pause_after() needs: how often this thread has waited; -1: unknown.
- */
-int64_t pause_before(const struct session *session, int64_t now_ns);
+/* How often this thread has waited, and met a page that was not there. */
+struct pause_mark {
+    int64_t waits, faults; /* -1: unknown */
+};
+
+/* A batch of the session's begins. What pause_after() needs. */
+struct pause_mark pause_before(const struct session *session, int64_t now_ns);
 /* It has ended, and the session still stands. May end its being active. */
-void pause_after(struct session *session, int64_t waits, int64_t began_ns, int64_t now_ns);
+void pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns, int64_t now_ns);
 /* Ends the pauses that are over; in a turn's housekeeping. */
 void pause_step(struct cache *cache);
 /* Until the first of them is over, in milliseconds rounded up; -1: there is none. */

@@ -76,3 +76,17 @@ void process_spend(struct process *process, int64_t ns)
 {
     process->credit_ns -= ns;
 }
+
+void processes_served(struct processes *processes, const struct process *process, int64_t now_ns)
+{
+    if (processes->last != process) {
+        processes->other_ns = processes->last_ns;
+        processes->last = process;
+    }
+    processes->last_ns = now_ns;
+}
+
+int64_t processes_others_served(const struct processes *processes, const struct process *process)
+{
+    return processes->last == process ? processes->other_ns : processes->last_ns;
+}

@@ -43,6 +43,9 @@ struct process {
 struct processes {
     struct process *all;  /* utlist; searched only when somebody registers */
     struct process *busy; /* utlist: those with active sessions */
+    const void *last;     /* who was served last, until */
+    int64_t last_ns;
+    int64_t other_ns; /* and until when another one was, before; 0: nobody yet */
 };
 
 /* Counts one registration more. NULL: no memory. */
@@ -61,5 +64,9 @@ int64_t credit_quantum(uint32_t weight, uint32_t least, uint32_t most);
 /* A turn begins: may it be served? */
 bool process_earn(struct process *process, int64_t quantum_ns);
 void process_spend(struct process *process, int64_t ns);
+/* It was served until now. */
+void processes_served(struct processes *processes, const struct process *process, int64_t now_ns);
+/* When any other one was served last; 0: never. */
+int64_t processes_others_served(const struct processes *processes, const struct process *process);
 
 #endif

@@ -39,11 +39,12 @@
  * gone afterwards. */
 static bool serve_one(struct cache *cache, struct session *session, int64_t *clock)
 {
-    int64_t before = *clock, waits = pause_before(session, before);
+    int64_t before = *clock;
+    struct pause_mark mark = pause_before(session, before);
     enum serve_result result = serve_session(session);
 
     *clock = clock_mono_ns();
-    pause_after(session, waits, before, *clock);
+    pause_after(session, &mark, before, *clock);
     if (result == SERVE_IDLE || result == SERVE_MORE)
         return result == SERVE_MORE;
     cache_part(cache, &session, result == SERVE_BROKEN ? DEPARTURE_BROKE : DEPARTURE_FAULTED);
@@ -118,6 +119,7 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
         idle = serve_one(cache, session, clock) ? 0 : idle + 1;
         served |= idle == 0;
         process_spend(process, *clock - before);
+        processes_served(&cache->processes, process, *clock);
         if (tenant) /* which outlives its sessions, if not this turn's housekeeping */
             tenant->credit_ns -= *clock - before;
     }
