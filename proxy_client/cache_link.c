@@ -127,15 +127,27 @@ static void heard_from_cache(struct cache_link *link)
     link->silent = false;
 }
 
-int cache_link_borrow(struct cache_link *link, struct larder_segment **segment)
+static int borrow_of_row(struct cache_link *link, struct larder_segment **segment, struct cache_row *row)
 {
-    int error = larder_segment_borrow(link->client, segment);
+    return row ? larder_segment_borrow_next(link->client, segment, &row->place, row->count)
+               : larder_segment_borrow(link->client, segment);
+}
+
+/* `row`: NULL: none. */
+static int borrow(struct cache_link *link, struct larder_segment **segment, struct cache_row *row)
+{
+    int error = borrow_of_row(link, segment, row);
 
     if (error == -EAGAIN && link->keeper && link->keeper->give_way(link->keeper))
-        error = larder_segment_borrow(link->client, segment);
+        error = borrow_of_row(link, segment, row);
     if (!error)
         link->held++;
     return error;
+}
+
+int cache_link_borrow(struct cache_link *link, struct larder_segment **segment)
+{
+    return borrow(link, segment, NULL);
 }
 
 static void wake_waiters(struct cache_link *link)
@@ -238,17 +250,36 @@ int cache_link_purge(struct cache_link *link, struct cache_ops *ops, const struc
                  larder_purge(link->client, &asking.segment, asking.key_length, purge->flags, asking.op));
 }
 
+static int read_into(struct cache_link *link, struct cache_ops *ops, struct larder_segment *segment,
+                     uint64_t handle, uint64_t offset, uint32_t length, cache_done *done, void *owner)
+{
+    struct asking asking = {.segment = segment, .op = op_take(link, ops, done, owner)};
+
+    return asked(link, &asking,
+                 larder_read(link->client, handle, offset, &asking.segment, length, asking.op));
+}
+
 int cache_link_read(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,
                     uint32_t length, cache_done *done, void *owner)
 {
-    struct asking asking;
-    int error = ask(link, &asking);
+    struct larder_segment *segment;
+    int error = borrow(link, &segment, NULL);
 
-    if (error)
-        return error;
-    asking.op = op_take(link, ops, done, owner);
-    return asked(link, &asking,
-                 larder_read(link->client, handle, offset, &asking.segment, length, asking.op));
+    return error ? error : read_into(link, ops, segment, handle, offset, length, done, owner);
+}
+
+int cache_link_read_row(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,
+                        uint32_t length, struct cache_row *row, cache_done *done, void *owner)
+{
+    struct larder_segment *segment;
+    struct cache_row next = *row;
+    int error = borrow(link, &segment, &next);
+
+    if (!error)
+        error = read_into(link, ops, segment, handle, offset, length, done, owner);
+    if (!error)
+        *row = (struct cache_row){next.place, next.count - 1};
+    return error;
 }
 
 int cache_link_read_meta(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint32_t length,

@@ -99,6 +99,13 @@ int cache_link_remove(struct cache_link *link, struct cache_ops *ops, const stru
                       cache_done *done, void *owner);
 int cache_link_read(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,
                     uint32_t length, cache_done *done, void *owner);
+/* The same into the next segment of a row, see larder_segment_borrow_next(). */
+struct cache_row {
+    uint32_t place; /* 0: it begins */
+    uint32_t count; /* still to come */
+};
+int cache_link_read_row(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,
+                        uint32_t length, struct cache_row *row, cache_done *done, void *owner);
 int cache_link_read_meta(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint32_t length,
                          cache_done *done, void *owner);
 /* The answer may take any time, which says nothing about the cache. The handle stays the owner's: who dies

@@ -19,6 +19,7 @@
 
 #include "clock.h"
 #include "endpoint.h"
+#include "free_map.h"
 #include "invariant.h"
 #include "log.h"
 #include "shard_key.h"
@@ -114,17 +115,17 @@ struct segment {
     struct larder_segment public; /* first: the caller's pointer is ours */
     struct connection *connection;
     uint32_t index;
-    uint32_t next_free; /* or next spent */
-    uint32_t guard;     /* of its header while what it shows is current; POOL_STALE: it is not kept */
-    uint8_t kept_by;    /* the shard that may still count it among what is kept; NOBODY: none */
-    bool lent;          /* to sockets: its pages are not written to any more */
+    uint32_t next_spent;
+    uint32_t guard;  /* of its header while what it shows is current; POOL_STALE: it is not kept */
+    uint8_t kept_by; /* the shard that may still count it among what is kept; NOBODY: none */
+    bool lent;       /* to sockets: its pages are not written to any more */
     enum segment_state state;
 };
 
 struct connection {
     struct endpoint endpoint;
     struct segment *segments;
-    uint32_t first_free;
+    struct free_map free;
     uint32_t first_spent; /* as many as there are segments: none */
     uint32_t held;
     bool small_pages; /* part of a huge one would not be replaced, but filled with zeroes */
@@ -204,6 +205,7 @@ struct larder_client {
 static void free_connection(struct connection *connection)
 {
     segment_pool_destroy(&connection->endpoint.pool);
+    free_map_teardown(&connection->free);
     free(connection->segments);
     free(connection);
 }
@@ -260,7 +262,7 @@ static bool number_segments(struct connection *connection)
 
     connection->first_spent = pool->shape.segments;
     connection->segments = calloc(pool->shape.segments, sizeof(*connection->segments));
-    if (!connection->segments)
+    if (!connection->segments || !free_map_setup(&connection->free, pool->shape.segments))
         return false;
     for (uint32_t i = 0; i < pool->shape.segments; i++) {
         connection->segments[i] = (struct segment){
@@ -268,7 +270,6 @@ static bool number_segments(struct connection *connection)
             .connection = connection,
             .index = i,
             .kept_by = NOBODY,
-            .next_free = i + 1,
         };
     }
     return true;
@@ -361,8 +362,7 @@ static void free_segment(struct segment *segment)
     struct connection *connection = segment->connection;
 
     segment->state = SEGMENT_FREE;
-    segment->next_free = connection->first_free;
-    connection->first_free = segment->index;
+    free_map_give(&connection->free, segment->index);
     segment_post_write(&connection->endpoint.pool, segment->index);
 }
 
@@ -371,7 +371,7 @@ static void put_aside(struct segment *segment)
     struct connection *connection = segment->connection;
 
     segment->state = SEGMENT_SPENT;
-    segment->next_free = connection->first_spent;
+    segment->next_spent = connection->first_spent;
     connection->first_spent = segment->index;
 }
 
@@ -384,7 +384,7 @@ static void restore_spent(struct connection *connection)
 
         if (!replace_pages(segment))
             return;
-        connection->first_spent = segment->next_free;
+        connection->first_spent = segment->next_spent;
         free_segment(segment);
     }
 }
@@ -964,25 +964,50 @@ const char *larder_client_problem(const struct larder_client *client)
 
 /* ---- segments ---- */
 
-int larder_segment_borrow(struct larder_client *client, struct larder_segment **out)
+/* At `place`; FREE_MAP_NONE: there is none. */
+static int borrow(struct larder_client *client, struct larder_segment **out, uint32_t place)
 {
     struct connection *connection = client->connection;
 
-    *out = NULL;
-    if (client->state != CLIENT_ATTACHED)
-        return -ENOTCONN;
-    if (connection->first_free >= client->shape.segments)
+    if (place == FREE_MAP_NONE)
         return -EAGAIN;
-    struct segment *segment = &connection->segments[connection->first_free];
+    struct segment *segment = &connection->segments[place];
     if (!segment_win_write(&connection->endpoint.pool, segment->index)) {
         lose(client, "the cache left a segment in a state that the protocol does not know");
         return -ENOTCONN;
     }
-    connection->first_free = segment->next_free;
+    free_map_take(&connection->free, place);
     connection->held++;
     segment->state = SEGMENT_HELD;
     *out = &segment->public;
     return 0;
+}
+
+int larder_segment_borrow(struct larder_client *client, struct larder_segment **out)
+{
+    *out = NULL;
+    if (client->state != CLIENT_ATTACHED)
+        return -ENOTCONN;
+    return borrow(client, out, free_map_lowest(&client->connection->free));
+}
+
+int larder_segment_borrow_next(struct larder_client *client, struct larder_segment **out, uint32_t *place,
+                               uint32_t count)
+{
+    uint32_t at = *place;
+    int error;
+
+    *out = NULL;
+    if (client->state != CLIENT_ATTACHED)
+        return -ENOTCONN;
+    if (at == 0 || !free_map_has(&client->connection->free, at))
+        at = free_map_row(&client->connection->free, count);
+    if (at == FREE_MAP_NONE)
+        at = free_map_lowest(&client->connection->free);
+    error = borrow(client, out, at);
+    if (!error)
+        *place = at + 1;
+    return error;
 }
 
 void larder_segment_return(struct larder_client *client, struct larder_segment **pointer)

@@ -24,6 +24,7 @@
 #define SEARCH_STEPS    8u
 #define PAUSE_MS        1000 /* after requests needed segments, or something could not be loaded */
 #define IDLE_MS         5000 /* what nobody has asked for since then is not hot */
+#define COLD_MS         500  /* and makes way for others after this */
 #define READS_AHEAD     4u
 
 _Static_assert(sizeof((struct hot){0}.hash_key) == crypto_shorthash_KEYBYTES, "the key of the hash");
@@ -250,6 +251,15 @@ static bool is_in_use(const struct hot_entry *entry)
     return entry->references > 1;
 }
 
+/* Counts say nothing of when that was: a large object may take a second for few questions, in which small
+ * ones have had thousands. */
+static uint32_t heat_of(const struct hot *hot, const struct hot_entry *entry)
+{
+    if (hot->link->loop->now_ms - entry->asked_ms >= COLD_MS)
+        return 0;
+    return sketch_estimate(&hot->sketch, entry->hash);
+}
+
 /* The coldest of the next few, if it is clearly colder: counts of equally hot keys differ by chance. What is
  * no good any more is cold. */
 static struct hot_entry *find_colder(struct hot *hot, uint32_t uses)
@@ -259,7 +269,7 @@ static struct hot_entry *find_colder(struct hot *hot, uint32_t uses)
 
     for (unsigned i = 0; i < SEARCH_STEPS; i++) {
         struct hot_entry *entry = next_at_hand(hot);
-        uint32_t estimate;
+        uint32_t heat;
 
         if (!entry)
             break;
@@ -267,9 +277,9 @@ static struct hot_entry *find_colder(struct hot *hot, uint32_t uses)
             continue;
         if (!is_good(entry))
             return entry;
-        estimate = sketch_estimate(&hot->sketch, entry->hash);
-        if (estimate < least) {
-            least = estimate;
+        heat = heat_of(hot, entry);
+        if (heat < least) {
+            least = heat;
             coldest = entry;
         }
     }
@@ -514,12 +524,13 @@ static void rest_answered(void *owner, struct cache_op *op, struct larder_event 
 /* Where requests take all segments it waits for one of theirs, and takes none from the set. */
 static int read_segment(struct hot *hot, uint32_t segment)
 {
-    const struct hot_entry *entry = hot->loading.entry;
+    struct hot_loading *loading = &hot->loading;
+    const struct hot_entry *entry = loading->entry;
 
     if (hot->link->held >= hot->link->segments)
         return -EAGAIN;
-    return cache_link_read(hot->link, &hot->loading.ops, hot->loading.handle, offset_of(entry, segment),
-                           bytes_of(entry, segment), rest_answered, hot);
+    return cache_link_read_row(hot->link, &loading->ops, loading->handle, offset_of(entry, segment),
+                               bytes_of(entry, segment), &loading->row, rest_answered, hot);
 }
 
 static int ask_for_more(struct hot *hot)
@@ -597,6 +608,7 @@ struct hot_entry *hot_load(struct hot *hot, const struct cache_key *key, struct 
     loading->handle = *handle;
     *handle = 0;
     loading->next = 1;
+    loading->row = (struct cache_row){.count = segments};
     loop_arm(hot->link->loop, &hot->stalls, &loading->deadline);
     loop_put_off(hot->link->loop, &hot->go_on);
     return entry;

@@ -80,6 +80,7 @@ struct hot_loading {
     struct deadline deadline; /* for the next answer */
     uint64_t handle;
     uint32_t next; /* segment to be asked for */
+    struct cache_row row;
 };
 
 /* A place among those who wait for a piece. */

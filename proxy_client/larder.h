@@ -201,6 +201,11 @@ const char *larder_client_problem(const struct larder_client *client);
 
 /* -EAGAIN: all segments are out; -ENOTCONN: no cache. */
 int larder_segment_borrow(struct larder_client *client, struct larder_segment **out);
+/* The same, for one of `count` that will be read and sent one after the other, this one included: one
+ * sendfile(2) takes what stands side by side in the pool. *place says where the row goes on (0: it begins)
+ * and is set for the next one; a row that finds its place taken goes on elsewhere. */
+int larder_segment_borrow_next(struct larder_client *client, struct larder_segment **out, uint32_t *place,
+                               uint32_t count);
 /* Nulls the caller's pointer. */
 void larder_segment_return(struct larder_client *client, struct larder_segment **segment);
 

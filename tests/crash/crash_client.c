@@ -482,6 +482,72 @@ START_TEST(segments_run_out_and_come_back)
 }
 END_TEST
 
+static ptrdiff_t place_of(const struct larder_segment *segment)
+{
+    off_t offset;
+
+    ck_assert_int_ge(larder_segment_file(segment, &offset), 0);
+    return (ptrdiff_t)(offset / SEGMENT);
+}
+
+static void return_all(struct larder_segment *segments[], uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        larder_segment_return(peer.client, &segments[i]);
+}
+
+/* In the pool's file, whatever the order in which they came back. */
+START_TEST(segments_of_a_row_stand_side_by_side)
+{
+    struct larder_segment *all[PEER_SEGMENTS], *row[PEER_SEGMENTS];
+    uint32_t place = 0;
+    ptrdiff_t last;
+
+    begin();
+    for (uint32_t i = 0; i < PEER_SEGMENTS; i++)
+        all[i] = peer_borrow(&peer);
+    last = place_of(all[PEER_SEGMENTS - 1]);
+    for (uint32_t i = 0; i < PEER_SEGMENTS; i++)
+        larder_segment_return(peer.client, &all[i * 7 % PEER_SEGMENTS]);
+    for (uint32_t i = 0; i < 8; i++)
+        ck_assert_int_eq(larder_segment_borrow_next(peer.client, &row[i], &place, 8 - i), 0);
+    for (uint32_t i = 0; i < 8; i++)
+        ck_assert_int_eq(place_of(row[i]), last - 7 + i);
+    return_all(row, 8);
+    end();
+}
+END_TEST
+
+/* Its next place is taken; there is no row so long; there is none at all. */
+START_TEST(row_goes_on_where_it_can)
+{
+    struct larder_segment *all[PEER_SEGMENTS], *row[PEER_SEGMENTS + 1];
+    uint32_t place = 0, nowhere = 0;
+
+    begin();
+    for (uint32_t i = 0; i < PEER_SEGMENTS; i++)
+        all[i] = peer_borrow(&peer);
+    for (uint32_t i = 0; i < PEER_SEGMENTS; i++) {
+        if (i % 4 != 3)
+            larder_segment_return(peer.client, &all[i]);
+    }
+    for (uint32_t i = 0; i < PEER_SEGMENTS * 3 / 4; i++)
+        ck_assert_int_eq(larder_segment_borrow_next(peer.client, &row[i], &place, 3 - i % 3), 0);
+    for (uint32_t i = 0; i < PEER_SEGMENTS * 3 / 4; i++)
+        ck_assert_int_eq(place_of(row[i]) - place_of(row[i - i % 3]), i % 3);
+    ck_assert_int_eq(larder_segment_borrow_next(peer.client, &row[PEER_SEGMENTS], &place, 1), -EAGAIN);
+    larder_segment_return(peer.client, &row[0]);
+    larder_segment_return(peer.client, &row[5]);
+    ck_assert_int_eq(larder_segment_borrow_next(peer.client, &row[0], &nowhere, 5), 0);
+    ck_assert_int_eq(larder_segment_borrow_next(peer.client, &row[5], &nowhere, 4), 0);
+    ck_assert_int_eq(larder_segment_borrow_next(peer.client, &row[PEER_SEGMENTS], &nowhere, 3), -EAGAIN);
+    return_all(row, PEER_SEGMENTS * 3 / 4);
+    for (uint32_t i = 3; i < PEER_SEGMENTS; i += 4)
+        larder_segment_return(peer.client, &all[i]);
+    end();
+}
+END_TEST
+
 /* All segments under way at once, over and over, with answers of different kinds. */
 START_TEST(everything_under_way_at_once)
 {
@@ -756,6 +822,8 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, fill_out_of_step_is_over);
     tcase_add_test(tcase, wrong_handles_are_told_apart);
     tcase_add_test(tcase, segments_run_out_and_come_back);
+    tcase_add_test(tcase, segments_of_a_row_stand_side_by_side);
+    tcase_add_test(tcase, row_goes_on_where_it_can);
     tcase_add_test(tcase, everything_under_way_at_once);
     tcase_add_test(tcase, releases_arrive_though_the_caller_sleeps);
     tcase_add_test(tcase, releases_do_not_take_the_place_of_operations);

@@ -428,6 +428,17 @@ int larder_segment_borrow(struct larder_client *self, struct larder_segment **ou
     return -EAGAIN;
 }
 
+int larder_segment_borrow_next(struct larder_client *self, struct larder_segment **out, uint32_t *place,
+                               uint32_t count)
+{
+    int error = larder_segment_borrow(self, out);
+
+    REQUIRE(count > 0);
+    if (!error)
+        *place = number_of(*out) + 1;
+    return error;
+}
+
 void larder_segment_return(struct larder_client *self, struct larder_segment **segment)
 {
     unsigned number = number_of(*segment);

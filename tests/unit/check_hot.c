@@ -240,6 +240,25 @@ START_TEST(only_the_colder_give_way)
 }
 END_TEST
 
+/* However often it was asked for before; as when one large object takes the place of small ones. */
+START_TEST(what_nobody_asks_for_gives_way)
+{
+    begin();
+    fill_set();
+    for (unsigned i = 0; i < LIMIT; i++)
+        heat(nth(i), 100);
+    heat("/x", ASKED);
+    pass_time(499);
+    ck_assert_ptr_null(adopt("/x"));
+    find(nth(0));
+    pass_time(1);
+    ck_assert_ptr_nonnull(adopt("/x"));
+    ck_assert_ptr_nonnull(find(nth(0)));
+    ck_assert_uint_eq(hot.segments, LIMIT);
+    end();
+}
+END_TEST
+
 /* ---- what is given out ---- */
 
 START_TEST(kept_object_is_found)
@@ -540,6 +559,7 @@ START_TEST(larger_object_is_loaded)
     ck_assert_uint_eq(hot.segments, 4);
     ck_assert_uint_eq(cache.kept, 4);
     ck_assert_int_eq(segments_out(), 4);
+    ck_assert_uint_eq(row_asked, 3); /* of 3, of 2 and of 1 */
     end();
 }
 END_TEST
@@ -904,6 +924,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, uniform_load_does_not_thrash);
     tcase_add_test(tcase, what_becomes_hot_finds_a_place);
     tcase_add_test(tcase, only_the_colder_give_way);
+    tcase_add_test(tcase, what_nobody_asks_for_gives_way);
     tcase_add_test(tcase, kept_object_is_found);
     tcase_add_test(tcase, stale_object_is_given_up);
     tcase_add_test(tcase, object_is_given_up_when_its_freshness_ends);

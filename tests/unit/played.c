@@ -11,6 +11,7 @@ static struct larder_segment segments[PLAYED_SEGMENTS_MAX];
 static bool out[PLAYED_SEGMENTS_MAX], stale[PLAYED_SEGMENTS_MAX];
 uint32_t played_segments = SEGMENTS;
 unsigned times_used;
+uint32_t row_asked;
 bool attached;
 uint64_t max_object = UINT64_MAX;
 int refuse_with;
@@ -110,6 +111,18 @@ int larder_segment_borrow(struct larder_client *client, struct larder_segment **
         return 0;
     }
     return -EAGAIN;
+}
+
+int larder_segment_borrow_next(struct larder_client *client, struct larder_segment **segment, uint32_t *place,
+                               uint32_t count)
+{
+    int error = larder_segment_borrow(client, segment);
+
+    ck_assert_uint_gt(count, 0);
+    row_asked = *place == 0 ? count : row_asked;
+    if (!error)
+        *place = (uint32_t)(*segment - segments) + 1;
+    return error;
 }
 
 void larder_segment_return(struct larder_client *client, struct larder_segment **segment)

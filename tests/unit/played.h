@@ -31,6 +31,7 @@ struct asked {
 extern uint32_t played_segments;
 extern bool attached;
 extern unsigned times_used;            /* segments that are kept */
+extern uint32_t row_asked;             /* segments, of the last row that began */
 extern uint64_t max_object;            /* that the cache says it takes */
 extern int refuse_with;                /* what the next operations return */
 extern struct asked asked[PLAYED_OPS]; /* under way, oldest first */
