@@ -85,6 +85,8 @@ parse_options() {
 main() {
     local group
     parse_options "$@"
+    check_tools
+    isolate "$@"
     prepare
     for group in "${groups[@]}"; do
         cases_of_group "$group"

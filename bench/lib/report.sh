@@ -25,7 +25,7 @@ measured_on() { # measured_on PEER...: machine, versions, length
     for peer in "$@"; do
         printf ', %s %s' "$peer" "$(peer_version "$peer")"
     done
-    printf '; %s s each, median of %s.\n\n' "$seconds" "$rounds"
+    printf '; TCP %s; %s s each, median of %s.\n\n' "$(<"$tcp_setting")" "$seconds" "$rounds"
 }
 
 publish() { # publish GROUP: what stands in $work/table, to the terminal and (--write) between the group's markers
