@@ -723,11 +723,13 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
 void exchange_home_set_targets(struct exchange_home *home, const struct http_targets *targets)
 {
     home->targets = *targets;
+    repeats_clear(&home->hot.repeats);
 }
 
 void exchange_home_set_overrides(struct exchange_home *home, const struct http_overrides *overrides)
 {
     home->overrides = *overrides;
+    repeats_clear(&home->hot.repeats);
 }
 
 void exchange_home_set_timeout(struct exchange_home *home, unsigned cache_timeout_ms)
@@ -741,6 +743,7 @@ void exchange_home_set_timeout(struct exchange_home *home, unsigned cache_timeou
 void exchange_home_set_tag_fields(struct exchange_home *home, const struct http_tag_fields *fields)
 {
     home->tag_fields = *fields;
+    repeats_clear(&home->hot.repeats);
 }
 
 void exchange_home_destroy(struct exchange_home **home)

@@ -67,7 +67,23 @@ struct exchange_head {
     int64_t age; /* -1: no Age of ours */
     struct http_cache_status cache_status;
     struct exchange_memo *memo; /* NULL: it is not the same again */
+    struct hot_entry *again;    /* not NULL: see exchange_remember() */
 };
+
+/* ---- the same request again ----
+ *
+ * A front-end that finds the bytes of a request to be those of an earlier one need not read them, and no
+ * exchange is begun, when the answer is something hot that would be given without any question. This second's
+ * answer, that is: within it neither age nor freshness change. */
+
+struct exchange_again {
+    uint64_t hash; /* of the bytes, also when they are not known */
+    const struct exchange_memo *memo;
+    struct output_source *source; /* a reference, the caller's; NULL: the body is to be copied, and at once */
+    struct larder_segment *segment;
+    uint32_t offset, size; /* the whole body, in the segment */
+};
+#define EXCHANGE_AGAIN_MAX 1024u /* bytes */
 
 struct exchange_sink {
     /* A 1xx of the origin (RFC 9110 section 15.2), lines as in the head. */
@@ -108,6 +124,14 @@ void exchange_home_set_tag_fields(struct exchange_home *home, const struct http_
 void exchange_home_destroy(struct exchange_home **home); /* ends what still goes on */
 /* How many there are, those included that only finish a fill. */
 unsigned exchange_count(const struct exchange_home *home);
+
+/* True: the answer is in *again; it counts as given. */
+bool exchange_recall(struct exchange_home *home, const char *bytes, uint32_t length,
+                     struct exchange_again *again);
+/* The request of these bytes, for which exchange_recall() has given the hash, is being answered with that
+ * head, whose `again` is set: in a way that depends on nothing but the bytes. */
+void exchange_remember(struct exchange_home *home, const struct exchange_head *head, uint64_t hash,
+                       const char *bytes, uint32_t length, const struct http_fields *fields);
 
 /* *out is set before anything of the sink is called; finished() and broken() are the owner's cue to forget
  * it. It stays where it is until then: it is set anew when another exchange takes the client over. */

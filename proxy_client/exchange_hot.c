@@ -71,6 +71,49 @@ bool hot_answers(struct exchange *exchange, uint32_t *flags)
     return true;
 }
 
+/* By whoever sends the same bytes, because nothing else has come into it. An index was asked for the variant,
+ * and may be another by then. */
+bool hot_may_repeat(const struct exchange *exchange)
+{
+    return exchange->is_get && exchange->hot->listed && exchange->hot->segments_wanted == 1 &&
+           !exchange->variants && !exchange->is_follower && !exchange->request.has_body &&
+           is_plain(exchange, exchange->lookup_flags);
+}
+
+bool exchange_recall(struct exchange_home *home, const char *bytes, uint32_t length,
+                     struct exchange_again *again)
+{
+    int64_t second = home->loop->wall_ms / 1000;
+    struct repeat *repeat;
+    struct hot_entry *entry;
+
+    again->hash = repeats_hash(&home->hot.repeats, bytes, length);
+    repeat = repeats_find(&home->hot.repeats, again->hash, bytes, length);
+    if (!repeat || repeat->second != second || !cache_link_usable(home->link))
+        return false;
+    entry = repeat->entry;
+    if (entry->memo_second != second || entry->memo.length == 0 || !hot_ask_again(entry))
+        return false;
+    hot_used(entry);
+    again->memo = &entry->memo;
+    again->source = entry->object_size <= STORED_COPY_MAX ? NULL : &hot_hold(entry)->source;
+    again->segment = entry->segments[0];
+    again->offset = entry->meta_length;
+    again->size = (uint32_t)entry->object_size;
+    return true;
+}
+
+/* What a request says of freshness is weighed each time. */
+void exchange_remember(struct exchange_home *home, const struct exchange_head *head, uint64_t hash,
+                       const char *bytes, uint32_t length, const struct http_fields *fields)
+{
+    struct hot_entry *entry = head->again;
+
+    if (repeats_seen(&home->hot.repeats, hash) && !http_field_find(fields, "cache-control", NULL) &&
+        !http_field_find(fields, "pragma", NULL))
+        repeats_note(&home->hot.repeats, hash, bytes, length, entry, &entry->repeats, entry->memo_second);
+}
+
 static bool is_for_all(const struct exchange *exchange)
 {
     return !exchange->extents && !exchange->is_follower && stored_serving(exchange) == HTTP_SERVING_FRESH;

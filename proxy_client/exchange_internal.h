@@ -213,6 +213,8 @@ bool stored_failed_lately(const struct exchange *exchange, enum http_trouble *tr
 /* The key is about to be looked up. True: it need not be, the exchange has been answered. Else *flags may be
  * added to. */
 bool hot_answers(struct exchange *exchange, uint32_t *flags);
+/* The answer, which is hot, would be the same for the same request. */
+bool hot_may_repeat(const struct exchange *exchange);
 /* The look-up brought what may be kept: true if the exchange holds it from now on, and not the event. */
 bool hot_takes(struct exchange *exchange, struct larder_event *event);
 /* The look-up brought the beginning of what others have made hot, or are about to, since it was asked for:

@@ -252,6 +252,8 @@ static void offer_memo(struct exchange *exchange, struct exchange_head *head)
         entry->memo.length = 0;
     entry->memo_second = now;
     head->memo = &entry->memo;
+    if (hot_may_repeat(exchange))
+        head->again = entry;
 }
 
 /* The head waits for the first bytes: should they not come, something else may still be answered. */

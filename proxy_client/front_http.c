@@ -37,6 +37,8 @@ struct http_client {
     uint32_t head_end; /* of the request under way, in the input */
     uint32_t raw_at;   /* where in the input the undecoded bytes begin */
     uint64_t body_received;
+    uint64_t head_hash; /* 0: it did not come in one piece, alone; see exchange_recall() */
+    uint32_t head_size; /* that of the bytes that were hashed */
     bool continue_sent;
     struct http1_framing framing;
     bool head_sent;
@@ -170,6 +172,19 @@ static void send_continue(struct http_client *client)
     client->continue_sent = true;
 }
 
+/* Only what is as most are, so that the memo is all that is to be known of the answer. The target of another
+ * form may have been changed where it stands. */
+static void remember(struct http_client *client, const struct exchange_head *head)
+{
+    const struct http1_request *request = &client->request;
+
+    if (client->head_hash == 0 || client->head_size != client->head_end || !client->framing.keep_alive ||
+        request->minor != 1 || request->has_body || request->line_target.at[0] != '/')
+        return;
+    exchange_remember(client->front->exchanges, head, client->head_hash, client->base.input,
+                      client->head_size, request->fields);
+}
+
 static void sink_head(void *owner, const struct exchange_head *head)
 {
     struct http_client *client = owner;
@@ -179,6 +194,8 @@ static void sink_head(void *owner, const struct exchange_head *head)
     http1_choose_framing(&client->framing, head);
     client->base.close_ends_body = client->framing.until_close;
     http1_write_head(&client->base.output, head, &client->framing);
+    if (head->again)
+        remember(client, head);
     client->head_sent = true;
     client->status = head->status;
     client->cache = cache_word(&head->cache_status);
@@ -459,6 +476,47 @@ static void head_complete(struct http_client *client, uint32_t head_end)
         begin_exchange(client, head_end);
 }
 
+static bool ends_a_head(const char *bytes, uint32_t size)
+{
+    return size >= 4 && memcmp(bytes + size - 4, "\r\n\r\n", 4) == 0;
+}
+
+/* Not where the log wants to know what stands in it. */
+static bool may_be_repeated(const struct http_client *client)
+{
+    const struct connection *base = &client->base;
+
+    return !client->front->log && !base->home->stopping && base->input_used <= EXCHANGE_AGAIN_MAX &&
+           ends_a_head(base->input, base->input_used);
+}
+
+/* Answers a request that was answered before, byte by byte, without reading it. */
+static bool repeat_answer(struct http_client *client)
+{
+    static const struct http1_framing framing = {.minor = 1, .keep_alive = true};
+    struct connection *base = &client->base;
+    struct exchange_again again;
+    bool known;
+
+    client->head_hash = 0;
+    if (!may_be_repeated(client))
+        return false;
+    known = exchange_recall(client->front->exchanges, base->input, base->input_used, &again);
+    client->head_hash = again.hash;
+    client->head_size = base->input_used;
+    if (!known)
+        return false;
+    http1_write_again(&base->output, again.memo, &framing);
+    if (again.source)
+        output_add_shared(&base->output, again.source, again.segment, again.offset, again.size);
+    else
+        output_add(&base->output, again.segment->data + again.offset, again.size);
+    base->input_used = 0;
+    connection_expect_request(base);
+    connection_wake(base);
+    return true;
+}
+
 static void parse_head(struct http_client *client)
 {
     static const struct http1_refusal head_too_large = {431, HTTP1_REFUSAL_fields,
@@ -466,6 +524,8 @@ static void parse_head(struct http_client *client)
     struct connection *base = &client->base;
     uint32_t end = 0;
 
+    if (!client->request_begun && repeat_answer(client))
+        return;
     if (!client->request_begun)
         begin_request(client);
     switch (http1_request_head(&client->request, base->input, base->input_used, &end)) {

@@ -26,6 +26,7 @@
 #define IDLE_MS         5000 /* what nobody has asked for since then is not hot */
 #define COLD_MS         500  /* and makes way for others after this */
 #define READS_AHEAD     4u
+#define REPEATS_FACTOR  16u /* heads of requests that are remembered, for each segment of the share */
 
 _Static_assert(sizeof((struct hot){0}.hash_key) == crypto_shorthash_KEYBYTES, "the key of the hash");
 
@@ -210,6 +211,7 @@ static void list(struct hot *hot, struct hot_entry *entry)
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, hot->entries, entry->key, entry->key_length, (unsigned)entry->hash,
                                 entry);
     INVARIANT(entry->hh.tbl); /* NULL: there was no memory for it */
+    entry->listed = true;
     entry->asked_ms = hot->link->loop->now_ms;
     loop_arm(hot->link->loop, &hot->idle, &entry->idle);
 }
@@ -219,6 +221,8 @@ static void unlist(struct hot *hot, struct hot_entry *entry)
     if (hot->hand == entry)
         hot->hand = entry->hh.next;
     HASH_DELETE(hh, hot->entries, entry);
+    entry->listed = false;
+    repeats_forget(&entry->repeats);
     deadline_clear(&entry->idle);
     hot_drop(&entry);
 }
@@ -340,6 +344,18 @@ struct hot_entry *hot_ask(struct hot *hot, const struct cache_key *key, bool *ke
         unlist(hot, entry);
     *keep = is_worth_keeping(hot, uses);
     return NULL;
+}
+
+bool hot_ask_again(struct hot_entry *entry)
+{
+    struct hot *hot = entry->hot;
+
+    if (!is_good(entry))
+        return false;
+    sketch_add(&hot->sketch, entry->hash);
+    hot->since_search++;
+    entry->asked_ms = hot->link->loop->now_ms;
+    return true;
 }
 
 struct hot_entry *hot_find(struct hot *hot, const struct cache_key *key)
@@ -659,6 +675,7 @@ void hot_setup(struct hot *hot, struct cache_link *link, int64_t stall_ms)
     hot->loading.wait.retry = retry;
     randombytes_buf(hot->hash_key, sizeof hot->hash_key);
     sketch_setup(&hot->sketch, hot->limit);
+    repeats_setup(&hot->repeats, hot->limit * REPEATS_FACTOR);
     cache_link_set_keeper(link, &hot->keeper);
 }
 
@@ -673,4 +690,5 @@ void hot_teardown(struct hot *hot)
     hot_clear(hot);
     INVARIANT(hot->segments == 0);
     free(hot->sketch.counters);
+    repeats_teardown(&hot->repeats);
 }

@@ -36,6 +36,7 @@
 #include "exchange.h"
 #include "http_meta.h"
 #include "output.h"
+#include "repeats.h"
 
 #include <uthash.h>
 
@@ -47,7 +48,9 @@ struct hot_entry {
     UT_hash_handle hh;
     uint64_t hash;
     unsigned references;
-    struct deadline idle; /* while it is in the set */
+    bool listed;            /* it is in the set, */
+    struct deadline idle;   /*   and then this is armed */
+    struct repeat *repeats; /* utlist: heads that it answers, while it is in the set */
     int64_t asked_ms;
     struct http_meta meta; /* its lines stand in the first segment */
     uint32_t meta_length;
@@ -103,6 +106,7 @@ struct hot {
     uint32_t since_search;   /* questions since the last search for an entry that would give way to another */
     int64_t paused_until_ms; /* nothing is adopted: requests needed segments */
     struct hot_sketch sketch;
+    struct repeats repeats;
     struct hot_loading loading;
     struct deadline_list stalls;
     struct hot_wait *waiting; /* utlist: one for each response that is ahead of the loading */
@@ -121,6 +125,8 @@ void hot_teardown(struct hot *hot);
 /* The key is asked for. NULL: it must be looked up; *keep: with LARDER_LOOKUP_KEEP. All keys have the same
  * prefix, so only the rest counts. */
 struct hot_entry *hot_ask(struct hot *hot, const struct cache_key *key, bool *keep);
+/* What was found by the head of its request (repeats.h). False: it must be asked for as ever. */
+bool hot_ask_again(struct hot_entry *entry);
 /* The same for who has asked already, and the cache as well. */
 struct hot_entry *hot_find(struct hot *hot, const struct cache_key *key);
 /* A look-up with LARDER_LOOKUP_KEEP was answered by HIT, kept, and the whole object: takes the event's

@@ -165,8 +165,8 @@ static void write_memo(struct exchange_memo *memo, const struct exchange_head *h
     memo->length = text.failed ? 0 : (uint32_t)text.length;
 }
 
-static void write_from_memo(struct output *output, const struct exchange_memo *memo,
-                            const struct http1_framing *framing)
+void http1_write_again(struct output *output, const struct exchange_memo *memo,
+                       const struct http1_framing *framing)
 {
     size_t size = memo->length + OWN_LINES_MAX;
     struct http_text text = http_text_into(output_reserve(output, size), size);
@@ -184,7 +184,7 @@ void http1_write_head(struct output *output, const struct exchange_head *head,
     if (head->memo && head->memo->length == 0)
         write_memo(head->memo, head, framing);
     if (head->memo && head->memo->length > 0) {
-        write_from_memo(output, head->memo, framing);
+        http1_write_again(output, head->memo, framing);
         return;
     }
     text = http_text_into(output_reserve(output, OWN_LINES_MAX), OWN_LINES_MAX);

@@ -18,6 +18,9 @@ struct http1_framing {
 void http1_choose_framing(struct http1_framing *framing, const struct exchange_head *head);
 void http1_write_head(struct output *output, const struct exchange_head *head,
                       const struct http1_framing *framing);
+/* A head that was written before, with the same framing. */
+void http1_write_again(struct output *output, const struct exchange_memo *memo,
+                       const struct http1_framing *framing);
 void http1_write_chunk_start(struct output *output, size_t size);
 void http1_write_chunk_end(struct output *output);
 void http1_write_last_chunk(struct output *output);

@@ -140,6 +140,38 @@ expect_match "head" "$(cat "$DIR/hot")" '^HTTP/1.1 304 '
 # What asks for more than what is there goes to the cache, and on to the origin.
 get_ok "$DIR/body" "$ONE$(path_of 20000)" -H 'Cache-Control: min-fresh=1000'
 expect_match "Cache-Status" "$(cache_status)" 'fwd=request; fwd-status=304'
+
+# The same bytes again and again, on one connection; and several requests in one piece.
+ask_in_a_row() { # SIZE: 20 times
+    local i urls=()
+    for i in {1..20}; do
+        urls+=("$ONE$(path_of "$1")")
+    done
+    curl -sS --noproxy '*' --max-time "$DEADLINE" "${urls[@]}" >"$DIR/body"
+    for i in {1..20}; do
+        generated "$1:$1:$VERSION"
+    done >"$DIR/wanted"
+    expect_same "$DIR/wanted" "$DIR/body"
+}
+ask_at_once() { # SIZE: 4 times
+    local path
+    path=$(path_of "$1")
+    {
+        printf 'GET %s HTTP/1.1\r\nHost: x\r\n\r\n' "$path" "$path" "$path"
+        printf 'GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' "$path"
+    } | raw "$DIR/answer" "${HTTP[one]}"
+    expect_eq "answers" "$(grep -ao 'HTTP/1.1 200 OK' "$DIR/answer" | wc -l)" 4
+    tail -c "$1" "$DIR/answer" >"$DIR/body"
+    expect_version "$1"
+}
+for size in $SIZES; do
+    wait_until "it is hot" is_hot "$ONE" "$(path_of "$size")"
+    before=$(kept_hits)
+    ask_in_a_row "$size"
+    ask_at_once "$size"
+    ask_at_once "$size"
+    expect_eq "kept hits" "$(kept_hits)" $((before + 28))
+done
 stop cold
 await_proxies 2
 SIZES="1000 65536 1000000"

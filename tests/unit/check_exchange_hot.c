@@ -536,6 +536,163 @@ START_TEST(who_has_been_given_nothing_looks_up_anew)
 }
 END_TEST
 
+/* ---- the same request again ---- */
+
+#define BYTES "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static struct exchange_again again;
+
+static bool recall(void)
+{
+    return exchange_recall(home, BYTES, sizeof BYTES - 1, &again);
+}
+
+/* As a front-end does, which has written the head. */
+static void remember(unsigned number)
+{
+    struct client *client = &clients[number];
+
+    ck_assert_ptr_nonnull(client->head.again);
+    client->head.memo->length = 4;
+    exchange_remember(home, &client->head, again.hash, BYTES, sizeof BYTES - 1, &client->fields);
+}
+
+/* Clients 0 and 1 have had it. */
+static void begin_known(uint32_t size)
+{
+    struct http_meta_head head = fresh_head();
+    struct http_fields fields = stored_fields();
+
+    begin();
+    ask_often();
+    request(0, "GET");
+    find_kept(&head, &fields, size);
+    ck_assert(!recall());
+    remember(0);
+    ck_assert(!recall()); /* heads that come once are not kept */
+    request(1, "GET");
+    remember(1);
+    ck_assert_whole(1, size);
+}
+
+/* Small: to be copied; larger: a reference. */
+START_TEST(same_request_has_the_same_answer)
+{
+    const uint32_t size = _i == 0 ? 100 : 3 * SEGMENT_BYTES / 4;
+    unsigned before;
+
+    begin_known(size);
+    before = exchange_count(home);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert(recall());
+        ck_assert_uint_eq(times_used, 2 + i); /* counted as any hit */
+        ck_assert_ptr_eq(again.memo, clients[1].head.memo);
+        ck_assert_uint_eq(again.size, size);
+        ck_assert(is_pattern(again.segment->data + again.offset, BODY, 0, size));
+        ck_assert_int_eq(again.source != NULL, size > 4096);
+        if (again.source)
+            again.source->calls->drop(again.source);
+    }
+    ck_assert_uint_eq(asked_count, 0);
+    ck_assert_uint_eq(exchange_count(home), before);
+    end();
+}
+END_TEST
+
+enum change {
+    STALE_NOW,
+    NEXT_SECOND,
+    OTHER_RULES,
+    OTHER_TARGETS,
+    OTHER_TAGS,
+    NO_CACHE,
+    CACHE_SILENT,
+    CHANGES
+};
+
+START_TEST(it_is_decided_anew_when_anything_has_changed)
+{
+    struct http_overrides overrides;
+    struct http_targets targets = {0};
+    struct http_tag_fields tags = {0};
+
+    begin_known(100);
+    ck_assert(recall());
+    switch ((enum change)_i) {
+    case STALE_NOW:
+        make_stale(again.segment);
+        break;
+    case NEXT_SECOND:
+        loop.wall_ms += 1000;
+        break;
+    case OTHER_RULES:
+        http_overrides_setup(&overrides);
+        exchange_home_set_overrides(home, &overrides);
+        break;
+    case OTHER_TARGETS:
+        exchange_home_set_targets(home, &targets);
+        break;
+    case OTHER_TAGS:
+        exchange_home_set_tag_fields(home, &tags);
+        break;
+    case NO_CACHE:
+        attached = false;
+        break;
+    default:
+        cache.silent = true;
+        cache.outstanding = 1;
+    }
+    ck_assert(!recall());
+    attached = true;
+    cache.silent = false;
+    cache.outstanding = 0;
+    if (_i == NEXT_SECOND) {
+        request(2, "GET");
+        clients[2].head.memo->length = 4;
+        ck_assert(!recall()); /* those were other bytes, perhaps */
+        remember(2);
+        ck_assert(recall());
+    }
+    end();
+}
+END_TEST
+
+/* Whose answer is weighed, is another's, or is more than one piece. */
+static const struct {
+    const char *method, *field, *value;
+    bool offered;
+} not_repeated[] = {
+    {"GET", "Cache-Control", "max-stale", true},
+    {"GET", "Pragma", "x", true},
+    {"HEAD", NULL, NULL, false},
+    {"GET", "Range", "bytes=0-9", false},
+    {"GET", "If-None-Match", "\"a\"", false},
+};
+
+START_TEST(what_depends_on_more_is_not_remembered)
+{
+    struct http_meta_head head = fresh_head();
+    struct http_fields fields = stored_fields();
+
+    begin();
+    ask_often();
+    request(0, "GET");
+    find_kept(&head, &fields, 100);
+    ck_assert(!recall());
+    for (unsigned i = 1; i < 4; i++) {
+        if (not_repeated[_i].field)
+            add_field(i, not_repeated[_i].field, not_repeated[_i].value);
+        request(i, not_repeated[_i].method);
+        ck_assert_uint_eq(clients[i].heads, 1);
+        ck_assert_int_eq(clients[i].head.again != NULL, not_repeated[_i].offered);
+        if (clients[i].head.again)
+            remember(i);
+        ck_assert(!recall());
+    }
+    end();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, what_is_hot_by_now_is_given_in_any_time);
@@ -552,6 +709,9 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, what_cannot_be_loaded_is_continued, 0, TROUBLES);
     tcase_add_loop_test(tcase, what_cannot_be_continued_is_broken, 0, TROUBLES);
     tcase_add_loop_test(tcase, who_has_been_given_nothing_looks_up_anew, 0, TROUBLES);
+    tcase_add_loop_test(tcase, same_request_has_the_same_answer, 0, 2);
+    tcase_add_loop_test(tcase, it_is_decided_anew_when_anything_has_changed, 0, CHANGES);
+    ADD_ROWS(tcase, what_depends_on_more_is_not_remembered, not_repeated);
 }
 
 int main(void)
