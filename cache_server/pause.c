@@ -66,7 +66,7 @@ void pause_after(struct session *session, const struct pause_mark *before, int64
         cache_count(session, COUNTER_pauses, 1);
         watch->until_ns = session->pause.until_ns + PAUSE_WATCH_NS;
     } else if (after.faults != before->faults && has_company(session, began_ns)) {
-        begin(session, now_ns + (now_ns - began_ns));
+        begin(session, now_ns + (now_ns - began_ns < PAUSE_FAULTS_NS ? now_ns - began_ns : PAUSE_FAULTS_NS));
     }
 }
 

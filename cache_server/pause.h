@@ -31,6 +31,7 @@
 #define PAUSE_WATCH_NS   1000000000 /* for so long a session is watched after one that did not */
 #define PAUSE_FACTOR     2
 #define PAUSE_LONGEST_NS 1000000000
+#define PAUSE_FAULTS_NS  20000000 /* the longest for faults: the batch may have been held up by others too */
 #define PAUSE_COMPANY_NS 10000000 /* whoever was served so short a time ago will want more */
 
 struct cache;

@@ -119,7 +119,8 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
         idle = serve_one(cache, session, clock) ? 0 : idle + 1;
         served |= idle == 0;
         process_spend(process, *clock - before);
-        processes_served(&cache->processes, process, *clock);
+        if (idle == 0)
+            processes_served(&cache->processes, process, *clock);
         if (tenant) /* which outlives its sessions, if not this turn's housekeeping */
             tenant->credit_ns -= *clock - before;
     }

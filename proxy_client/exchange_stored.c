@@ -252,7 +252,7 @@ static void offer_memo(struct exchange *exchange, struct exchange_head *head)
         entry->memo.length = 0;
     entry->memo_second = now;
     head->memo = &entry->memo;
-    if (hot_may_repeat(exchange))
+    if (head->has_body && hot_may_repeat(exchange))
         head->again = entry;
 }
 

@@ -179,7 +179,7 @@ static void remember(struct http_client *client, const struct exchange_head *hea
     const struct http1_request *request = &client->request;
 
     if (client->head_hash == 0 || client->head_size != client->head_end || !client->framing.keep_alive ||
-        request->minor != 1 || request->has_body || request->line_target.at[0] != '/')
+        request->minor != 1 || request->has_body || client->base.input[request->method.length + 1] != '/')
         return;
     exchange_remember(client->front->exchanges, head, client->head_hash, client->base.input,
                       client->head_size, request->fields);

@@ -45,6 +45,7 @@ void repeats_teardown(struct repeats *repeats)
     repeats_clear(repeats);
     free(repeats->places);
     repeats->places = NULL;
+    repeats->count = 0;
 }
 
 uint64_t repeats_hash(const struct repeats *repeats, const char *head, uint32_t length)

@@ -657,6 +657,29 @@ START_TEST(it_is_decided_anew_when_anything_has_changed)
 }
 END_TEST
 
+/* Whatever is stored under a status that has no body, none follows its head. */
+START_TEST(what_has_no_body_is_not_repeated)
+{
+    struct http_meta_head head = fresh_head();
+    struct http_fields fields = stored_fields();
+
+    begin();
+    ask_often();
+    head.status = 204;
+    request(0, "GET");
+    find_kept(&head, &fields, 100);
+    for (unsigned i = 0; i < 2; i++) {
+        if (i > 0)
+            request(i, "GET");
+        ck_assert_uint_eq(clients[i].heads, 1);
+        ck_assert_int_eq(clients[i].head.status, 204);
+        ck_assert_uint_eq(clients[i].size, 0);
+        ck_assert_ptr_null(clients[i].head.again);
+    }
+    end();
+}
+END_TEST
+
 /* Whose answer is weighed, is another's, or is more than one piece. */
 static const struct {
     const char *method, *field, *value;
@@ -711,6 +734,7 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, who_has_been_given_nothing_looks_up_anew, 0, TROUBLES);
     tcase_add_loop_test(tcase, same_request_has_the_same_answer, 0, 2);
     tcase_add_loop_test(tcase, it_is_decided_anew_when_anything_has_changed, 0, CHANGES);
+    tcase_add_test(tcase, what_has_no_body_is_not_repeated);
     ADD_ROWS(tcase, what_depends_on_more_is_not_remembered, not_repeated);
 }
 

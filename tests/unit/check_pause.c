@@ -141,6 +141,15 @@ START_TEST(faults_take_as_long_again)
 }
 END_TEST
 
+START_TEST(no_fault_costs_more_than_so_much)
+{
+    begin_watched();
+    serve_other();
+    ck_assert_int_eq(batch(INT64_C(1000) * LONG, fault), PAUSE_FAULTS_NS);
+    end();
+}
+END_TEST
+
 /* Nobody else is there, or has been for a while. */
 START_TEST(alone_nobody_is_paused_for_faults)
 {
@@ -199,6 +208,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, short_batches_may_do_anything);
     tcase_add_test(tcase, waits_double);
     tcase_add_test(tcase, faults_take_as_long_again);
+    tcase_add_test(tcase, no_fault_costs_more_than_so_much);
     tcase_add_test(tcase, alone_nobody_is_paused_for_faults);
     tcase_add_test(tcase, mere_length_is_nobodys_fault);
     tcase_add_test(tcase, pauses_end);
