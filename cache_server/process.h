@@ -41,9 +41,9 @@ struct process {
 };
 
 struct processes {
-    struct process *all;  /* utlist; searched only when somebody registers */
-    struct process *busy; /* utlist: those with active sessions */
-    const void *last;     /* who was served last, until */
+    struct process *all;        /* utlist; searched only when somebody registers */
+    struct process *busy;       /* utlist: those with active sessions */
+    const struct process *last; /* who was served last (it may be gone: an address to compare), until */
     int64_t last_ns;
     int64_t other_ns; /* and until when another one was, before; 0: nobody yet */
 };

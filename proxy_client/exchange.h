@@ -27,6 +27,7 @@
 #include "http_targeted.h"
 #include "origin.h"
 #include "output.h"
+#include "repeats.h"
 
 struct exchange;
 
@@ -83,7 +84,7 @@ struct exchange_again {
     struct larder_segment *segment;
     uint32_t offset, size; /* the whole body, in the segment */
 };
-#define EXCHANGE_AGAIN_MAX 1024u /* bytes */
+#define EXCHANGE_AGAIN_MAX REPEATS_HEAD_MAX /* bytes */
 
 struct exchange_sink {
     /* A 1xx of the origin (RFC 9110 section 15.2), lines as in the head. */
