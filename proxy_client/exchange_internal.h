@@ -165,7 +165,9 @@ struct http_place exchange_place(const struct exchange *exchange);
 
 /* exchange_stored.c */
 /* A copy of that size costs less than a segment that stays out until the socket has drained. */
+#ifndef STORED_COPY_MAX /* the fuzzers have smaller segments */
 #define STORED_COPY_MAX 4096u
+#endif
 /* Reads the metadata; false: it is no good. */
 bool stored_decode(struct exchange *exchange, const struct larder_event *event);
 enum http_serving stored_serving(const struct exchange *exchange);

@@ -21,7 +21,9 @@
 #define OUTPUT_BLOCK_BYTES (16u * 1024) /* the most that output_reserve() gives */
 #define OUTPUT_IOVECS      32
 
-#define OUTPUT_FILE_MIN    (16u * 1024) /* below, a copy costs less than one more system call */
+#ifndef OUTPUT_FILE_MIN              /* the fuzzers have smaller segments */
+#define OUTPUT_FILE_MIN (16u * 1024) /* below, a copy costs less than one more system call */
+#endif
 
 struct output_block;
 

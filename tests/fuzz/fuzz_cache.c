@@ -9,6 +9,7 @@
 #include "fuzz_honest.h"
 #include "fuzz_numbers.h"
 #include "fuzz_peer.h"
+#include "fuzz_random.h"
 
 #include "cache.h"
 #include "log.h"
@@ -18,7 +19,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sodium.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,27 +31,6 @@
 
 static struct cache *cache;
 static unsigned sent; /* messages */
-
-/* ---- numbers: the same for every run of an input ---- */
-
-static uint64_t random_state;
-
-static const char *random_name(void)
-{
-    return "fuzz";
-}
-
-static uint32_t random_number(void)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(random_state >> 32);
-}
-
-static void random_bytes(void *const out, const size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        ((uint8_t *)out)[i] = (uint8_t)random_number();
-}
 
 /* ---- a fault outside the guard is a finding ---- */
 
@@ -660,7 +639,7 @@ static void set_up(void)
                               .lease_ms = 60000,
                               .no_sandbox = true};
 
-    random_state = 1;
+    fuzz_random_reset();
     sent = 0;
     fuzz_clock_reset();
     peers_reset();
@@ -707,13 +686,11 @@ static int lowest_descriptor(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    static randombytes_implementation numbers = {
-        .implementation_name = random_name, .random = random_number, .buf = random_bytes};
     char instance[NAMES_INSTANCE_MAX + 1];
 
     (void)argc;
     (void)argv;
-    REQUIRE(randombytes_set_implementation(&numbers) == 0 && sodium_init() >= 0);
+    fuzz_random_initialize();
     log_set_level("error");
     snprintf(instance, sizeof instance, "fuzz-%d", (int)getpid());
     peers_initialize(instance);

@@ -5,9 +5,12 @@
  * A byte of script.cache for each operation: the lower three bits choose among the answers that it may get,
  * two more say how many turns the answer takes, and the upper three are for what is rare: see enum rarity.
  *
+ * Into a segment that is kept, or whose pages a socket may have, nobody writes: it is sealed meanwhile.
+ *
  * Who asks for a follow handle follows what we fill ourselves, and is told the truth about it; or another
  * proxy, of which the byte of each FOLLOW says how it gets on: see enum course. */
 #include "fuzz_clock.h"
+#include "fuzz_pool.h"
 #include "fuzz_proxy.h"
 
 #include "http_meta.h"
@@ -18,13 +21,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define SEGMENTS      6u
-#define SEGMENT_BYTES 4096u
+#define SEGMENTS      FUZZ_SEGMENTS
+#define SEGMENT_BYTES FUZZ_SEGMENT_BYTES
 #define ANSWERS_MAX   64u
 #define HANDLES_MAX   64u /* in one life; no name is given twice */
 #define BODY_MAX      (256u * 1024)
+#define LAPSES_AFTER  5u /* questions whether it is current */
 
-enum rarity { NEVER_ANSWERED = 5, NO_ROOM = 6, CACHE_LOST = 7 };
+/* KEPT: what is found may be kept; if the lower bits are 1, for a few questions. LAPSED: what has been kept
+ * so far is not current any more. */
+enum rarity { KEPT = 1, LAPSED = 2, NEVER_ANSWERED = 5, NO_ROOM = 6, CACHE_LOST = 7 };
 enum course { GETS_ON, GETS_ON_FAST, COMPLETES, GIVES_UP, BREAKS, LEAVES_IT, IS_BUSY, IS_FENCED };
 
 #define NOBODYS UINT_MAX /* the fill of another proxy */
@@ -35,6 +41,15 @@ struct object {
     uint32_t meta_length;
     uint64_t size;
     int64_t fresh_until;
+    unsigned versions; /* of its metadata */
+};
+
+/* What a segment shows that is out. */
+struct shown {
+    struct object *object; /* NULL: it is not kept, or not current any more */
+    struct object **place;
+    unsigned version;
+    unsigned lapses_after; /* 0: not by itself */
 };
 
 struct answer {
@@ -68,7 +83,8 @@ struct larder_client {
     bool attached, tell_attached, tell_detached, was_lost;
     uint32_t life; /* the upper half of handles and leases: those of an earlier one are void */
     struct larder_segment segments[SEGMENTS];
-    bool is_out[SEGMENTS];
+    bool is_out[SEGMENTS], is_lent[SEGMENTS];
+    struct shown shown[SEGMENTS];
     struct answer answers[ANSWERS_MAX];
     unsigned answer_count;
     struct object *stored;  /* under whatever key is asked for, */
@@ -236,20 +252,22 @@ int larder_client_create_shared(struct larder_client **out, const struct larder_
     (void)problem_size;
     if (wake < 0)
         wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    for (uint32_t i = 0; i < SEGMENTS; i++) {
-        client.segments[i].size = SEGMENT_BYTES;
-        client.segments[i].data = malloc(SEGMENT_BYTES);
-        REQUIRE(client.segments[i].data);
-        memset(client.segments[i].data, 's', SEGMENT_BYTES);
-    }
+    fuzz_pool_setup(client.segments);
     client.attached = client.tell_attached = script.flags & FUZZ_CACHE;
     client.life = 1;
     *out = &client;
     return 0;
 }
 
+static void forget_kept(void)
+{
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        object_let_go(&client.shown[i].object);
+}
+
 static void end_life(void)
 {
+    forget_kept();
     for (unsigned i = 0; i < HANDLES_MAX; i++) {
         object_let_go(&client.pins[i]);
         object_let_go(&client.fills[i].object);
@@ -266,8 +284,6 @@ void larder_client_destroy(struct larder_client **out)
     end_life();
     object_let_go(&client.stored);
     object_let_go(&client.variant);
-    for (uint32_t i = 0; i < SEGMENTS; i++)
-        free(client.segments[i].data);
     *out = NULL;
 }
 
@@ -439,37 +455,87 @@ int larder_segment_borrow_next(struct larder_client *self, struct larder_segment
     return error;
 }
 
+/* It may be written to again. */
+static void take_back(unsigned number)
+{
+    object_let_go(&client.shown[number].object);
+    if (client.is_lent[number])
+        fuzz_pool_renew(number);
+    client.is_lent[number] = false;
+    fuzz_pool_unseal(number);
+}
+
 void larder_segment_return(struct larder_client *self, struct larder_segment **segment)
 {
     unsigned number = number_of(*segment);
 
     REQUIRE(self->is_out[number]);
     self->is_out[number] = false;
+    take_back(number);
     *segment = NULL;
 }
 
-/* Nothing is ever kept. */
-bool larder_segment_is_current(const struct larder_segment *segment)
+/* ---- what is kept ---- */
+
+static bool is_replaced(const struct shown *shown)
 {
-    (void)segment;
-    return false;
+    return *shown->place != shown->object || shown->object->versions != shown->version;
 }
 
+bool larder_segment_is_current(const struct larder_segment *segment)
+{
+    struct shown *shown = &client.shown[number_of(segment)];
+
+    REQUIRE(client.is_out[number_of(segment)]);
+    if (shown->object && (is_replaced(shown) || (shown->lapses_after > 0 && --shown->lapses_after == 0)))
+        object_let_go(&shown->object);
+    return shown->object;
+}
+
+/* A part of the pool may be kept, and no more. */
+static bool may_be_kept(void)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        kept += client.shown[i].object ? 1 : 0;
+    return kept < SEGMENTS / 2;
+}
+
+static void keep(struct larder_event *event, struct object **place, unsigned lapses_after)
+{
+    unsigned number = number_of(event->segment);
+
+    if (!may_be_kept())
+        return;
+    client.shown[number] = (struct shown){
+        .object = *place, .place = place, .version = (*place)->versions, .lapses_after = lapses_after};
+    (*place)->users++;
+    fuzz_pool_seal(number);
+    event->kept = true;
+}
+
+/* Whoever uses it has asked before, in the same moment. */
 void larder_segment_used(struct larder_segment *segment)
 {
-    (void)segment;
+    const struct shown *shown = &client.shown[number_of(segment)];
+
+    REQUIRE(client.is_out[number_of(segment)] && shown->object && !is_replaced(shown));
 }
 
 int larder_segment_file(const struct larder_segment *segment, off_t *offset)
 {
-    (void)segment;
-    *offset = 0;
-    return -1;
+    REQUIRE(client.is_out[number_of(segment)]);
+    return fuzz_pool_file(number_of(segment), offset);
 }
 
 void larder_segment_lent(struct larder_segment *segment)
 {
-    (void)segment;
+    unsigned number = number_of(segment);
+
+    REQUIRE(client.is_out[number]);
+    client.is_lent[number] = true;
+    fuzz_pool_seal(number);
 }
 
 /* ---- operations ---- */
@@ -502,12 +568,17 @@ static int begin(enum larder_event_kind kind, struct larder_segment **segment, v
         return -ENOTCONN;
     if (client.answer_count == ANSWERS_MAX || how >> 5 == NO_ROOM)
         return -EAGAIN;
+    if (how >> 5 == LAPSED)
+        forget_kept();
     struct answer *answer = &client.answers[client.answer_count++];
     *answer = (struct answer){.event = {.kind = kind, .status = LARDER_OK, .user = user},
                               .turns = how >> 3 & 3,
                               .never = how >> 5 == NEVER_ANSWERED};
     if (segment) {
-        REQUIRE(client.is_out[number_of(*segment)]);
+        unsigned number = number_of(*segment);
+
+        REQUIRE(client.is_out[number] && (kind == LARDER_EVENT_READ || !client.is_lent[number]));
+        take_back(number);
         answer->event.segment = *segment;
         *segment = NULL;
     }
@@ -771,8 +842,15 @@ static void give_object(struct larder_event *event, const struct object *object,
     event->fresh_until = object->fresh_until;
 }
 
-static void find(struct larder_event *event, struct object *object, uint32_t flags, bool stale)
+static bool is_kept(void)
 {
+    return script.cache[(operations - 1) % sizeof script.cache] >> 5 == KEPT;
+}
+
+static void find(struct larder_event *event, struct object **place, uint32_t flags, unsigned choice)
+{
+    struct object *object = *place;
+    bool stale = choice == 2;
     bool with_body = !(flags & LARDER_LOOKUP_NO_BODY);
     bool whole = object->size <= SEGMENT_BYTES - object->meta_length;
 
@@ -786,6 +864,8 @@ static void find(struct larder_event *event, struct object *object, uint32_t fla
         }
     }
     give_object(event, object, with_body);
+    if (event->status == LARDER_HIT && flags & LARDER_LOOKUP_KEEP && is_kept())
+        keep(event, place, choice == 1 ? LAPSES_AFTER : 0);
 }
 
 /* With the lease out, be it to us or, as the input has it, to another. */
@@ -810,11 +890,10 @@ int larder_lookup(struct larder_client *self, struct larder_segment **segment, u
     if (error)
         return error;
     struct object **place = place_for(event->segment, key_length);
-    struct object *object = *place;
     if (choice >= 5)
         event->status = refusals[choice - 5];
-    else if (object && choice < 3)
-        find(event, object, flags, choice == 2);
+    else if (*place && choice < 3)
+        find(event, place, flags, choice);
     else
         event->status = LARDER_MISS;
     if (event->status == LARDER_MISS || event->status == LARDER_STALE)
@@ -1090,6 +1169,7 @@ int larder_update_tagged(struct larder_client *self, uint64_t handle, uint64_t l
     object->meta = meta;
     object->meta_length = meta_length;
     object->fresh_until = fresh_until;
+    object->versions++;
     return asked();
 }
 

@@ -2,6 +2,7 @@
 
 #include "cache_link.h"
 #include "fuzz_clock.h"
+#include "fuzz_random.h"
 #include "http1_response.h"
 #include "log.h"
 #include "origin.h"
@@ -13,7 +14,9 @@
 #define TURNS_MAX    20000 /* far more than any input can need */
 #define RECEIVE_MAX  ((size_t)1 << 20)
 #define REQUESTS_MAX 64
-#define IDLE_TURNS   8 /* without anything new: the client gives up */
+#define IDLE_TURNS   8   /* without anything new: the client gives up */
+#define WAIT_TURNS   3   /* or goes on after a line that says so, */
+#define WAITS_MAX    100 /* of which so many are heeded */
 #define CLOSING_MS   100000
 #define SLOW_BYTES   256
 
@@ -36,7 +39,7 @@ static struct {
     struct fuzz_script script;
     struct wire_end client;
     uint64_t random;
-    unsigned turns, idle;
+    unsigned turns, idle, waits;
     bool head_only[REQUESTS_MAX];
     unsigned requests;
 } proxy;
@@ -103,12 +106,31 @@ static size_t next_piece(size_t left)
     return piece < left ? piece : left;
 }
 
+/* Up to the next line at which it waits; that line is taken off when there was nothing new for a while. */
+static size_t sendable(struct fuzz_text *unsent)
+{
+    static const char line[] = "----\n";
+    const uint8_t *end =
+        proxy.waits < WAITS_MAX ? memmem(unsent->at, unsent->size, line, sizeof line - 1) : NULL;
+
+    if (end != unsent->at)
+        return end ? (size_t)(end - unsent->at) : unsent->size;
+    if (proxy.idle >= WAIT_TURNS) {
+        unsent->at += sizeof line - 1;
+        unsent->size -= sizeof line - 1;
+        proxy.waits++;
+    }
+    return 0;
+}
+
 /* True: something was sent. */
 static bool client_send(struct wire_end *client)
 {
-    if (client->closed || client->unsent.size == 0)
+    size_t size = client->closed || client->unsent.size == 0 ? 0 : sendable(&client->unsent);
+
+    if (size == 0)
         return false;
-    size_t piece = next_piece(client->unsent.size);
+    size_t piece = next_piece(size);
     ssize_t sent = send(client->fd, client->unsent.at, piece, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0)
         return false;
@@ -125,11 +147,10 @@ static bool client_receive(struct wire_end *client)
 
     if (client->closed || client->ended)
         return false;
-    REQUIRE(most <= sizeof received - client->received);
     ssize_t got = recv(client->fd, received + client->received, most, MSG_DONTWAIT);
     if (got > 0)
         client->received += (size_t)got;
-    client->ended = got == 0;
+    client->ended = got == 0 || sizeof received - client->received < most; /* it has had enough */
     return got > 0;
 }
 
@@ -221,6 +242,7 @@ static void set_up(void)
     char problem[512];
 
     fuzz_clock_reset();
+    fuzz_random_reset();
     REQUIRE(proxy_loop_setup(&proxy.loop) == 0);
     REQUIRE(cache_link_setup(&proxy.link, &proxy.loop, &cache, NULL, problem, sizeof problem) == 0);
     proxy.around = (struct loop_source){.drain = drain, .may_sleep = may_sleep};
@@ -287,5 +309,6 @@ void fuzz_proxy_run(const struct fuzz_front *front, const uint8_t *data, size_t 
 
 void fuzz_proxy_initialize(void)
 {
+    fuzz_random_initialize();
     log_set_level("error");
 }

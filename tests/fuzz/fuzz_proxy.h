@@ -3,7 +3,7 @@
  * are models that the input drives, and so is time.
  *
  * The input: struct fuzz_script, then up to three texts with a line "====" between them:
- *     what the client sends
+ *     what the client sends; at a line "----" it waits until nothing comes any more
  *     what the origin answers: whole responses with a line "----" between them, one for each fetch; from the
  * start again when there are more fetches metadata that the cache has stored (lines only, or a blob with
  * FUZZ_RAW_META; a line with # in front describes parts, see fuzz_client.c) */

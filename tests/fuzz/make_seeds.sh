@@ -25,9 +25,10 @@ seed() { # seed TARGET/NAME: standard input
 
 # ---- wire: struct wire_header, then the message's own fields ----
 
+version=$(sed -n 's/^#define WIRE_VERSION \([0-9]*\)$/\1/p' ../../../common/wire.h)
 header() { # header TYPE LENGTH [VERSION]
     printf LRDR
-    u16 "${3:-5}"
+    u16 "${3:-$version}"
     u16 "$1"
     u32 "$2"
     u32 0
@@ -438,6 +439,39 @@ for length in 'Content-Length: 40000\r\n' ''; do
         "$two_gets====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: \"e\"\r\n$length\r\n$(letters 40000)" \
         5 $((cached | slow_reader | slow_client)) 0 0 0xc0
 done
+
+# What is kept (fuzz_client.c): 0x20 and what the look-up is answered with; 0x40: nothing is current any more.
+same_gets= other_gets=
+for i in 1 2 3 4 5 6 7 8; do
+    same_gets+='GET /a HTTP/1.1\r\nHost: h\r\n\r\n----\n' # each alone
+    other_gets+="GET /a HTTP/1.1\r\nHost: h\r\nCookie: $i\r\n\r\n"
+done
+lines='ETag: "e"\r\nCache-Control: max-age=60\r\n'
+http hot "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 8 0x20 0
+http hot-cut "$same_gets====\n$fresh====\n$lines" 99 $((cached | stored | slow_client)) 8 0x20 0
+http hot-others "$other_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 8 0x20 0
+http hot-lapses "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 8 0x21 0
+http hot-lapsed "$same_gets$other_gets====\n$fresh====\n$lines" 5 $((cached | stored | slow_client)) 8 "0x20 0x40" 0
+http hot-lost "$same_gets$other_gets====\n$fresh====\n$lines" 5 $((cached | stored | slow_client)) 8 "0x20 0x20 0xe0" 0
+http hot-asked "GET /a HTTP/1.1\r\nHost: h\r\n\r\nHEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=5-90\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"e\"\r\n\r\nGET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n$same_gets====\n$fresh====\n$lines" \
+    0 $((cached | stored)) 8 0x20 0
+http hot-changed "$same_gets${post_and_get}$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 8 0x20 0
+http hot-large "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 80 0x20 0
+http hot-large-slow "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored | slow_reader)) 80 "0x20 0x28" 0
+http hot-large-lost "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 80 "0x20 0x28 0xe0" 0
+http hot-large-broken "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 80 "0x20 7" 0
+http hot-large-silent "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored | slow_client)) 80 "0x20 0xa0" 0
+http hot-large-hung-up "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored | hang_up)) 80 "0x20 0x38" 0
+http hot-large-range "GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=9000-10000\r\n\r\n$same_gets====\n$fresh====\n$lines" \
+    0 $((cached | stored | slow_reader)) 80 "0x20 0x28" 0
+three_gets='GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\nGET /c HTTP/1.1\r\nHost: h\r\n\r\n'
+fourth='GET /d HTTP/1.1\r\nHost: h\r\n\r\n'
+many_more=
+for ((i = 0; i < 70; i++)); do many_more+=$fourth; done
+http hot-colder "$three_gets$many_more====\n$fresh====\n$lines" 0 $((cached | stored)) 8 0x20 0
+http hot-gives-way "$three_gets$fourth====\nHTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 30000\r\n\r\n$(letters 30000)====\n$lines" \
+    0 $((cached | stored)) 8 "0x20 0x20 0x20 3 0x18" 0
+http hot-varies "$same_gets====\n$varying====\n$index" 0 $((cached | stored)) 5 0x20 0
 
 getfile() { # getfile NAME TEXT SCRIPT...
     local name=$1 text=$2
