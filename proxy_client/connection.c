@@ -50,6 +50,7 @@ void connection_close(struct connection *connection)
     connection->state = CONNECTION_CLOSED;
     deadline_clear(&connection->read_deadline);
     deadline_clear(&connection->write_deadline);
+    page_pipes_give(&connection->home->pipes, &connection->pipe);
     output_clear(&connection->output);
     loop_unwatch(connection->home->loop, &connection->watch);
     close(connection->watch.fd);
@@ -180,10 +181,66 @@ static bool send_file(struct connection *connection, const struct output_file *f
     return true;
 }
 
+static bool is_unsupported(int error)
+{
+    return error == EINVAL || error == ENOSYS || error == EPERM;
+}
+
+/* Many pages. False: there are few, or they cannot leave so. */
+static bool fill_pipe(struct connection *connection)
+{
+    struct page_pipes *pipes = &connection->home->pipes;
+    struct iovec vectors[OUTPUT_IOVECS];
+    size_t size = 0;
+    int count;
+
+    if (connection->output.by_file < PAGE_PIPE_MIN || pipes->refused)
+        return false;
+    count = output_pages(&connection->output, vectors, OUTPUT_IOVECS, PAGE_PIPE_BYTES);
+    for (int i = 0; i < count; i++)
+        size += vectors[i].iov_len;
+    if (size < PAGE_PIPE_MIN)
+        return false;
+    connection->pipe = page_pipes_take(pipes);
+    if (!connection->pipe)
+        return false;
+    if (page_pipe_fill(connection->pipe, vectors, count))
+        return true;
+    if (is_unsupported(errno))
+        page_pipes_refuse(pipes, &connection->pipe);
+    else
+        page_pipes_give(pipes, &connection->pipe);
+    return false;
+}
+
+static bool send_pages(struct connection *connection)
+{
+    struct page_pipe *pipe = connection->pipe;
+    size_t offered = pipe->filled;
+    ssize_t sent = page_pipe_send(pipe, connection->watch.fd, offered < connection->output.bytes);
+
+    if (sent < 0 && errno == EINTR)
+        return true;
+    if (sent < 0 && is_unsupported(errno)) {
+        page_pipes_refuse(&connection->home->pipes, &connection->pipe);
+        return true;
+    }
+    if (sent == 0 || (sent < 0 && errno != EAGAIN))
+        return false;
+    if (sent > 0)
+        output_file_sent(&connection->output, (size_t)sent);
+    connection->may_write = sent == (ssize_t)offered;
+    if (pipe->filled == 0)
+        page_pipes_give(&connection->home->pipes, &connection->pipe);
+    return true;
+}
+
 static bool send_once(struct connection *connection)
 {
     struct output_file file;
 
+    if (connection->pipe || fill_pipe(connection))
+        return send_pages(connection);
     return output_file(&connection->output, &file) ? send_file(connection, &file) : send_copied(connection);
 }
 
@@ -385,6 +442,7 @@ void connection_home_setup(struct connection_home *home, struct proxy_loop *loop
 {
     *home = (struct connection_home){.loop = loop, .link = link, .limit = timeouts->limit};
     output_pool_setup(&home->outputs, return_segment, link);
+    page_pipes_setup(&home->pipes);
     loop_add_deadlines(loop, &home->idle, (int64_t)timeouts->idle_s * 1000, idle_expired);
     loop_add_deadlines(loop, &home->header, (int64_t)timeouts->header_s * 1000, header_expired);
     loop_add_deadlines(loop, &home->body, (int64_t)timeouts->body_s * 1000, body_expired);
@@ -407,6 +465,7 @@ void connection_home_teardown(struct connection_home *home)
         lose(home->first);
     loop_finish_tasks(home->loop);
     output_pool_teardown(&home->outputs);
+    page_pipes_teardown(&home->pipes);
 }
 
 void connection_home_stop(struct connection_home *home)

@@ -16,6 +16,7 @@
 #define LARDER_CONNECTION_H
 
 #include "output.h"
+#include "page_pipe.h"
 #include "proxy_loop.h"
 
 #include <netinet/in.h>
@@ -62,6 +63,7 @@ struct connection {
     struct connection *prev, *next; /* in home->first */
     struct deadline read_deadline, write_deadline;
     struct output output;
+    struct page_pipe *pipe; /* has the first bytes of the output in it; NULL: none has */
     char *input;
     uint32_t input_size, input_used;
     enum connection_state state;
@@ -78,6 +80,7 @@ struct connection_home {
     struct proxy_loop *loop;
     struct cache_link *link;
     struct output_pool outputs;
+    struct page_pipes pipes;
     struct deadline_list idle, header, body, write, linger;
     struct connection *first;
     unsigned count, limit;

@@ -191,12 +191,14 @@ bool hot_lacks(struct exchange *exchange)
     return true;
 }
 
+/* The few bytes that are left of a larger body leave with the rest of it. */
 static void give_piece(struct exchange *exchange)
 {
     struct hot_piece piece = hot_piece(exchange->hot, exchange->position, exchange->end);
+    bool goes_on = piece.offset == 0 && exchange->position > 0;
 
     exchange->position += piece.size;
-    if (piece.size <= STORED_COPY_MAX)
+    if (piece.size <= STORED_COPY_MAX && !goes_on)
         exchange->sink->body(exchange->owner, (const char *)piece.segment->data + piece.offset, piece.size);
     else
         exchange->sink->body_shared(exchange->owner, &hot_hold(exchange->hot)->source, piece.segment,

@@ -27,6 +27,7 @@
 #define COLD_MS         500  /* and makes way for others after this */
 #define READS_AHEAD     4u
 #define REPEATS_FACTOR  16u /* heads of requests that are remembered, for each segment of the share */
+#define ROW_FROM        8u  /* segments: so large a body may take one more to stand in one row */
 
 _Static_assert(sizeof((struct hot){0}.hash_key) == crypto_shorthash_KEYBYTES, "the key of the hash");
 
@@ -598,6 +599,18 @@ static uint32_t segments_for(const struct hot *hot, uint64_t bytes)
     return segments < UINT32_MAX ? (uint32_t)segments : UINT32_MAX;
 }
 
+/* How many segments the body needs besides the look-up's. Most bodies go on where that one ends. What is read
+ * from its beginning instead stands in one row, and leaves by one sendfile(2): where that takes no segment
+ * more, or few for its size. */
+static uint32_t plan(const struct hot *hot, const struct larder_event *event, bool *in_a_row)
+{
+    uint32_t rest = segments_for(hot, event->object_size - event->length);
+    uint32_t all = segments_for(hot, event->object_size);
+
+    *in_a_row = all == rest || all >= ROW_FROM;
+    return *in_a_row ? all : rest;
+}
+
 static bool retry(struct cache_wait *wait)
 {
     struct hot *hot = (struct hot *)(void *)((char *)wait - offsetof(struct hot, loading.wait));
@@ -610,7 +623,8 @@ struct hot_entry *hot_load(struct hot *hot, const struct cache_key *key, struct 
                            const struct http_meta *meta, uint64_t *handle)
 {
     struct hot_loading *loading = &hot->loading;
-    uint32_t segments = segments_for(hot, event->object_size - event->length);
+    bool in_a_row;
+    uint32_t segments = plan(hot, event, &in_a_row);
     struct hot_entry *entry;
     uint64_t hash;
 
@@ -621,6 +635,8 @@ struct hot_entry *hot_load(struct hot *hot, const struct cache_key *key, struct 
         return NULL;
     entry = loading->entry = entry_new(hot, key->rest, hash, segments + 1);
     take_look_up(entry, event, meta);
+    if (in_a_row)
+        entry->first_bytes = 0;
     loading->handle = *handle;
     *handle = 0;
     loading->next = 1;

@@ -58,7 +58,7 @@ struct hot_entry {
     int64_t fresh_until; /* milliseconds */
     int64_t memo_second; /* for which `memo` was written */
     struct exchange_memo memo;
-    uint32_t first_bytes;     /* of the body, in the first segment */
+    uint32_t first_bytes;     /* of the body, in the first segment; 0: in none but the others */
     uint32_t piece_bytes;     /* in each further one but the last */
     uint32_t segments_wanted; /* for all of it */
     uint32_t segments_held;

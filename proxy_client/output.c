@@ -185,13 +185,20 @@ void output_add_segment(struct output *output, struct larder_segment **segment, 
     *segment = NULL;
 }
 
+/* Both in one call, if they stand so in the file. */
+static bool goes_on(const struct output_block *last, const struct output_block *block)
+{
+    return last && last->by_file && last->at + last->size == block->at;
+}
+
 void output_add_shared(struct output *output, struct output_source *source, struct larder_segment *segment,
                        uint32_t offset, uint32_t size)
 {
+    const struct output_block *last = output->last;
     struct output_block *block = append_segment(output, segment, offset, size);
 
     block->source = source;
-    block->by_file = size >= OUTPUT_FILE_MIN;
+    block->by_file = size >= OUTPUT_FILE_MIN || goes_on(last, block);
     output->by_file += block->by_file ? size : 0;
 }
 
@@ -229,6 +236,22 @@ bool output_file(struct output *output, struct output_file *file)
            next.offset == file->offset + (off_t)file->size)
         file->size += next.size;
     return true;
+}
+
+int output_pages(const struct output *output, struct iovec *vectors, int count, size_t most)
+{
+    struct output_file file;
+    int used = 0;
+
+    for (const struct output_block *block = output->first;
+         used < count && most > 0 && find_file(block, &file); block = block->next) {
+        size_t size = block->size < most ? block->size : most;
+
+        /* vmsplice() does not write through the vectors it is given. */
+        vectors[used++] = (struct iovec){.iov_base = (void *)(uintptr_t)block->at, .iov_len = size};
+        most -= size;
+    }
+    return used;
 }
 
 void output_file_sent(struct output *output, size_t size)

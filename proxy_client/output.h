@@ -81,6 +81,9 @@ struct output_file {
     size_t size;
 };
 bool output_file(struct output *output, struct output_file *file);
+/* The same bytes in memory, and those behind them that are to leave so as well, wherever they stand:
+ * describes up to `most` of them; returns how many of `vectors` are used. */
+int output_pages(const struct output *output, struct iovec *vectors, int count, size_t most);
 /* A socket has taken `size` bytes of it; also to be called when that is 0 but some may have been lent. */
 void output_file_sent(struct output *output, size_t size);
 /* It cannot leave so: output_gather() describes it from now on. */

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define CLIENTS 40
@@ -82,8 +83,10 @@ struct shared {
 };
 
 static struct shared shared;
-static uint8_t pieces[PIECES * PIECE];
-static struct larder_segment shared_segment = {pieces, sizeof pieces};
+#define FILE_SIZE (((size_t)FILE_OFFSET + PIECES * PIECE + 4095) / 4096 * 4096) /* whole pages */
+
+static uint8_t *mapped;
+static struct larder_segment shared_segment;
 
 static int shared_file(struct output_source *source, const struct larder_segment *segment, off_t *offset)
 {
@@ -110,12 +113,23 @@ static void shared_drop(struct output_source *source)
 static const struct output_source_calls shared_calls = {
     .file = shared_file, .lent = shared_lent, .drop = shared_drop};
 
-static void make_file(void)
+static void make_file(bool by_pipes)
 {
-    fill_pattern(pieces, 1, HEAD, sizeof pieces);
+    home.pipes.refused = !by_pipes;
     shared = (struct shared){.source = {&shared_calls}, .fd = memfd_create("pieces", MFD_CLOEXEC)};
     ck_assert_int_ge(shared.fd, 0);
-    ck_assert_int_eq(pwrite(shared.fd, pieces, sizeof pieces, FILE_OFFSET), sizeof pieces);
+    ck_assert_int_eq(ftruncate(shared.fd, FILE_SIZE), 0);
+    mapped = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, shared.fd, 0);
+    ck_assert(mapped != MAP_FAILED);
+    shared_segment = (struct larder_segment){mapped + FILE_OFFSET, PIECES * PIECE};
+    fill_pattern(shared_segment.data, 1, HEAD, PIECES * PIECE);
+}
+
+static void remove_file(void)
+{
+    ck_assert_uint_eq(shared.references, 0);
+    ck_assert_int_eq(munmap(mapped, FILE_SIZE), 0);
+    close(shared.fd);
 }
 
 static void answer_shared(struct connection *connection)
@@ -466,17 +480,60 @@ static bool whole_is_read(void)
     return read_so_far == WHOLE;
 }
 
+static size_t in_pipe;
+
+static bool what_was_in_the_pipe_is_read(void)
+{
+    static uint8_t bytes[40000];
+    size_t left = in_pipe - read_so_far;
+    ssize_t got = recv(clients[0], bytes, left < sizeof bytes ? left : sizeof bytes, MSG_DONTWAIT);
+
+    ck_assert(got > 0 || (got < 0 && errno == EAGAIN));
+    if (got > 0) {
+        ck_assert_msg(is_pattern(bytes, 1, read_so_far, (size_t)got), "wrong bytes at %zu", read_so_far);
+        read_so_far += (size_t)got;
+    }
+    return read_so_far == in_pipe;
+}
+
+static bool connection_is_lost(void)
+{
+    return !accepted[0];
+}
+
+/* By sendfile(2) or by pipes, to a client that takes little at a time or much. */
 START_TEST(file_is_sent_in_order)
 {
     begin(CLIENTS);
-    make_file();
-    client_send(client_connect(_i == 0 ? 4096 : 0), "s", 0);
+    make_file(_i & 1);
+    client_send(client_connect(_i & 2 ? 4096 : 0), "s", 0);
     turn_until(whole_is_read);
-    ck_assert_uint_eq(shared.references, 0);
     ck_assert_uint_ge(shared.lent, PIECES);
     ck_assert_uint_eq(accepted[0]->base.output.bytes, 0);
+    ck_assert_ptr_null(accepted[0]->base.pipe);
+    ck_assert_uint_eq(home.pipes.count, _i & 1);
+    ck_assert_uint_eq(home.pipes.idle_count, _i & 1);
     clients_close();
-    close(shared.fd);
+    remove_file();
+    end();
+}
+END_TEST
+
+/* What has left is what stood there when it left, as long as nobody writes to pages that are lent. */
+START_TEST(pages_in_a_pipe_may_be_replaced)
+{
+    begin(CLIENTS);
+    make_file(true);
+    client_send(client_connect(4096), "s", 0);
+    turn_until(all_have_spoken);
+    ck_assert_ptr_nonnull(accepted[0]->base.pipe);
+    ck_assert_uint_gt(accepted[0]->base.pipe->filled, 0);
+    in_pipe = WHOLE - accepted[0]->base.output.bytes + accepted[0]->base.pipe->filled;
+    ck_assert_int_eq(fallocate(shared.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, FILE_SIZE), 0);
+    turn_until(what_was_in_the_pipe_is_read);
+    clients_close();
+    turn_until(connection_is_lost);
+    remove_file();
     end();
 }
 END_TEST
@@ -485,50 +542,81 @@ END_TEST
 START_TEST(what_is_no_file_is_copied)
 {
     begin(CLIENTS);
-    make_file();
+    make_file(false);
     close(shared.fd);
     shared.fd = open("/", O_RDONLY | O_CLOEXEC);
     client_send(client_connect(0), "s", 0);
     turn_until(whole_is_read);
-    ck_assert_uint_eq(shared.references, 0);
     ck_assert_uint_eq(shared.lent, 0);
     clients_close();
-    close(shared.fd);
+    remove_file();
     end();
 }
 END_TEST
-
-static bool connection_is_lost(void)
-{
-    return !accepted[0];
-}
 
 /* A file that has shrunk gives no bytes, and its segment none that could be touched. */
 START_TEST(file_without_bytes_ends_the_connection)
 {
     begin(CLIENTS);
-    make_file();
+    make_file(_i & 1);
     ck_assert_int_eq(ftruncate(shared.fd, FILE_OFFSET), 0);
     client_send(client_connect(0), "s", 0);
     turn_until(connection_is_lost);
-    ck_assert_uint_eq(shared.references, 0);
-    clients_close();
-    close(shared.fd);
+    ck_assert_int_eq(home.pipes.refused, !(_i & 1));
+    remove_file();
     end();
+    clients_close();
 }
 END_TEST
 
 START_TEST(client_that_leaves_gives_the_file_back)
 {
     begin(CLIENTS);
-    make_file();
+    make_file(_i & 1);
     client_send(client_connect(4096), "s", 0);
     turn_until(all_have_spoken);
     ck_assert_uint_gt(shared.references, 0);
     clients_close();
     turn_until(connection_is_lost);
-    ck_assert_uint_eq(shared.references, 0);
-    close(shared.fd);
+    ck_assert_uint_eq(home.pipes.count, 0);
+    remove_file();
+    end();
+}
+END_TEST
+
+static void use_up_descriptors(rlim_t *before)
+{
+    struct rlimit limit;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    *before = limit.rlim_cur;
+    limit.rlim_cur = 3;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* No descriptors, or all pipes are taken: there is sendfile(2). */
+START_TEST(without_a_pipe_it_is_sent_as_a_file)
+{
+    struct rlimit limit;
+    rlim_t before;
+
+    begin(CLIENTS);
+    make_file(true);
+    client_connect(0);
+    turn_until(all_are_accepted);
+    use_up_descriptors(&before);
+    if (_i == 0)
+        home.pipes.count = PAGE_PIPES_MAX;
+    client_send(clients[0], "s", 0);
+    turn_until(whole_is_read);
+    ck_assert_uint_eq(home.pipes.count, _i == 0 ? PAGE_PIPES_MAX : 0);
+    home.pipes.count = 0;
+    ck_assert(!home.pipes.refused);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = before;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    clients_close();
+    remove_file();
     end();
 }
 END_TEST
@@ -565,10 +653,12 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, only_the_idle_are_dropped);
     tcase_add_test(tcase, search_for_the_idle_goes_on);
     ADD_ROWS(tcase, broken_body_does_not_look_whole, ends);
-    tcase_add_loop_test(tcase, file_is_sent_in_order, 0, 2);
+    tcase_add_loop_test(tcase, file_is_sent_in_order, 0, 4);
+    tcase_add_test(tcase, pages_in_a_pipe_may_be_replaced);
+    tcase_add_loop_test(tcase, without_a_pipe_it_is_sent_as_a_file, 0, 2);
     tcase_add_test(tcase, what_is_no_file_is_copied);
-    tcase_add_test(tcase, file_without_bytes_ends_the_connection);
-    tcase_add_test(tcase, client_that_leaves_gives_the_file_back);
+    tcase_add_loop_test(tcase, file_without_bytes_ends_the_connection, 0, 2);
+    tcase_add_loop_test(tcase, client_that_leaves_gives_the_file_back, 0, 2);
     tcase_add_test(tcase, body_cut_off_by_a_close_does_not_look_whole);
     tcase_add_test(tcase, dropping_input_is_bounded);
     tcase_add_test(tcase, urgent_data_stalls_nobody);

@@ -512,7 +512,7 @@ static void answer_rest(unsigned number)
     ck_assert_int_eq(asked[number].kind, LARDER_EVENT_READ);
     ck_assert_uint_eq(asked[number].handle, 99);
     fill_pattern(asked[number].segment->data, 1, asked[number].offset, asked[number].length);
-    answer(number, LARDER_OK)->object_size = LARGE;
+    answer(number, LARDER_OK)->object_size = object_size;
     deliver();
 }
 
@@ -524,14 +524,14 @@ static void answer_all_of_it(void)
 
 static void check_all_of(const struct hot_entry *entry, uint64_t from)
 {
-    while (from < LARGE) {
-        struct hot_piece piece = hot_piece(entry, from, LARGE);
+    while (from < entry->object_size) {
+        struct hot_piece piece = hot_piece(entry, from, entry->object_size);
 
         ck_assert_uint_gt(piece.size, 0);
         ck_assert(is_pattern(piece.segment->data + piece.offset, 1, from, piece.size));
         from += piece.size;
     }
-    ck_assert_uint_eq(from, LARGE);
+    ck_assert_uint_eq(from, entry->object_size);
 }
 
 /* The exchange that found it ends before all has been read, or behind that. */
@@ -560,6 +560,48 @@ START_TEST(larger_object_is_loaded)
     ck_assert_uint_eq(cache.kept, 4);
     ck_assert_int_eq(segments_out(), 4);
     ck_assert_uint_eq(row_asked, 3); /* of 3, of 2 and of 1 */
+    end();
+}
+END_TEST
+
+static struct hot_entry *load(const char *name, uint64_t size)
+{
+    look_up_large(name);
+    object_size = size;
+    answer_found(asked_count - 1, true);
+    deliver();
+    ck_assert_ptr_nonnull(loading);
+    end_exchange();
+    answer_all_of_it();
+    return find(name);
+}
+
+/* The whole body stands in one row: where that takes no segment more than going on behind the look-up's bytes
+ * does, or where one more makes little difference. */
+START_TEST(body_stands_in_one_row_where_that_costs_little)
+{
+    static const struct {
+        uint64_t size;
+        uint32_t segments;
+        bool row;
+    } bodies[] = {
+        {SEGMENT_BYTES - 1, 2, true},     {SEGMENT_BYTES, 2, true},          {SEGMENT_BYTES + 1, 2, false},
+        {2 * SEGMENT_BYTES - 1, 3, true}, {6 * SEGMENT_BYTES + 1, 7, false}, {7 * SEGMENT_BYTES + 1, 9, true},
+        {8 * SEGMENT_BYTES, 9, true},
+    };
+    uint64_t size = bodies[_i].size;
+    struct hot_entry *entry;
+
+    played_segments = 20;
+    play_begin(stalled);
+    hot_setup(&hot, &cache, STALL);
+    entry = load("/row", size);
+    ck_assert_ptr_nonnull(entry);
+    ck_assert_uint_eq(entry->segments_held, bodies[_i].segments);
+    ck_assert_uint_eq(row_asked, bodies[_i].segments - 1);
+    ck_assert_int_eq(hot_piece(entry, 0, size).segment != entry->segments[0], bodies[_i].row);
+    for (uint64_t from = 0; from < size; from += 1 + from / 3)
+        check_all_of(entry, from);
     end();
 }
 END_TEST
@@ -937,6 +979,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, requests_take_segments_back);
     tcase_add_test(tcase, requests_take_nothing_that_is_in_use);
     tcase_add_test(tcase, scarcity_alone_keeps_nothing_out);
+    tcase_add_loop_test(tcase, body_stands_in_one_row_where_that_costs_little, 0, 7);
     tcase_add_loop_test(tcase, larger_object_is_loaded, 0, 2);
     tcase_add_loop_test(tcase, loading_may_fail, 0, FAILURES);
     tcase_add_test(tcase, loading_ends_with_the_set);

@@ -58,13 +58,18 @@ static void shared_drop(struct output_source *source)
 static const struct output_source_calls shared_calls = {
     .file = shared_file, .lent = shared_lent, .drop = shared_drop};
 
-static void add_shared(uint64_t at, uint32_t size)
+static void add_shared_from(uint32_t offset, uint64_t at, uint32_t size)
 {
     static struct larder_segment segment = {large, sizeof large};
 
-    fill_pattern(large + 5, 1, at, size);
+    fill_pattern(large + offset, 1, at, size);
     shared.references++;
-    output_add_shared(&output, &shared.source, &segment, 5, size);
+    output_add_shared(&output, &shared.source, &segment, offset, size);
+}
+
+static void add_shared(uint64_t at, uint32_t size)
+{
+    add_shared_from(5, at, size);
 }
 
 static void begin(void)
@@ -237,6 +242,24 @@ START_TEST(large_shared_bytes_leave_by_file)
 }
 END_TEST
 
+/* Few bytes leave with those that they stand behind, and by a copy behind others. */
+START_TEST(end_of_a_row_leaves_with_it)
+{
+    struct output_file file;
+
+    begin();
+    add_shared(0, OUTPUT_FILE_MIN);
+    add_shared_from(5 + OUTPUT_FILE_MIN + (unsigned)_i, OUTPUT_FILE_MIN, 7);
+    ck_assert(output_file(&output, &file));
+    ck_assert_uint_eq(file.size, OUTPUT_FILE_MIN + (_i == 0 ? 7 : 0));
+    output_file_sent(&output, file.size);
+    ck_assert_uint_eq(shared.lent, _i == 0 ? 2 : 1);
+    ck_assert_uint_eq(drain(OUTPUT_FILE_MIN, SIZE_MAX), _i == 0 ? 0 : 7);
+    ck_assert_uint_eq(shared.references, 0);
+    end();
+}
+END_TEST
+
 /* Refused by the kernel, or no longer there: then it is copied. */
 START_TEST(file_that_cannot_be_sent_is_gathered)
 {
@@ -271,6 +294,7 @@ static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, small_shared_bytes_are_gathered);
     tcase_add_test(tcase, large_shared_bytes_leave_by_file);
+    tcase_add_loop_test(tcase, end_of_a_row_leaves_with_it, 0, 2);
     tcase_add_loop_test(tcase, file_that_cannot_be_sent_is_gathered, 0, 2);
     tcase_add_test(tcase, references_are_dropped_with_the_output);
     tcase_add_test(tcase, bytes_keep_their_order);

@@ -15,7 +15,7 @@
 #define SEGMENTS            4 /* unless played_segments says otherwise before play_begin() */
 #define SEGMENT_BYTES       4096u
 #define PLAYED_OPS          64
-#define PLAYED_SEGMENTS_MAX 16
+#define PLAYED_SEGMENTS_MAX 20
 #define PLAYED_FETCHES      8
 
 /* ---- the cache ---- */
