@@ -813,6 +813,16 @@ static enum ring_result next_request(struct serving *serving, struct wire_reques
     return RING_OK;
 }
 
+/* Requests: who is awake goes on with the first answers while the rest of the batch is being served. */
+#define SHOW_AFTER 4u
+
+/* The slots first: who has all answers and finds no slot would wait for an event that never comes. */
+static void show(struct session *session)
+{
+    ring_consumed(&session->pool.requests);
+    ring_show(&session->pool.completions);
+}
+
 static enum serve_result serve_batch(struct serving *serving)
 {
     struct wire_request request;
@@ -830,6 +840,8 @@ static enum serve_result serve_batch(struct serving *serving)
             return SERVE_BROKEN;
         if (shm_guard_faulted()) /* the entries behind may rely on what was read */
             return SERVE_FAULTED;
+        if (served % SHOW_AFTER == SHOW_AFTER - 1)
+            show(serving->session);
     }
     return SERVE_MORE;
 }

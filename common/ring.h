@@ -88,6 +88,12 @@ static inline void ring_publish(struct ring *ring)
     atomic_store_explicit(&ring->shared->tail, ring->own, memory_order_seq_cst);
 }
 
+/* Producer, of some of what is published soon: for a consumer who is awake. */
+static inline void ring_show(struct ring *ring)
+{
+    atomic_store_explicit(&ring->shared->tail, ring->own, memory_order_release);
+}
+
 /* Producer, after ring_publish(): true if the consumer sleeps and nobody has rung yet. */
 static inline bool ring_wants_bell(struct ring *ring)
 {

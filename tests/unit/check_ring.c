@@ -101,6 +101,23 @@ START_TEST(what_is_put_is_taken_in_order)
 }
 END_TEST
 
+/* Whoever sleeps is not told. */
+START_TEST(what_is_shown_is_taken_without_a_bell)
+{
+    struct pair pair = make_pair(CAPACITY, 0);
+
+    ck_assert(ring_arm(&pair.consumer));
+    put(&pair, 1);
+    ring_show(&pair.producer);
+    take(&pair, 1);
+    put(&pair, 2);
+    take_none(&pair);
+    ring_publish(&pair.producer);
+    ck_assert(ring_wants_bell(&pair.producer));
+    take(&pair, 2);
+}
+END_TEST
+
 START_TEST(full_ring_refuses_until_slots_are_given_back)
 {
     struct pair pair = make_pair(CAPACITY, starts[_i]);
@@ -388,6 +405,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, consumer_recognises_a_lying_tail, tails);
     tcase_add_test(tcase, believable_jump_ends_at_the_capacity);
     ADD_ROWS(tcase, producer_recognises_a_lying_head, heads);
+    tcase_add_test(tcase, what_is_shown_is_taken_without_a_bell);
     tcase_add_test(tcase, own_index_is_private);
     tcase_add_test(tcase, bell_is_wanted_once_by_who_sleeps);
     tcase_add_test(tcase, a_million_entries_between_threads);
