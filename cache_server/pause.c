@@ -6,20 +6,21 @@
 #include <sys/resource.h>
 #include <utlist.h>
 
-static const struct pause_mark unknown = {-1, -1};
+const struct pause_mark pause_unknown = {.waits = -1, .faults = -1};
 
-static struct pause_mark mark(void)
+bool pause_is_watched(const struct session *session, int64_t now_ns)
+{
+    return session->tenant && now_ns < session->tenant->pauses.until_ns;
+}
+
+struct pause_mark pause_before(void)
 {
     struct rusage usage;
 
     if (getrusage(RUSAGE_THREAD, &usage))
-        return unknown;
-    return (struct pause_mark){usage.ru_nvcsw, usage.ru_minflt};
-}
-
-struct pause_mark pause_before(const struct session *session, int64_t now_ns)
-{
-    return session->tenant && now_ns < session->tenant->pauses.until_ns ? mark() : unknown;
+        return pause_unknown;
+    return (struct pause_mark){
+        .waits = usage.ru_nvcsw, .faults = usage.ru_minflt, .processor_ns = clock_thread_ns()};
 }
 
 static int64_t length_of(const struct pause_watch *watch, int64_t waited_ns)
@@ -45,29 +46,46 @@ static bool has_company(const struct session *session, int64_t now_ns)
     return now_ns - processes_others_served(&session->cache->processes, session->process) < PAUSE_COMPANY_NS;
 }
 
-void pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns, int64_t now_ns)
+/* Of a session that was watched. */
+static void judge(struct session *session, const struct pause_mark *before, const struct pause_mark *after,
+                  int64_t began_ns, int64_t now_ns)
 {
-    struct pause_watch *watch = session->tenant ? &session->tenant->pauses : NULL;
-    struct pause_mark after;
+    struct pause_watch *watch = &session->tenant->pauses;
 
-    if (now_ns - began_ns < PAUSE_LONG_NS || !watch)
-        return;
-    if (began_ns >= watch->until_ns)
-        watch->waits = 0;
-    watch->until_ns = now_ns + PAUSE_WATCH_NS;
-    if (before->waits < 0)
-        return;
-    after = mark();
-    if (after.waits < 0)
-        return;
-    if (after.waits != before->waits) {
+    if (after->waits != before->waits) {
         watch->waits++;
         begin(session, now_ns + length_of(watch, now_ns - began_ns));
         cache_count(session, COUNTER_pauses, 1);
         watch->until_ns = session->pause.until_ns + PAUSE_WATCH_NS;
-    } else if (after.faults != before->faults && has_company(session, began_ns)) {
+    } else if (after->faults != before->faults && has_company(session, began_ns)) {
         begin(session, now_ns + (now_ns - began_ns < PAUSE_FAULTS_NS ? now_ns - began_ns : PAUSE_FAULTS_NS));
     }
+}
+
+static int64_t lesser(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns,
+                    int64_t now_ns)
+{
+    struct pause_watch *watch = session->tenant ? &session->tenant->pauses : NULL;
+    struct pause_mark after;
+
+    if (now_ns - began_ns < PAUSE_LONG_NS)
+        return now_ns - began_ns;
+    if (watch && began_ns >= watch->until_ns)
+        watch->waits = 0;
+    if (watch)
+        watch->until_ns = now_ns + PAUSE_WATCH_NS;
+    after = watch && before->waits >= 0 ? pause_before() : pause_unknown;
+    if (after.waits < 0)
+        return lesser(now_ns - began_ns, PAUSE_FAULTS_NS);
+    judge(session, before, &after, began_ns, now_ns);
+    if (after.waits != before->waits)
+        return now_ns - began_ns;
+    return lesser(now_ns - began_ns, after.processor_ns - before->processor_ns);
 }
 
 static void end_pause(struct session *session)

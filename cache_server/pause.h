@@ -49,15 +49,23 @@ struct pause {
     int64_t until_ns;            /* 0: it is not paused */
 };
 
-/* How often this thread has waited, and met a page that was not there. */
+/* How often this thread has waited, and met a page that was not there, and its processor time. */
 struct pause_mark {
     int64_t waits, faults; /* -1: unknown */
+    int64_t processor_ns;
 };
 
-/* A batch of the session's begins. What pause_after() needs. */
-struct pause_mark pause_before(const struct session *session, int64_t now_ns);
-/* It has ended, and the session still stands. May end its being active. */
-void pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns, int64_t now_ns);
+extern const struct pause_mark pause_unknown; /* for a batch that cannot be long */
+
+/* Are the batches of its tenant looked at? */
+bool pause_is_watched(const struct session *session, int64_t now_ns);
+/* A batch of such a session begins. What pause_after() needs. */
+struct pause_mark pause_before(void);
+/* It has ended, and the session still stands. May end its being active. Returns what the batch cost, in
+ * nanoseconds: waiting is the session's doing, and being passed over by the scheduler is not. Where nobody
+ * looked, a batch costs no more than PAUSE_FAULTS_NS. */
+int64_t pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns,
+                    int64_t now_ns);
 /* Ends the pauses that are over; in a turn's housekeeping. */
 void pause_step(struct cache *cache);
 /* Until the first of them is over, in milliseconds rounded up; -1: there is none. */

@@ -35,16 +35,39 @@
 
 /* ---- rings ---- */
 
-/* One batch; `clock` is brought up to date. True: something was served, so look again. The session may be
- * gone afterwards. */
-static bool serve_one(struct cache *cache, struct session *session, int64_t *clock)
+/* Is there something in its ring? False also if the pool has lost pages. */
+static bool has_come(struct session *session, bool *lost)
+{
+    struct segment_pool *pool = &session->pool;
+
+    shm_guard_enter(pool->base, pool->bytes);
+    bool more = ring_has_more(&pool->requests);
+    *lost = !shm_guard_leave();
+    return more && !*lost;
+}
+
+/* Most batches of many sessions are empty, and asking the kernel would be all that they cost. */
+static struct pause_mark look_at(struct session *session, int64_t now_ns)
+{
+    bool lost;
+
+    if (!pause_is_watched(session, now_ns))
+        return pause_unknown;
+    if (session->progress == 0 && !ahead_waits(&session->ahead) && !session->due && !has_come(session, &lost))
+        return pause_unknown;
+    return pause_before();
+}
+
+/* One batch; `clock` is brought up to date, and `cost` is what it cost. True: something was served, so look
+ * again. The session may be gone afterwards. */
+static bool serve_one(struct cache *cache, struct session *session, int64_t *clock, int64_t *cost)
 {
     int64_t before = *clock;
-    struct pause_mark mark = pause_before(session, before);
+    struct pause_mark mark = look_at(session, before);
     enum serve_result result = serve_session(session);
 
     *clock = clock_mono_ns();
-    pause_after(session, &mark, before, *clock);
+    *cost = pause_after(session, &mark, before, *clock);
     if (result == SERVE_IDLE || result == SERVE_MORE)
         return result == SERVE_MORE;
     cache_part(cache, &session, result == SERVE_BROKEN ? DEPARTURE_BROKE : DEPARTURE_FAULTED);
@@ -107,7 +130,7 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
          i > 0 && process->active && process->credit_ns > 0 && idle < process->active_count; i--) {
         struct session *session = process->active;
         struct tenant *tenant = session->tenant;
-        int64_t before = *clock;
+        int64_t cost;
 
         DL_DELETE(process->active, session);
         DL_APPEND(process->active, session);
@@ -116,13 +139,13 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
             idle++;
             continue;
         }
-        idle = serve_one(cache, session, clock) ? 0 : idle + 1;
+        idle = serve_one(cache, session, clock, &cost) ? 0 : idle + 1;
         served |= idle == 0;
-        process_spend(process, *clock - before);
+        process_spend(process, cost);
         if (idle == 0)
             processes_served(&cache->processes, process, *clock);
         if (tenant) /* which outlives its sessions, if not this turn's housekeeping */
-            tenant->credit_ns -= *clock - before;
+            tenant->credit_ns -= cost;
     }
     process_leave(&cache->processes, &process);
     return served;
@@ -424,19 +447,6 @@ static void keep_house(struct cache *cache)
 
 /* ---- looking on for a while ---- */
 
-/* Of this one's ring; the pool may have lost pages. */
-static bool has_come(struct cache *cache, struct session *session)
-{
-    struct segment_pool *pool = &session->pool;
-
-    shm_guard_enter(pool->base, pool->bytes);
-    bool more = ring_has_more(&pool->requests);
-    if (shm_guard_leave())
-        return more;
-    cache->lost = session;
-    return true;
-}
-
 static bool something_has_come(void *context)
 {
     struct cache *cache = context;
@@ -448,7 +458,11 @@ static bool something_has_come(void *context)
     {
         DL_FOREACH(process->active, session)
         {
-            if (has_come(cache, session))
+            bool lost, more = has_come(session, &lost);
+
+            if (lost)
+                cache->lost = session;
+            if (more || lost)
                 return true;
             if (--left == 0)
                 return false;

@@ -16,7 +16,7 @@ static struct cache cache;
 static struct tenant *news;
 static struct session session;
 static struct process *other;
-static int64_t now;
+static int64_t now, cost;
 
 static void begin(void)
 {
@@ -63,10 +63,10 @@ static void fault(void)
 /* A batch of the session that took so long, and met that. How long it is passed over afterwards. */
 static int64_t batch(int64_t length, void (*meet)(void))
 {
-    struct pause_mark mark = pause_before(&session, now);
+    struct pause_mark mark = pause_is_watched(&session, now) ? pause_before() : pause_unknown;
 
     meet();
-    pause_after(&session, &mark, now, now + length);
+    cost = pause_after(&session, &mark, now, now + length);
     now += length;
     ck_assert_int_eq(session.active, session.pause.until_ns == 0);
     return session.pause.until_ns > 0 ? session.pause.until_ns - now : 0;
@@ -184,6 +184,34 @@ START_TEST(mere_length_is_nobodys_fault)
 }
 END_TEST
 
+static void compute(void)
+{
+    int64_t end = clock_thread_ns() + LONG / 2;
+
+    while (clock_thread_ns() < end)
+        ;
+}
+
+/* Short batches cost what they take, and so do those that wait. What the scheduler gave to others is not the
+ * session's doing. */
+START_TEST(only_what_is_used_is_paid_for)
+{
+    begin();
+    (void)batch(SHORT, nothing);
+    ck_assert_int_eq(cost, SHORT);
+    (void)batch(100 * PAUSE_FAULTS_NS, nothing); /* nobody looked */
+    ck_assert_int_eq(cost, PAUSE_FAULTS_NS);
+    (void)batch(PAUSE_LONGEST_NS - 1, compute);
+    ck_assert_int_ge(cost, LONG / 2);
+    ck_assert_int_lt(cost, PAUSE_LONGEST_NS - 1);
+    (void)batch(SHORT, compute);
+    ck_assert_int_eq(cost, SHORT);
+    (void)batch(LONG, wait_for_it);
+    ck_assert_int_eq(cost, LONG);
+    end();
+}
+END_TEST
+
 START_TEST(pauses_end)
 {
     begin_watched();
@@ -211,6 +239,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, no_fault_costs_more_than_so_much);
     tcase_add_test(tcase, alone_nobody_is_paused_for_faults);
     tcase_add_test(tcase, mere_length_is_nobodys_fault);
+    tcase_add_test(tcase, only_what_is_used_is_paid_for);
     tcase_add_test(tcase, pauses_end);
 }
 
