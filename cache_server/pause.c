@@ -6,21 +6,21 @@
 #include <sys/resource.h>
 #include <utlist.h>
 
-const struct pause_mark pause_unknown = {.waits = -1, .faults = -1};
+static const struct pause_mark unknown = {.waits = -1, .faults = -1};
 
-bool pause_is_watched(const struct session *session, int64_t now_ns)
-{
-    return session->tenant && now_ns < session->tenant->pauses.until_ns;
-}
-
-struct pause_mark pause_before(void)
+static struct pause_mark mark(void)
 {
     struct rusage usage;
 
     if (getrusage(RUSAGE_THREAD, &usage))
-        return pause_unknown;
+        return unknown;
     return (struct pause_mark){
         .waits = usage.ru_nvcsw, .faults = usage.ru_minflt, .processor_ns = clock_thread_ns()};
+}
+
+struct pause_mark pause_before(const struct session *session, int64_t now_ns)
+{
+    return session->tenant && now_ns < session->tenant->pauses.until_ns ? mark() : unknown;
 }
 
 static int64_t length_of(const struct pause_watch *watch, int64_t waited_ns)
@@ -62,30 +62,25 @@ static void judge(struct session *session, const struct pause_mark *before, cons
     }
 }
 
-static int64_t lesser(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns,
                     int64_t now_ns)
 {
     struct pause_watch *watch = session->tenant ? &session->tenant->pauses : NULL;
+    int64_t length = now_ns - began_ns;
     struct pause_mark after;
 
-    if (now_ns - began_ns < PAUSE_LONG_NS)
-        return now_ns - began_ns;
-    if (watch && began_ns >= watch->until_ns)
+    if (length < PAUSE_LONG_NS || !watch)
+        return length;
+    if (began_ns >= watch->until_ns)
         watch->waits = 0;
-    if (watch)
-        watch->until_ns = now_ns + PAUSE_WATCH_NS;
-    after = watch && before->waits >= 0 ? pause_before() : pause_unknown;
+    watch->until_ns = now_ns + PAUSE_WATCH_NS;
+    after = before->waits >= 0 ? mark() : unknown;
     if (after.waits < 0)
-        return lesser(now_ns - began_ns, PAUSE_FAULTS_NS);
+        return length;
     judge(session, before, &after, began_ns, now_ns);
-    if (after.waits != before->waits)
-        return now_ns - began_ns;
-    return lesser(now_ns - began_ns, after.processor_ns - before->processor_ns);
+    if (after.waits != before->waits || after.processor_ns - before->processor_ns > length)
+        return length;
+    return after.processor_ns - before->processor_ns;
 }
 
 static void end_pause(struct session *session)

@@ -55,15 +55,11 @@ struct pause_mark {
     int64_t processor_ns;
 };
 
-extern const struct pause_mark pause_unknown; /* for a batch that cannot be long */
-
-/* Are the batches of its tenant looked at? */
-bool pause_is_watched(const struct session *session, int64_t now_ns);
-/* A batch of such a session begins. What pause_after() needs. */
-struct pause_mark pause_before(void);
+/* A batch of the session begins, and nothing of its pool has been touched yet. What pause_after() needs. */
+struct pause_mark pause_before(const struct session *session, int64_t now_ns);
 /* It has ended, and the session still stands. May end its being active. Returns what the batch cost, in
- * nanoseconds: waiting is the session's doing, and being passed over by the scheduler is not. Where nobody
- * looked, a batch costs no more than PAUSE_FAULTS_NS. */
+ * nanoseconds: waiting is the session's doing, and being passed over by the scheduler is not, where that is
+ * known: of a session that was watched. */
 int64_t pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns,
                     int64_t now_ns);
 /* Ends the pauses that are over; in a turn's housekeeping. */

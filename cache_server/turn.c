@@ -35,43 +35,22 @@
 
 /* ---- rings ---- */
 
-/* Is there something in its ring? False also if the pool has lost pages. */
-static bool has_come(struct session *session, bool *lost)
-{
-    struct segment_pool *pool = &session->pool;
-
-    shm_guard_enter(pool->base, pool->bytes);
-    bool more = ring_has_more(&pool->requests);
-    *lost = !shm_guard_leave();
-    return more && !*lost;
-}
-
-/* Most batches of many sessions are empty, and asking the kernel would be all that they cost. */
-static struct pause_mark look_at(struct session *session, int64_t now_ns)
-{
-    bool lost;
-
-    if (!pause_is_watched(session, now_ns))
-        return pause_unknown;
-    if (session->progress == 0 && !ahead_waits(&session->ahead) && !session->due && !has_come(session, &lost))
-        return pause_unknown;
-    return pause_before();
-}
-
 /* One batch; `clock` is brought up to date, and `cost` is what it cost. True: something was served, so look
  * again. The session may be gone afterwards. */
 static bool serve_one(struct cache *cache, struct session *session, int64_t *clock, int64_t *cost)
 {
     int64_t before = *clock;
-    struct pause_mark mark = look_at(session, before);
+    struct pause_mark mark = pause_before(session, before);
     enum serve_result result = serve_session(session);
 
     *clock = clock_mono_ns();
     *cost = pause_after(session, &mark, before, *clock);
     if (result == SERVE_IDLE || result == SERVE_MORE)
         return result == SERVE_MORE;
+    int64_t began = *clock;
     cache_part(cache, &session, result == SERVE_BROKEN ? DEPARTURE_BROKE : DEPARTURE_FAULTED);
     *clock = clock_mono_ns();
+    *cost += *clock - began;
     return true;
 }
 
@@ -447,6 +426,19 @@ static void keep_house(struct cache *cache)
 
 /* ---- looking on for a while ---- */
 
+/* Of this one's ring; the pool may have lost pages. */
+static bool has_come(struct cache *cache, struct session *session)
+{
+    struct segment_pool *pool = &session->pool;
+
+    shm_guard_enter(pool->base, pool->bytes);
+    bool more = ring_has_more(&pool->requests);
+    if (shm_guard_leave())
+        return more;
+    cache->lost = session;
+    return true;
+}
+
 static bool something_has_come(void *context)
 {
     struct cache *cache = context;
@@ -458,11 +450,7 @@ static bool something_has_come(void *context)
     {
         DL_FOREACH(process->active, session)
         {
-            bool lost, more = has_come(session, &lost);
-
-            if (lost)
-                cache->lost = session;
-            if (more || lost)
+            if (has_come(cache, session))
                 return true;
             if (--left == 0)
                 return false;

@@ -50,7 +50,8 @@ void connection_close(struct connection *connection)
     connection->state = CONNECTION_CLOSED;
     deadline_clear(&connection->read_deadline);
     deadline_clear(&connection->write_deadline);
-    page_pipes_give(&connection->home->pipes, &connection->pipe);
+    page_pipes_give(&connection->home->pipes,
+                    &connection->pipe); /* refers to pages of the output's segments */
     output_clear(&connection->output);
     loop_unwatch(connection->home->loop, &connection->watch);
     close(connection->watch.fd);
@@ -160,8 +161,9 @@ static bool send_copied(struct connection *connection)
     return true;
 }
 
-/* What this kernel does not send so is copied. 0 bytes: the file is shorter than it was, which nobody who
- * means well does to his own pool. */
+/* What this kernel does not send so is copied. Fewer bytes than there are do not mean that the socket is
+ * full: a signal, or being frozen, cuts the call short, and no edge would follow. 0 bytes: the file is
+ * shorter than it was, which nobody who means well does to his own pool. */
 static bool send_file(struct connection *connection, const struct output_file *file)
 {
     off_t offset = file->offset;
@@ -177,7 +179,7 @@ static bool send_file(struct connection *connection, const struct output_file *f
         return false;
     if (sent > 0)
         output_file_sent(&connection->output, (size_t)sent);
-    connection->may_write = sent == (ssize_t)file->size;
+    connection->may_write = sent > 0;
     return true;
 }
 
@@ -201,7 +203,7 @@ static bool fill_pipe(struct connection *connection)
         size += vectors[i].iov_len;
     if (size < PAGE_PIPE_MIN)
         return false;
-    connection->pipe = page_pipes_take(pipes);
+    connection->pipe = page_pipes_take(pipes, connection->home->loop->now_ms);
     if (!connection->pipe)
         return false;
     if (page_pipe_fill(connection->pipe, vectors, count))
@@ -229,7 +231,7 @@ static bool send_pages(struct connection *connection)
         return false;
     if (sent > 0)
         output_file_sent(&connection->output, (size_t)sent);
-    connection->may_write = sent == (ssize_t)offered;
+    connection->may_write = sent > 0;
     if (pipe->filled == 0)
         page_pipes_give(&connection->home->pipes, &connection->pipe);
     return true;

@@ -24,7 +24,7 @@
 #define CONNECTION_INPUT_FIRST  (4u * 1024)
 #define CONNECTION_OUTPUT_BOUND (256u * 1024) /* bytes that may wait for a client */
 #define CONNECTION_FILE_BOUND                                                                                \
-    (2048u * 1024) /* more that are to leave by sendfile(2): one call takes them                             \
+    (2048u * 1024) /* more that are to leave by reference: few calls take them                               \
                     */
 
 struct connection;

@@ -191,7 +191,8 @@ bool hot_lacks(struct exchange *exchange)
     return true;
 }
 
-/* The few bytes that are left of a larger body leave with the rest of it. */
+/* What begins a segment goes on with the one before, in most cases: few bytes at the end leave with the rest.
+ */
 static void give_piece(struct exchange *exchange)
 {
     struct hot_piece piece = hot_piece(exchange->hot, exchange->position, exchange->end);

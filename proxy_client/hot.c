@@ -600,14 +600,14 @@ static uint32_t segments_for(const struct hot *hot, uint64_t bytes)
 }
 
 /* How many segments the body needs besides the look-up's. Most bodies go on where that one ends. What is read
- * from its beginning instead stands in one row, and leaves by one sendfile(2): where that takes no segment
+ * from its beginning instead stands in one row, and leaves in one piece: where that takes no segment
  * more, or few for its size. */
 static uint32_t plan(const struct hot *hot, const struct larder_event *event, bool *in_a_row)
 {
     uint32_t rest = segments_for(hot, event->object_size - event->length);
     uint32_t all = segments_for(hot, event->object_size);
 
-    *in_a_row = all == rest || all >= ROW_FROM;
+    *in_a_row = all == rest || (all >= ROW_FROM && all < hot->limit);
     return *in_a_row ? all : rest;
 }
 

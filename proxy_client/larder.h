@@ -217,19 +217,19 @@ bool larder_segment_is_current(const struct larder_segment *segment);
 /* It is being used once more: the cache counts that as a hit, and the object as used. */
 void larder_segment_used(struct larder_segment *segment);
 
-/* ---- segments for sendfile(2) ---- */
+/* ---- segments for sendfile(2), and for vmsplice(2) of the bytes themselves ---- */
 
 /* The descriptor of the pool, and where in it segment->data begins; -1: the pool must not be used so, for
  * /dev/shm has huge pages (tmpfs(5), huge=), parts of which cannot be replaced. It is the library's, and good
  * for as long as the segment is held, also when the cache is lost meanwhile. Not to be closed, and no other
  * descriptor of that file either: that would drop the lock by which the cache knows us. */
 int larder_segment_file(const struct larder_segment *segment, off_t *offset);
-/* Its pages were given to sendfile(2): sockets refer to the pages themselves (over loopback those of the
- * receiver, too), and nobody tells when they let go. So from now on nothing is written into the segment; when
- * it is returned, or passed to larder_read() or larder_read_meta(), its pages are replaced by new ones first.
- * To other operations, which would want bytes of the caller's in it, it cannot be passed (-EINVAL). When new
- * pages cannot be had, a segment that is returned stays out of circulation until they can; larder_read() says
- * -ENOSPC, and the segment, which then has no pages, may only be returned. */
+/* Its pages were given to sendfile(2) or a pipe: sockets refer to the pages themselves (over loopback those
+ * of the receiver, too), and nobody tells when they let go. So from now on nothing is written into the
+ * segment; when it is returned, or passed to larder_read() or larder_read_meta(), its pages are replaced by
+ * new ones first. To other operations, which would want bytes of the caller's in it, it cannot be passed
+ * (-EINVAL). When new pages cannot be had, a segment that is returned stays out of circulation until they
+ * can; larder_read() says -ENOSPC, and the segment, which then has no pages, may only be returned. */
 void larder_segment_lent(struct larder_segment *segment);
 
 /* Operations. All take ownership of *segment (and null it) only when they return 0. Errors: -ENOTCONN,

@@ -13,7 +13,7 @@ struct output_block {
     size_t size;
     struct larder_segment *segment; /* NULL: the bytes stand in storage */
     struct output_source *source;   /* whose segment it is; NULL: ours */
-    bool by_file;                   /* leaves by sendfile(2) */
+    bool by_file;                   /* leaves by reference */
     char storage[];                 /* OUTPUT_BLOCK_BYTES, or nothing in a block that borrows */
 };
 

@@ -2,9 +2,9 @@
  *
  * Bytes are copied into blocks; or stand in a segment of the cache's pool, which goes back to the pool when
  * the socket has taken them, never before; or stand in a segment that others read as well, to whose source
- * the block has a reference. Large ones of the last kind leave the pool's file by sendfile(2), so that nobody
- * copies them; the socket may refer to the pages long after the reference has been dropped, and the source is
- * told so (lent()).
+ * the block has a reference. Large ones of the last kind leave by reference, by sendfile(2) or a pipe, so
+ * that nobody copies them; the socket may refer to the pages long after the reference has been dropped, and
+ * the source is told so (lent()).
  *
  * Ownership: an output owns its blocks, segments and references; blocks come from a pool shared by all
  * connections.
@@ -51,7 +51,7 @@ struct output {
     struct output_pool *pool;
     struct output_block *first, *last;
     size_t bytes;   /* that wait, */
-    size_t by_file; /*   and those of them that are to leave by sendfile(2), and so take no memory */
+    size_t by_file; /*   and those of them that are to leave by reference, and so take no memory */
 };
 
 void output_pool_setup(struct output_pool *pool, void (*return_segment)(void *, struct larder_segment **),
@@ -89,7 +89,7 @@ void output_file_sent(struct output *output, size_t size);
 /* It cannot leave so: output_gather() describes it from now on. */
 void output_refuse_file(struct output *output);
 
-/* Describes what waits, from its front up to what is to leave by sendfile(2); returns how many of `vectors`
+/* Describes what waits, from its front up to what is to leave by reference; returns how many of `vectors`
  * are used. */
 int output_gather(const struct output *output, struct iovec *vectors, int count);
 void output_consume(struct output *output, size_t size);

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define IDLE_KEPT 8u
+#define IDLE_KEPT   8u
+#define RETRY_AFTER 1000 /* milliseconds */
 
 void page_pipes_setup(struct page_pipes *pipes)
 {
@@ -22,7 +23,7 @@ static void destroy(struct page_pipes *pipes, struct page_pipe *pipe)
     pipes->count--;
 }
 
-void page_pipes_teardown(struct page_pipes *pipes)
+static void destroy_idle(struct page_pipes *pipes)
 {
     while (pipes->idle) {
         struct page_pipe *pipe = pipes->idle;
@@ -31,6 +32,11 @@ void page_pipes_teardown(struct page_pipes *pipes)
         destroy(pipes, pipe);
     }
     pipes->idle_count = 0;
+}
+
+void page_pipes_teardown(struct page_pipes *pipes)
+{
+    destroy_idle(pipes);
     INVARIANT(pipes->count == 0);
 }
 
@@ -46,13 +52,17 @@ static bool open_pipe(int ends[2])
     return false;
 }
 
-static struct page_pipe *create(struct page_pipes *pipes)
+static struct page_pipe *create(struct page_pipes *pipes, int64_t now_ms)
 {
     struct page_pipe *pipe;
     int ends[2];
 
-    if (pipes->count == PAGE_PIPES_MAX || pipes->refused || !open_pipe(ends))
+    if (pipes->count == PAGE_PIPES_MAX || pipes->refused || now_ms < pipes->retry_ms)
         return NULL;
+    if (!open_pipe(ends)) {
+        pipes->retry_ms = now_ms + RETRY_AFTER;
+        return NULL;
+    }
     pipe = malloc(sizeof *pipe);
     INVARIANT(pipe);
     *pipe = (struct page_pipe){.out = ends[0], .in = ends[1]};
@@ -60,12 +70,12 @@ static struct page_pipe *create(struct page_pipes *pipes)
     return pipe;
 }
 
-struct page_pipe *page_pipes_take(struct page_pipes *pipes)
+struct page_pipe *page_pipes_take(struct page_pipes *pipes, int64_t now_ms)
 {
     struct page_pipe *pipe = pipes->idle;
 
     if (!pipe)
-        return create(pipes);
+        return create(pipes, now_ms);
     pipes->idle = pipe->next;
     pipes->idle_count--;
     return pipe;
@@ -91,11 +101,7 @@ void page_pipes_refuse(struct page_pipes *pipes, struct page_pipe **pipe)
 {
     pipes->refused = true;
     page_pipes_give(pipes, pipe);
-    while (pipes->idle) {
-        struct page_pipe *idle = page_pipes_take(pipes);
-
-        page_pipes_give(pipes, &idle);
-    }
+    destroy_idle(pipes);
 }
 
 bool page_pipe_fill(struct page_pipe *pipe, const struct iovec *bytes, int count)

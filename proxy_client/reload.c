@@ -1,13 +1,15 @@
 #include "reload.h"
 
 #include "log.h"
+#include "page_pipe.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
-/* Descriptors that are not clients: listeners, the loop, logs, queues, and connections to the origin. */
-#define DESCRIPTORS_RESERVED 64u
+/* Descriptors that are not clients: listeners, the loop, logs, queues, connections to the origin, and pipes.
+ */
+#define DESCRIPTORS_RESERVED (64u + 2 * PAGE_PIPES_MAX)
 
 /* A client and the fetch for it take two descriptors. */
 unsigned reload_connection_limit(const struct proxy_conf *conf)
@@ -22,8 +24,7 @@ unsigned reload_connection_limit(const struct proxy_conf *conf)
     }
     if (conf->max_connections)
         return (unsigned)conf->max_connections;
-    allowed =
-        allowed > 2 * DESCRIPTORS_RESERVED ? (allowed - DESCRIPTORS_RESERVED) / 2 : DESCRIPTORS_RESERVED / 2;
+    allowed = allowed > 2 * DESCRIPTORS_RESERVED ? (allowed - DESCRIPTORS_RESERVED) / 2 : allowed / 4;
     return allowed < 1000000 ? (unsigned)allowed : 1000000;
 }
 

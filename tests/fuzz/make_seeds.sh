@@ -457,6 +457,8 @@ http hot-asked "GET /a HTTP/1.1\r\nHost: h\r\n\r\nHEAD /a HTTP/1.1\r\nHost: h\r\
     0 $((cached | stored)) 8 0x20 0
 http hot-changed "$same_gets${post_and_get}$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 8 0x20 0
 http hot-large "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 80 0x20 0
+http hot-row "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 64 "0x20 0x28" 0
+http hot-row-lost "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored | slow_reader)) 64 "0x20 0x28 0xe0" 0
 http hot-large-slow "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored | slow_reader)) 80 "0x20 0x28" 0
 http hot-large-lost "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 80 "0x20 0x28 0xe0" 0
 http hot-large-broken "$same_gets====\n$fresh====\n$lines" 0 $((cached | stored)) 80 "0x20 7" 0

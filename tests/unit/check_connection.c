@@ -464,6 +464,33 @@ END_TEST
 
 /* ---- sending what stands in a file ---- */
 
+/* Calls that end early although there is room: as by a signal, or by being frozen. */
+static bool cut_short;
+
+static size_t cut(size_t size)
+{
+    size_t less = cut_short ? size / 2 : size;
+
+    cut_short = false;
+    return less;
+}
+
+ssize_t __real_sendfile(int to, int from, off_t *offset, size_t size);
+ssize_t __wrap_sendfile(int to, int from, off_t *offset, size_t size);
+
+ssize_t __wrap_sendfile(int to, int from, off_t *offset, size_t size)
+{
+    return __real_sendfile(to, from, offset, cut(size));
+}
+
+ssize_t __real_splice(int from, off_t *out_of, int to, off_t *into, size_t size, unsigned flags);
+ssize_t __wrap_splice(int from, off_t *out_of, int to, off_t *into, size_t size, unsigned flags);
+
+ssize_t __wrap_splice(int from, off_t *out_of, int to, off_t *into, size_t size, unsigned flags)
+{
+    return __real_splice(from, out_of, to, into, cut(size), flags);
+}
+
 static size_t read_so_far;
 
 /* A little at a time, so that sends stop short everywhere. */
@@ -479,6 +506,20 @@ static bool whole_is_read(void)
     }
     return read_so_far == WHOLE;
 }
+
+START_TEST(call_that_ends_early_is_made_again)
+{
+    begin(CLIENTS);
+    make_file(_i & 1);
+    cut_short = true;
+    client_send(client_connect(0), "s", 0);
+    turn_until(whole_is_read);
+    ck_assert(!cut_short);
+    clients_close();
+    remove_file();
+    end();
+}
+END_TEST
 
 static size_t in_pipe;
 
@@ -654,6 +695,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, search_for_the_idle_goes_on);
     ADD_ROWS(tcase, broken_body_does_not_look_whole, ends);
     tcase_add_loop_test(tcase, file_is_sent_in_order, 0, 4);
+    tcase_add_loop_test(tcase, call_that_ends_early_is_made_again, 0, 2);
     tcase_add_test(tcase, pages_in_a_pipe_may_be_replaced);
     tcase_add_loop_test(tcase, without_a_pipe_it_is_sent_as_a_file, 0, 2);
     tcase_add_test(tcase, what_is_no_file_is_copied);
