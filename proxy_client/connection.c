@@ -15,6 +15,7 @@
 
 #define WRITE_TIMEOUT_MS  60000
 #define LINGER_TIMEOUT_MS 2000
+#define UNUSED_PIPES_MS   1000
 #define DROPS_A_TURN      64 /* reads that drop what a client still sends; then others have their turn */
 #define IDLE_LOOKED_AT    64 /* connections, in search of one that may be dropped */
 
@@ -206,6 +207,8 @@ static bool fill_pipe(struct connection *connection)
     connection->pipe = page_pipes_take(pipes, connection->home->loop->now_ms);
     if (!connection->pipe)
         return false;
+    if (!deadline_is_set(&connection->home->pipes_deadline))
+        loop_arm(connection->home->loop, &connection->home->unused, &connection->home->pipes_deadline);
     if (page_pipe_fill(connection->pipe, vectors, count))
         return true;
     if (is_unsupported(errno))
@@ -434,6 +437,16 @@ static void write_expired(struct deadline *deadline)
     lose((struct connection *)(void *)((char *)deadline - offsetof(struct connection, write_deadline)));
 }
 
+static void look_at_pipes(struct deadline *deadline)
+{
+    struct connection_home *home =
+        (struct connection_home *)(void *)((char *)deadline -
+                                           offsetof(struct connection_home, pipes_deadline));
+
+    if (page_pipes_close_unused(&home->pipes))
+        loop_arm(home->loop, &home->unused, &home->pipes_deadline);
+}
+
 static void return_segment(void *owner, struct larder_segment **segment)
 {
     cache_link_return(owner, segment);
@@ -449,6 +462,7 @@ void connection_home_setup(struct connection_home *home, struct proxy_loop *loop
     loop_add_deadlines(loop, &home->header, (int64_t)timeouts->header_s * 1000, header_expired);
     loop_add_deadlines(loop, &home->body, (int64_t)timeouts->body_s * 1000, body_expired);
     loop_add_deadlines(loop, &home->write, WRITE_TIMEOUT_MS, write_expired);
+    loop_add_deadlines(loop, &home->unused, UNUSED_PIPES_MS, look_at_pipes);
     loop_add_deadlines(loop, &home->linger, LINGER_TIMEOUT_MS, linger_expired);
 }
 
@@ -467,6 +481,7 @@ void connection_home_teardown(struct connection_home *home)
         lose(home->first);
     loop_finish_tasks(home->loop);
     output_pool_teardown(&home->outputs);
+    deadline_clear(&home->pipes_deadline);
     page_pipes_teardown(&home->pipes);
 }
 

@@ -81,7 +81,8 @@ struct connection_home {
     struct cache_link *link;
     struct output_pool outputs;
     struct page_pipes pipes;
-    struct deadline_list idle, header, body, write, linger;
+    struct deadline pipes_deadline; /* set while there are any */
+    struct deadline_list idle, header, body, write, linger, unused;
     struct connection *first;
     unsigned count, limit;
     bool stopping;               /* no further requests on a connection */

@@ -74,6 +74,7 @@ struct page_pipe *page_pipes_take(struct page_pipes *pipes, int64_t now_ms)
 {
     struct page_pipe *pipe = pipes->idle;
 
+    pipes->used = true;
     if (!pipe)
         return create(pipes, now_ms);
     pipes->idle = pipe->next;
@@ -102,6 +103,14 @@ void page_pipes_refuse(struct page_pipes *pipes, struct page_pipe **pipe)
     pipes->refused = true;
     page_pipes_give(pipes, pipe);
     destroy_idle(pipes);
+}
+
+bool page_pipes_close_unused(struct page_pipes *pipes)
+{
+    if (!pipes->used)
+        destroy_idle(pipes);
+    pipes->used = false;
+    return pipes->count > 0;
 }
 
 bool page_pipe_fill(struct page_pipe *pipe, const struct iovec *bytes, int count)

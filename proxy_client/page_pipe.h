@@ -37,6 +37,7 @@ struct page_pipe {
 struct page_pipes {
     struct page_pipe *idle; /* empty ones */
     unsigned count, idle_count;
+    bool used;        /* one was taken since page_pipes_close_unused() */
     int64_t retry_ms; /* none is asked for before */
     bool refused;     /* there will be none in this process */
 };
@@ -50,6 +51,10 @@ struct page_pipe *page_pipes_take(struct page_pipes *pipes, int64_t now_ms);
 void page_pipes_give(struct page_pipes *pipes, struct page_pipe **pipe);
 /* Gives it back; others are not to be had from now on, because this kernel does not do what they are for. */
 void page_pipes_refuse(struct page_pipes *pipes, struct page_pipe **pipe);
+
+/* To be called now and then, while there are any: idle ones go if none was taken since. False: there are none
+ * any more. */
+bool page_pipes_close_unused(struct page_pipes *pipes);
 
 /* Refers to the pages of as many of these bytes as there is room for; the pipe is empty. False: none, and
  * errno. */

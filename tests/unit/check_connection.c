@@ -560,6 +560,30 @@ START_TEST(file_is_sent_in_order)
 }
 END_TEST
 
+static bool there_is_no_pipe(void)
+{
+    return home.pipes.count == 0;
+}
+
+/* It keeps descriptors only while they are of use. */
+START_TEST(unused_pipes_are_closed)
+{
+    begin(CLIENTS);
+    make_file(true);
+    client_send(client_connect(0), "s", 0);
+    turn_until(whole_is_read);
+    ck_assert_uint_eq(home.pipes.count, 1);
+    turn_until(there_is_no_pipe);
+    read_so_far = 0;
+    client_send(clients[0], "s", 0);
+    turn_until(whole_is_read);
+    ck_assert_uint_eq(home.pipes.count, 1);
+    clients_close();
+    remove_file();
+    end();
+}
+END_TEST
+
 /* What has left is what stood there when it left, as long as nobody writes to pages that are lent. */
 START_TEST(pages_in_a_pipe_may_be_replaced)
 {
@@ -696,6 +720,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, broken_body_does_not_look_whole, ends);
     tcase_add_loop_test(tcase, file_is_sent_in_order, 0, 4);
     tcase_add_loop_test(tcase, call_that_ends_early_is_made_again, 0, 2);
+    tcase_add_test(tcase, unused_pipes_are_closed);
     tcase_add_test(tcase, pages_in_a_pipe_may_be_replaced);
     tcase_add_loop_test(tcase, without_a_pipe_it_is_sent_as_a_file, 0, 2);
     tcase_add_test(tcase, what_is_no_file_is_copied);
