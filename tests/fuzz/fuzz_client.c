@@ -170,6 +170,12 @@ static bool takes_parts(struct fuzz_text *meta, struct http_parts *parts)
     return true;
 }
 
+/* No text has such bytes, and no piece looks like one from somewhere near. */
+uint8_t fuzz_stored_byte(uint64_t at)
+{
+    return (uint8_t)(0x80 | ((at * 5 + at / 128) & 0x7f));
+}
+
 /* One for all places: it suits the first, and those that are as large. */
 static void plant_extent(const struct http_parts *parts)
 {
@@ -226,7 +232,8 @@ static struct object *planted(const struct fuzz_text *from)
     }
     struct object *object = object_create(blob, (uint32_t)length, BODY_MAX);
     object->size = size;
-    memset(object->body, 'b', BODY_MAX);
+    for (uint64_t i = 0; i < BODY_MAX; i++)
+        object->body[i] = (char)fuzz_stored_byte(i);
     object->fresh_until = FUZZ_WALL_MS + (script.flags & FUZZ_STALE ? -5000 : 3600000);
     return object;
 }

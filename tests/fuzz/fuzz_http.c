@@ -1,5 +1,5 @@
 /* The HTTP front-end with everything behind it: see fuzz_proxy.h. What comes out must parse as a sequence of
- * responses, whatever client, origin and metadata were. */
+ * responses, whatever client, origin and metadata were, and a body that is stored must come out as it is. */
 #include "fuzz_proxy.h"
 
 #include "front_http.h"
@@ -8,6 +8,8 @@
 
 static struct front_http http;
 static unsigned responses;
+static uint64_t body_at; /* of the response that is being read */
+static bool is_stored;   /* it has begun so */
 
 static void *setup(struct connection_home *connections, struct exchange_home *exchanges, uint64_t max_body)
 {
@@ -30,6 +32,27 @@ static int on_head(llhttp_t *parser)
     return fuzz_proxy_was_head(responses++) || parser->status_code == 304 ? 1 : 0;
 }
 
+static int on_begin(llhttp_t *parser)
+{
+    (void)parser;
+    body_at = 0;
+    return 0;
+}
+
+/* A whole body that begins like the one that is stored goes on like it. */
+static int on_body(llhttp_t *parser, const char *at, size_t length)
+{
+    for (size_t i = 0; i < length; i++, body_at++) {
+        bool same = (uint8_t)at[i] == fuzz_stored_byte(body_at);
+
+        if (body_at < FUZZ_STORED_MARK)
+            is_stored = (body_at == 0 || is_stored) && same;
+        else
+            REQUIRE(!is_stored || same || parser->status_code != 200);
+    }
+    return 0;
+}
+
 /* The last response may have been cut short: the connection, or the client's patience, may have ended. */
 static void check(const struct fuzz_text *received)
 {
@@ -39,6 +62,9 @@ static void check(const struct fuzz_text *received)
     responses = 0;
     llhttp_settings_init(&settings);
     settings.on_headers_complete = on_head;
+    settings.on_message_begin = on_begin;
+    if (!fuzz_proxy_origin_may_look_stored())
+        settings.on_body = on_body;
     llhttp_init(&parser, HTTP_RESPONSE, &settings);
     llhttp_errno_t error = llhttp_execute(&parser, (const char *)received->at, received->size);
     if (error == HPE_OK)

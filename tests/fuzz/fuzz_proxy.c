@@ -40,7 +40,7 @@ static struct {
     struct wire_end client;
     uint64_t random;
     unsigned turns, idle, waits;
-    bool head_only[REQUESTS_MAX];
+    bool head_only[REQUESTS_MAX], origin_looks_stored;
     unsigned requests;
 } proxy;
 
@@ -78,6 +78,22 @@ uint64_t __wrap_http1_write_own(struct output *output, const struct http1_reques
 {
     note_request(false);
     return __real_http1_write_own(output, request, now_s, framing);
+}
+
+bool fuzz_proxy_origin_may_look_stored(void)
+{
+    return proxy.origin_looks_stored;
+}
+
+/* A part may be what continues it. */
+static bool looks_stored(const struct fuzz_text *text)
+{
+    uint8_t mark[FUZZ_STORED_MARK];
+
+    for (unsigned i = 0; i < FUZZ_STORED_MARK; i++)
+        mark[i] = fuzz_stored_byte(i);
+    return text->size > 0 &&
+           (memmem(text->at, text->size, mark, sizeof mark) || memmem(text->at, text->size, "206", 3));
 }
 
 bool fuzz_proxy_was_head(unsigned number)
@@ -296,6 +312,7 @@ void fuzz_proxy_run(const struct fuzz_front *front, const uint8_t *data, size_t 
     fuzz_read(&input, &proxy.script, sizeof proxy.script);
     proxy.random = proxy.script.cutting | 1;
     struct fuzz_text client = take_part(&input), origin = take_part(&input), meta = take_part(&input);
+    proxy.origin_looks_stored = looks_stored(&origin);
     fuzz_client_prepare(&proxy.script, &meta);
     fuzz_origin_prepare(&proxy.script, &origin);
     set_up();

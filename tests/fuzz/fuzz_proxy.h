@@ -69,8 +69,14 @@ void fuzz_proxy_initialize(void);
 /* Was the request with this number, of those that reached an exchange, one for a head only? */
 bool fuzz_proxy_was_head(unsigned number);
 
+/* Has the origin sent what could be taken for the body that is stored, or for its rest? */
+bool fuzz_proxy_origin_may_look_stored(void);
+
 /* ---- fuzz_client.c ---- */
 
+#define FUZZ_STORED_MARK 4u /* bytes of it that text never has */
+/* What stands at that place of the body that is stored from the beginning. */
+uint8_t fuzz_stored_byte(uint64_t at);
 void fuzz_client_prepare(const struct fuzz_script *script, const struct fuzz_text *meta);
 /* Answers what has been asked; `all`: also what would never be answered. */
 void fuzz_client_answer(bool all);
