@@ -2,7 +2,8 @@
  *
  * One thread answers every request with the same bytes from its own memory: no parsing beyond the end of the
  * request head, no cache, no second process. bench/run.sh measures it as the floor below which no proxy can
- * get on the same machine. It trusts its client and is of no other use. */
+ * get on the same machine with answers of some KiB; large ones are cheaper where they are not copied. It
+ * trusts its client and is of no other use. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
