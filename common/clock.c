@@ -4,7 +4,7 @@
 
 static int64_t read_ns(clockid_t id)
 {
-    struct timespec now;
+    struct timespec now = {0};
 
     clock_gettime(id, &now); /* those that go on by themselves are served by the vDSO: no system call */
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;

@@ -195,7 +195,7 @@ static struct object *planted(const struct fuzz_text *from)
 {
     struct fuzz_text rest = *from, *meta = &rest;
     struct http_parts parts;
-    bool has_parts = !(script.flags & FUZZ_RAW_META) && takes_parts(meta, &parts);
+    bool is_raw = script.flags & FUZZ_RAW_META, has_parts = !is_raw && takes_parts(meta, &parts);
     uint8_t kind = script.meta_kind;
     struct http_meta_head head = {
         .magic = HTTP_META_MAGIC,
@@ -217,7 +217,9 @@ static struct object *planted(const struct fuzz_text *from)
     size_t length = meta->size, skip = 0;
     uint64_t size = (uint64_t)script.stored_size * 128;
 
-    if (!(script.flags & FUZZ_RAW_META)) {
+    if (is_raw || has_parts)
+        fuzz_proxy_mix_bodies();
+    if (!is_raw) {
         memcpy(blob, &head, sizeof head);
         skip = sizeof head;
     }

@@ -63,7 +63,7 @@ static void check(const struct fuzz_text *received)
     llhttp_settings_init(&settings);
     settings.on_headers_complete = on_head;
     settings.on_message_begin = on_begin;
-    if (!fuzz_proxy_origin_may_look_stored())
+    if (!fuzz_proxy_bodies_may_mix())
         settings.on_body = on_body;
     llhttp_init(&parser, HTTP_RESPONSE, &settings);
     llhttp_errno_t error = llhttp_execute(&parser, (const char *)received->at, received->size);

@@ -40,7 +40,7 @@ static struct {
     struct wire_end client;
     uint64_t random;
     unsigned turns, idle, waits;
-    bool head_only[REQUESTS_MAX], origin_looks_stored;
+    bool head_only[REQUESTS_MAX], bodies_mix;
     unsigned requests;
 } proxy;
 
@@ -80,9 +80,26 @@ uint64_t __wrap_http1_write_own(struct output *output, const struct http1_reques
     return __real_http1_write_own(output, request, now_s, framing);
 }
 
-bool fuzz_proxy_origin_may_look_stored(void)
+bool fuzz_proxy_bodies_may_mix(void)
 {
-    return proxy.origin_looks_stored;
+    return proxy.bodies_mix;
+}
+
+void fuzz_proxy_mix_bodies(void)
+{
+    proxy.bodies_mix = true;
+}
+
+/* A whole answer of which only the rest is taken. */
+bool __real_fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);
+bool __wrap_fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip);
+
+bool __wrap_fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip)
+{
+    bool continues = __real_fields_continue(exchange, head, skip);
+
+    proxy.bodies_mix = proxy.bodies_mix || continues;
+    return continues;
 }
 
 /* A part may be what continues it. */
@@ -312,7 +329,7 @@ void fuzz_proxy_run(const struct fuzz_front *front, const uint8_t *data, size_t 
     fuzz_read(&input, &proxy.script, sizeof proxy.script);
     proxy.random = proxy.script.cutting | 1;
     struct fuzz_text client = take_part(&input), origin = take_part(&input), meta = take_part(&input);
-    proxy.origin_looks_stored = looks_stored(&origin);
+    proxy.bodies_mix = looks_stored(&origin);
     fuzz_client_prepare(&proxy.script, &meta);
     fuzz_origin_prepare(&proxy.script, &origin);
     set_up();

@@ -69,8 +69,9 @@ void fuzz_proxy_initialize(void);
 /* Was the request with this number, of those that reached an exchange, one for a head only? */
 bool fuzz_proxy_was_head(unsigned number);
 
-/* Has the origin sent what could be taken for the body that is stored, or for its rest? */
-bool fuzz_proxy_origin_may_look_stored(void);
+/* May what begins like the body that is stored go on otherwise: with an origin's rest, or with parts? */
+bool fuzz_proxy_bodies_may_mix(void);
+void fuzz_proxy_mix_bodies(void); /* from now on */
 
 /* ---- fuzz_client.c ---- */
 
