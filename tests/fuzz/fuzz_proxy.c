@@ -80,6 +80,22 @@ uint64_t __wrap_http1_write_own(struct output *output, const struct http1_reques
     return __real_http1_write_own(output, request, now_s, framing);
 }
 
+/* The same head again, which was no HEAD's. */
+bool __real_exchange_recall(struct exchange_home *home, const char *bytes, uint32_t length,
+                            struct exchange_again *again);
+bool __wrap_exchange_recall(struct exchange_home *home, const char *bytes, uint32_t length,
+                            struct exchange_again *again);
+
+bool __wrap_exchange_recall(struct exchange_home *home, const char *bytes, uint32_t length,
+                            struct exchange_again *again)
+{
+    bool known = __real_exchange_recall(home, bytes, length, again);
+
+    if (known)
+        note_request(false);
+    return known;
+}
+
 bool fuzz_proxy_bodies_may_mix(void)
 {
     return proxy.bodies_mix;
