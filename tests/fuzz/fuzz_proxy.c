@@ -13,7 +13,7 @@
 
 #define TURNS_MAX    20000 /* far more than any input can need */
 #define RECEIVE_MAX  ((size_t)1 << 20)
-#define REQUESTS_MAX 64
+#define REQUESTS_MAX 128 /* after so many the client leaves: each may take dozens of turns */
 #define IDLE_TURNS   8   /* without anything new: the client gives up */
 #define WAIT_TURNS   3   /* or goes on after a line that says so, */
 #define WAITS_MAX    100 /* of which so many are heeded */
@@ -199,7 +199,8 @@ static bool client_receive(struct wire_end *client)
     ssize_t got = recv(client->fd, received + client->received, most, MSG_DONTWAIT);
     if (got > 0)
         client->received += (size_t)got;
-    client->ended = got == 0 || sizeof received - client->received < most; /* it has had enough */
+    /* The proxy ends it, or it has had enough. */
+    client->ended = got == 0 || sizeof received - client->received < most || proxy.requests == REQUESTS_MAX;
     return got > 0;
 }
 
