@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define TURNS_MAX    20000 /* far more than any input can need */
+#define PATIENCE     8000  /* turns, after which the client leaves */
 #define RECEIVE_MAX  ((size_t)1 << 20)
 #define REQUESTS_MAX 128 /* after so many the client leaves: each may take dozens of turns */
 #define IDLE_TURNS   8   /* without anything new: the client gives up */
@@ -200,7 +201,8 @@ static bool client_receive(struct wire_end *client)
     if (got > 0)
         client->received += (size_t)got;
     /* The proxy ends it, or it has had enough. */
-    client->ended = got == 0 || sizeof received - client->received < most || proxy.requests == REQUESTS_MAX;
+    client->ended = got == 0 || sizeof received - client->received < most || proxy.requests == REQUESTS_MAX ||
+                    proxy.turns >= PATIENCE;
     return got > 0;
 }
 
