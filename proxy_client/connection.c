@@ -162,26 +162,32 @@ static bool send_copied(struct connection *connection)
     return true;
 }
 
-/* What this kernel does not send so is copied. Fewer bytes than there are do not mean that the socket is
- * full: a signal, or being frozen, cuts the call short, and no edge would follow. 0 bytes: the file is
- * shorter than it was, which nobody who means well does to his own pool. */
-static bool send_file(struct connection *connection, const struct output_file *file)
+/* What a call that sends by reference said. Fewer bytes than there are do not mean that the socket is full: a
+ * signal, or being frozen, cuts the call short, and no edge would follow. 0 bytes: the file is shorter than
+ * it was, which nobody who means well does to his own pool. False: the connection is lost. */
+static bool took_by_reference(struct connection *connection, ssize_t sent)
 {
-    off_t offset = file->offset;
-    ssize_t sent = sendfile(connection->watch.fd, file->fd, &offset, file->size);
-
     if (sent < 0 && errno == EINTR)
         return true;
-    if (sent < 0 && (errno == EINVAL || errno == ENOSYS)) {
-        output_refuse_file(&connection->output);
-        return true;
-    }
     if (sent == 0 || (sent < 0 && errno != EAGAIN))
         return false;
     if (sent > 0)
         output_file_sent(&connection->output, (size_t)sent);
     connection->may_write = sent > 0;
     return true;
+}
+
+/* What this kernel does not send so is copied. */
+static bool send_file(struct connection *connection, const struct output_file *file)
+{
+    off_t offset = file->offset;
+    ssize_t sent = sendfile(connection->watch.fd, file->fd, &offset, file->size);
+
+    if (sent < 0 && (errno == EINVAL || errno == ENOSYS)) {
+        output_refuse_file(&connection->output);
+        return true;
+    }
+    return took_by_reference(connection, sent);
 }
 
 static bool is_unsupported(int error)
@@ -224,17 +230,12 @@ static bool send_pages(struct connection *connection)
     size_t offered = pipe->filled;
     ssize_t sent = page_pipe_send(pipe, connection->watch.fd, offered < connection->output.bytes);
 
-    if (sent < 0 && errno == EINTR)
-        return true;
     if (sent < 0 && is_unsupported(errno)) {
         page_pipes_refuse(&connection->home->pipes, &connection->pipe);
         return true;
     }
-    if (sent == 0 || (sent < 0 && errno != EAGAIN))
+    if (!took_by_reference(connection, sent))
         return false;
-    if (sent > 0)
-        output_file_sent(&connection->output, (size_t)sent);
-    connection->may_write = sent > 0;
     if (pipe->filled == 0)
         page_pipes_give(&connection->home->pipes, &connection->pipe);
     return true;
