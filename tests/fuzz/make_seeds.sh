@@ -441,7 +441,7 @@ for length in 'Content-Length: 40000\r\n' ''; do
 done
 
 # What is kept (fuzz_client.c): 0x20 and what the look-up is answered with; 0x40: nothing is current any more.
-same_gets= other_gets=
+same_gets='' other_gets=''
 for i in 1 2 3 4 5 6 7 8; do
     same_gets+='GET /a HTTP/1.1\r\nHost: h\r\n\r\n----\n' # each alone
     other_gets+="GET /a HTTP/1.1\r\nHost: h\r\nCookie: $i\r\n\r\n"
