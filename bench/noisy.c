@@ -12,6 +12,7 @@
  * ratios of the second to the first. */
 #include "clock.h"
 #include "larder.h"
+#include "schedule.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -58,6 +59,7 @@ static void must(int error, const char *what)
         give_up(what, strerror(-error));
 }
 
+/* With the short turns that a proxy asks for. */
 static struct player join(const char *tenant)
 {
     struct larder_options options = {.instance = conf.instance, .tenant = tenant};
@@ -67,6 +69,7 @@ static struct player join(const char *tenant)
 
     if (error)
         give_up("client", problem);
+    schedule_short_turns();
     return player;
 }
 

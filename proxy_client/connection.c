@@ -139,19 +139,26 @@ static void output_waits(struct connection *connection, bool progress)
         output_free_segments(&connection->output);
 }
 
+/* One piece, as most answers are, without the kernel's reading a list of one. */
+static ssize_t send_pieces(int fd, struct iovec *vectors, int count, int flags)
+{
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
+
+    return count == 1 ? send(fd, vectors->iov_base, vectors->iov_len, flags) : sendmsg(fd, &message, flags);
+}
+
 /* False: the connection is lost. */
 static bool send_copied(struct connection *connection)
 {
     struct iovec vectors[OUTPUT_IOVECS];
-    struct msghdr message = {.msg_iov = vectors};
+    int count = output_gather(&connection->output, vectors, OUTPUT_IOVECS);
     size_t offered = 0;
     ssize_t sent;
 
-    message.msg_iovlen = (size_t)output_gather(&connection->output, vectors, OUTPUT_IOVECS);
-    for (size_t i = 0; i < message.msg_iovlen; i++)
+    for (int i = 0; i < count; i++)
         offered += vectors[i].iov_len;
-    sent = sendmsg(connection->watch.fd, &message,
-                   MSG_NOSIGNAL | (offered < connection->output.bytes ? MSG_MORE : 0));
+    sent = send_pieces(connection->watch.fd, vectors, count,
+                       MSG_NOSIGNAL | (offered < connection->output.bytes ? MSG_MORE : 0));
     if (sent < 0 && errno == EINTR)
         return true;
     if (sent < 0 && errno != EAGAIN)
@@ -265,6 +272,14 @@ static bool send_output(struct connection *connection)
     return true;
 }
 
+/* What is answered at once is sent at once: its client need not wait for the others of this turn. */
+static void proceed(struct connection *connection)
+{
+    connection->front->proceed(connection);
+    if (connection->state != CONNECTION_CLOSED && !send_output(connection))
+        lose(connection);
+}
+
 static void run(struct connection *connection)
 {
     if (!send_output(connection)) {
@@ -272,7 +287,7 @@ static void run(struct connection *connection)
         return;
     }
     if (connection->state == CONNECTION_OPEN)
-        connection->front->proceed(connection);
+        proceed(connection);
     else if (connection->state == CONNECTION_FLUSHING && connection->output.bytes == 0)
         linger(connection);
     else if (connection->state == CONNECTION_LINGERING)

@@ -34,7 +34,7 @@ enum connection_timeout { CONNECTION_TIMEOUT_HEADER, CONNECTION_TIMEOUT_BODY };
 
 struct front_calls {
     /* Bytes or the client's end may be there to read, there is room in the output again, or home->stopping
-     * has been set. */
+     * has been set. What it adds to the output is sent when it returns. */
     void (*proceed)(struct connection *connection);
     void (*timed_out)(struct connection *connection, enum connection_timeout which);
     void (*gone)(struct connection *connection); /* the socket is dead: let go of whatever works for it */
@@ -118,7 +118,7 @@ enum connection_read connection_read(struct connection *connection);
 /* The input gets at least `size` bytes; its content may move. */
 void connection_grow_input(struct connection *connection, uint32_t size);
 
-/* Sends at the end of the turn and calls front->proceed(). */
+/* Sends what was added to the output outside of front->proceed(), at the end of the turn, and calls that. */
 void connection_wake(struct connection *connection);
 size_t connection_room(const struct connection *connection);
 void connection_finish(struct connection *connection);

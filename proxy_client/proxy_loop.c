@@ -25,6 +25,7 @@ int proxy_loop_setup(struct proxy_loop *loop)
     if (loop->epoll_fd < 0)
         return -errno;
     loop->last_task = &loop->first_task;
+    loop->next_ms = DEADLINE_NEVER;
     take_time(loop);
     return 0;
 }
@@ -80,6 +81,8 @@ void loop_add_deadlines(struct proxy_loop *loop, struct deadline_list *list, int
 void loop_arm(struct proxy_loop *loop, struct deadline_list *list, struct deadline *deadline)
 {
     deadline_set(list, deadline, loop->now_ms);
+    if (deadline->at < loop->next_ms)
+        loop->next_ms = deadline->at;
 }
 
 void loop_put_off(struct proxy_loop *loop, struct loop_task *task)
@@ -121,18 +124,11 @@ void loop_finish_tasks(struct proxy_loop *loop)
 
 static int sleep_limit(const struct proxy_loop *loop)
 {
-    int64_t next = DEADLINE_NEVER;
-
-    for (unsigned i = 0; i < loop->list_count; i++) {
-        int64_t at = deadline_next(loop->lists[i]);
-
-        next = at < next ? at : next;
-    }
-    if (next == DEADLINE_NEVER)
+    if (loop->next_ms == DEADLINE_NEVER)
         return -1;
-    if (next <= loop->now_ms)
+    if (loop->next_ms <= loop->now_ms)
         return 0;
-    return next - loop->now_ms < 60000 ? (int)(next - loop->now_ms) : 60000;
+    return loop->next_ms - loop->now_ms < 60000 ? (int)(loop->next_ms - loop->now_ms) : 60000;
 }
 
 static void wait_and_dispatch(struct proxy_loop *loop, int limit_ms)
@@ -149,10 +145,21 @@ static void wait_and_dispatch(struct proxy_loop *loop, int limit_ms)
     }
 }
 
+/* One that was cleared may have been the next: then nothing expires, and the next is found. */
 static void expire_deadlines(struct proxy_loop *loop)
 {
+    int64_t next = DEADLINE_NEVER;
+
+    if (loop->now_ms < loop->next_ms)
+        return;
     for (unsigned i = 0; i < loop->list_count; i++)
         deadline_expire(loop->lists[i], loop->now_ms);
+    for (unsigned i = 0; i < loop->list_count; i++) {
+        int64_t at = deadline_next(loop->lists[i]);
+
+        next = at < next ? at : next;
+    }
+    loop->next_ms = next;
 }
 
 void proxy_loop_run(struct proxy_loop *loop)

@@ -44,6 +44,7 @@ struct proxy_loop {
     bool stopped;
     int64_t now_ms;  /* monotonic, taken once a turn */
     int64_t wall_ms; /* since the Unix epoch, taken once a turn */
+    int64_t next_ms; /* no time-out that is set expires earlier; most turns need not look at the lists */
     struct loop_source *source;
     struct loop_task *first_task, **last_task;
     struct deadline_list *lists[LOOP_MAX_LISTS];

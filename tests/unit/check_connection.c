@@ -32,8 +32,8 @@ void cache_link_return(struct cache_link *link, struct larder_segment **segment)
 }
 
 /* A front-end whose requests are single bytes: 'r' is answered by 'R', 'l' by LARGE bytes, 'f' and 'b' by
- * half a body and an end (finish, break), 's' by what stands in a file (below), anything else only counted.
- */
+ * half a body and an end (finish, break), 's' by what stands in a file (below), 'o' like 'r' after a look at
+ * the others' answers; anything else only counted. */
 
 #define LARGE (8u * 1024 * 1024)
 
@@ -146,14 +146,28 @@ static void answer_shared(struct connection *connection)
     output_add(&connection->output, bytes, TAIL);
 }
 
+static int clients[CLIENTS];
+static unsigned client_count, have_answers;
+
+static void count_answers(void)
+{
+    char byte;
+
+    have_answers = 0;
+    for (unsigned i = 0; i < client_count; i++)
+        have_answers += recv(clients[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
 static void answer(struct connection *connection, char request)
 {
     received++;
+    if (request == 'o')
+        count_answers();
     if (request == 'f' || request == 'b') {
         answer_half(connection, request == 'b');
         return;
     }
-    if (request == 'r')
+    if (request == 'r' || request == 'o')
         output_add(&connection->output, "R", 1);
     else if (request == 'l')
         answer_large(connection);
@@ -259,9 +273,6 @@ static void end(void)
     proxy_loop_teardown(&loop);
 }
 
-static int clients[CLIENTS];
-static unsigned client_count;
-
 /* The kernel completes the connection before it is accepted. */
 static int client_connect(int receive_buffer)
 {
@@ -291,6 +302,29 @@ static bool all_are_accepted(void)
     return accepted_count == client_count;
 }
 
+static bool all_have_spoken(void)
+{
+    return received == client_count;
+}
+
+/* ---- who is answered when ---- */
+
+/* All ask before the loop turns. */
+START_TEST(answer_does_not_wait_for_the_others)
+{
+    begin(CLIENTS);
+    for (int i = 0; i < 3; i++)
+        client_connect(0);
+    turn_until(all_are_accepted);
+    for (int i = 0; i < 3; i++)
+        client_send(clients[i], "o", 0);
+    turn_until(all_have_spoken);
+    ck_assert_uint_eq(have_answers, 2);
+    clients_close();
+    end();
+}
+END_TEST
+
 /* ---- who is dropped ---- */
 
 static char answers[CLIENTS];
@@ -319,11 +353,6 @@ START_TEST(burst_is_answered)
     end();
 }
 END_TEST
-
-static bool all_have_spoken(void)
-{
-    return received == client_count;
-}
 
 START_TEST(only_the_idle_are_dropped)
 {
@@ -714,6 +743,7 @@ END_TEST
 
 static void add_cases(TCase *tcase)
 {
+    tcase_add_test(tcase, answer_does_not_wait_for_the_others);
     tcase_add_test(tcase, burst_is_answered);
     tcase_add_test(tcase, only_the_idle_are_dropped);
     tcase_add_test(tcase, search_for_the_idle_goes_on);
