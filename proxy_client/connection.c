@@ -231,6 +231,8 @@ static bool fill_pipe(struct connection *connection)
     return false;
 }
 
+/* A socket that is full, and takes its time, keeps no pipe that others want: the pages are referred to anew
+ * when it has room. */
 static bool send_pages(struct connection *connection)
 {
     struct page_pipe *pipe = connection->pipe;
@@ -243,7 +245,7 @@ static bool send_pages(struct connection *connection)
     }
     if (!took_by_reference(connection, sent))
         return false;
-    if (pipe->filled == 0)
+    if (pipe->filled == 0 || (!connection->may_write && page_pipes_are_scarce(&connection->home->pipes)))
         page_pipes_give(&connection->home->pipes, &connection->pipe);
     return true;
 }

@@ -82,6 +82,11 @@ struct page_pipe *page_pipes_take(struct page_pipes *pipes, int64_t now_ms)
     return pipe;
 }
 
+bool page_pipes_are_scarce(const struct page_pipes *pipes)
+{
+    return !pipes->idle && pipes->count == PAGE_PIPES_MAX;
+}
+
 void page_pipes_give(struct page_pipes *pipes, struct page_pipe **pointer)
 {
     struct page_pipe *pipe = *pointer;

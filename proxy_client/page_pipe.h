@@ -6,7 +6,8 @@
  *
  * As with sendfile(2) nothing is copied, and nobody tells when a socket lets go of a page: see
  * larder_segment_lent(). What stands in a pipe is nobody's but the socket's that it is for, so a pipe is
- * taken for one connection and given back when it is empty, or when the connection is gone.
+ * taken for one connection and given back when it is empty, or when the connection is gone; or earlier, when
+ * others need one: what is dropped with it is referred to again.
  *
  * Bounds: PAGE_PIPES_MAX of them, half of what pipe-user-pages-soft (pipe(7)) allows all processes of a user
  * together, and two descriptors each. Who finds none uses sendfile(2), and so does a proxy whose kernel,
@@ -25,8 +26,8 @@
 #ifndef PAGE_PIPE_MIN               /* the fuzzers have smaller segments */
 #define PAGE_PIPE_MIN (192u * 1024) /* bytes: below, sendfile(2) costs no more */
 #endif
-#define PAGE_PIPE_BYTES (1024u * 1024) /* of whole pages; pipe-max-size allows everybody that much */
-#define PAGE_PIPES_MAX  32u
+#define PAGE_PIPE_BYTES (512u * 1024) /* of whole pages; pipe-max-size allows everybody that much */
+#define PAGE_PIPES_MAX  64u
 
 struct page_pipe {
     int in, out;
@@ -47,6 +48,8 @@ void page_pipes_teardown(struct page_pipes *pipes); /* all have been given back 
 
 /* An empty one. NULL: there is none now. `now_ms` is monotonic. */
 struct page_pipe *page_pipes_take(struct page_pipes *pipes, int64_t now_ms);
+/* All that there may be are in use. */
+bool page_pipes_are_scarce(const struct page_pipes *pipes);
 /* Nulls the caller's pointer, which may be NULL. What is still in it is dropped. */
 void page_pipes_give(struct page_pipes *pipes, struct page_pipe **pipe);
 /* Gives it back; others are not to be had from now on, because this kernel does not do what they are for. */

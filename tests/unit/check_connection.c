@@ -589,6 +589,27 @@ START_TEST(file_is_sent_in_order)
 }
 END_TEST
 
+/* A client that does not read keeps the last pipe there is only as long as its socket takes something. */
+START_TEST(full_socket_gives_a_scarce_pipe_up)
+{
+    begin(CLIENTS);
+    make_file(true);
+    home.pipes.count = PAGE_PIPES_MAX - 1;
+    client_send(client_connect(4096), "s", 0);
+    turn_until(all_have_spoken);
+    ck_assert_uint_gt(accepted[0]->base.output.bytes, 0);
+    ck_assert_ptr_null(accepted[0]->base.pipe);
+    ck_assert_uint_eq(home.pipes.count, PAGE_PIPES_MAX - 1);
+    turn_until(whole_is_read);
+    ck_assert_uint_eq(accepted[0]->base.output.bytes, 0);
+    ck_assert_uint_eq(home.pipes.count, PAGE_PIPES_MAX - 1 + home.pipes.idle_count);
+    home.pipes.count = home.pipes.idle_count;
+    clients_close();
+    remove_file();
+    end();
+}
+END_TEST
+
 static bool there_is_no_pipe(void)
 {
     return home.pipes.count == 0;
@@ -750,6 +771,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, broken_body_does_not_look_whole, ends);
     tcase_add_loop_test(tcase, file_is_sent_in_order, 0, 4);
     tcase_add_loop_test(tcase, call_that_ends_early_is_made_again, 0, 2);
+    tcase_add_test(tcase, full_socket_gives_a_scarce_pipe_up);
     tcase_add_test(tcase, unused_pipes_are_closed);
     tcase_add_test(tcase, pages_in_a_pipe_may_be_replaced);
     tcase_add_loop_test(tcase, without_a_pipe_it_is_sent_as_a_file, 0, 2);
