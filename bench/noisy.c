@@ -4,7 +4,7 @@
  *
  * beside a cache with room for both, such as
  *
- *     cache_server --instance NAME --memory 64M --tenant quiet:reserve=8M --tenant noisy
+ *     cache_server --instance NAME --memory 64M --tenant quiet:reserve=8M --tenant noisy:weight=1
  *
  * The tenant "quiet" stores N objects and looks them up at random, `depth` at a time: alone for S seconds,
  * then while a process of the tenant "noisy" looks up and stores objects that nobody asks for again, as fast
