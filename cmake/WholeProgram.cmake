@@ -1,7 +1,7 @@
 # The programs that users run are optimised across files: a request passes through a dozen of them, and what is called
 # there stands in few pages then. Libraries keep ordinary code as well, for tests and tools, which are linked as ever.
 #     larder_whole_program_library(TARGET...)   is part of such a program
-#     larder_whole_program(TARGET...)           is one
+#     larder_whole_program(TARGET)              is one
 include(CheckIPOSupported)
 check_ipo_supported(RESULT LARDER_WHOLE_PROGRAM LANGUAGES C OUTPUT ignored)
 if(NOT CMAKE_C_COMPILER_ID STREQUAL "GNU" OR LARDER_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
@@ -19,11 +19,9 @@ function(larder_whole_program_library)
   endforeach()
 endfunction()
 
-function(larder_whole_program)
-  larder_whole_program_library(${ARGV})
-  foreach(target ${ARGV})
-    if(LARDER_WHOLE_PROGRAM)
-      target_link_options(${target} PRIVATE -flto=auto -fuse-linker-plugin)
-    endif()
-  endforeach()
+function(larder_whole_program target)
+  larder_whole_program_library(${target})
+  if(LARDER_WHOLE_PROGRAM)
+    target_link_options(${target} PRIVATE -flto=auto -fuse-linker-plugin)
+  endif()
 endfunction()
