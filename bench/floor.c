@@ -3,11 +3,13 @@
  * One thread answers every request with the same bytes from its own memory: no parsing beyond the end of the
  * request head, no cache, no second process. bench/run.sh measures it as the floor below which no proxy can
  * get on the same machine with answers of some KiB; large ones are cheaper where they are not copied. It
- * trusts its client and is of no other use. */
+ * trusts its client and is of no other use. Several of them may share a port: the kernel divides the
+ * connections among them, as it does among proxies. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,12 +52,15 @@ static void prepare_answer(size_t body_bytes)
     answer_bytes = (size_t)head + body_bytes;
 }
 
-static int listen_on_loopback(void)
+static int listen_on_loopback(uint16_t port) /* 0: one that is free */
 {
+    int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) != 0 || listen(fd, SOMAXCONN) != 0 ||
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
+        bind(fd, (struct sockaddr *)&address, length) != 0 || listen(fd, SOMAXCONN) != 0 ||
         getsockname(fd, (struct sockaddr *)&address, &length) != 0)
         die("listen");
     printf("listening 127.0.0.1:%d\n", ntohs(address.sin_port));
@@ -134,16 +139,17 @@ static int serve(int fd)
 
 int main(int argc, char **argv)
 {
-    long body_bytes = argc == 2 ? strtol(argv[1], NULL, 10) : -1;
-    if (body_bytes < 0 || body_bytes > MAX_BODY) {
-        fprintf(stderr, "usage: bench_floor BODY_BYTES\n");
+    long body_bytes = argc >= 2 ? strtol(argv[1], NULL, 10) : -1;
+    long port = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
+    if (argc > 3 || body_bytes < 0 || body_bytes > MAX_BODY || port < 0 || port > UINT16_MAX) {
+        fprintf(stderr, "usage: bench_floor BODY_BYTES [PORT]\n");
         return 2;
     }
     prepare_answer((size_t)body_bytes);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0)
         die("epoll_create1");
-    int listener = listen_on_loopback();
+    int listener = listen_on_loopback((uint16_t)port);
     watch(epoll, listener, EPOLLIN);
     for (;;) {
         struct epoll_event events[MAX_EVENTS];

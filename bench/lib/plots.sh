@@ -103,15 +103,19 @@ run_gnuplot() { # run_gnuplot FILE TITLE
 }
 
 draw_proxies() {
-    local name heading="Processor time for a 1 KiB hit, proxies on one cache"
-    for name in "${group_cases[@]}"; do
-        echo "${name#proxies-} $(column "$work/result-larder-$name" 1)"
-    done >"$work/plot.data"
+    local name server heading="Processor time for a 1 KiB hit, proxies on one cache"
+    for server in larder floor; do
+        for name in "${group_cases[@]}"; do
+            echo "${name#proxies-} $(column "$work/result-$server-$name" 1)"
+        done >"$work/plot.$server"
+    done
     {
         plot_head proxies "$heading" "CPU us/request, all processes"
         printf 'set logscale x 2\nset xlabel "proxies"\nset yrange [0:*]\nset offsets graph 0.05, graph 0.05, graph 0.2, 0\n'
-        printf 'plot "%s" using 1:2:3:4 with yerrorlines linewidth 2 pointtype 7 linecolor rgb "%s" title "Larder, 256 connections"\n' \
-            "$work/plot.data" "$(colour_of larder)"
+        printf 'plot "%s" using 1:2:3:4 with yerrorlines linewidth 2 pointtype 7 linecolor rgb "%s" title "Larder, 256 connections", ' \
+            "$work/plot.larder" "$(colour_of larder)"
+        printf '"%s" using 1:2:3:4 with yerrorlines linewidth 2 pointtype 7 linecolor rgb "%s" title "as many bare epoll servers"\n' \
+            "$work/plot.floor" "$(colour_of floor)"
     } >"$work/plot"
     run_gnuplot proxies "$heading"
 }

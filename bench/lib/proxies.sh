@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Larder alone: many proxies on one cache, and hits while another proxy is being killed.
+# Many proxies on one cache, beside as many bare servers; and hits while another proxy is being killed.
 # shellcheck disable=SC2034,SC2154 # shared with the other parts
 
 # ---- many proxies --------------------------------------------------------------------------------
@@ -15,6 +15,18 @@ start_fleet() { # start_fleet COUNT
         trees[fleet-$1]+=" ${started[-1]}"
     done
     base[fleet-$1]=$address
+}
+
+# What so many processes cost on one core, whatever they do: bare servers that share a port in the same way.
+start_floor_fleet() { # start_floor_fleet COUNT
+    local i
+    rest=
+    for ((i = 0; i < $1; i++)); do
+        start "$server_core" floor "$bin/bench_floor" "$bytes" ${rest:+"${rest##*:}"}
+        expect_line floor listening
+        trees[floor-fleet-$1]+=" ${started[-1]}"
+    done
+    base[floor-fleet-$1]=$rest
 }
 
 # Each proxy has registered and serves hits: with so many connections none is left out.
@@ -40,6 +52,7 @@ run_fleets() { # run_fleets CONNECTIONS: in words
         describe "$name"
         start_fleet "${name#*-}"
         warm_fleet "${name#*-}"
+        start_floor_fleet "${name#*-}"
     done
     for ((round = 1; round <= rounds; round++)); do
         for name in "${group_cases[@]}"; do
@@ -47,10 +60,13 @@ run_fleets() { # run_fleets CONNECTIONS: in words
             describe "$name"
             read -ra tree <<<"${trees[fleet-$count]}"
             measure_load larder "$name" "${base[fleet-$count]}" "${tree[@]}" || problems+="$name: errors under load; "
+            read -ra tree <<<"${trees[floor-fleet-$count]}"
+            measure_load floor "$name" "${base[floor-fleet-$count]}" "${tree[@]}" ||
+                problems+="$name, bare servers: errors under load; "
         done
         say "round $round of $rounds: proxies on one cache"
     done
-    report_plain "$group" "$1" "proxies on one cache" "${group_cases[@]}"
+    report_fleets "$1"
 }
 
 # ---- while another is killed -----------------------------------------------------------------------

@@ -137,6 +137,30 @@ row_title() {
     esac
 }
 
+# Larder's processor time for a request, and that of as many bare servers, as they grow from the first case to the last.
+report_fleets() { # report_fleets CONNECTIONS: in words
+    local server name first=${group_cases[0]} last=${group_cases[-1]}
+    {
+        measured_on
+        printf 'Hits of 1 KiB, connections: %s. The last case divided by the first:' "$1"
+        for server in larder floor; do
+            printf ' %s CPU %s, p99 %s;' "$(peer_title "$server")" \
+                "$(ratio "$(median "$work/result-$server-$last" 1)" "$(median "$work/result-$server-$first" 1)")" \
+                "$(ratio "$(median "$work/result-$server-$last" 4)" "$(median "$work/result-$server-$first" 4)")"
+        done
+        printf ' the last case, Larder divided by as many bare servers: CPU %s.\n\n' \
+            "$(ratio "$(median "$work/result-larder-$last" 1)" "$(median "$work/result-floor-$last" 1)")"
+        figures_head processes server
+        for name in "${group_cases[@]}"; do
+            for server in floor larder; do
+                printf '| %s | %s |' "$(row_title "$name")" "$(peer_title "$server")"
+                figures_row "$work/result-$server-$name"
+            done
+        done
+    } >"$work/table"
+    publish "$group"
+}
+
 report_plain() { # report_plain GROUP CONNECTIONS WHAT CASE...: the first case is what the others are compared with
     local group=$1 load=$2 what=$3 first=$4 name
     shift 3
