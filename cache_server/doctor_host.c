@@ -211,7 +211,7 @@ static void judge_shm_room(struct doctor *doctor, uint64_t size, uint64_t room)
                                        : "",
                size_human(pool_bytes(&doctor->survey, doctor->instance), text[2]),
                size_human(pool_bytes(&doctor->survey, NULL), text[3]),
-               docker ? "; 64 MiB is what Docker gives, enough for seven proxies" : "");
+               docker ? "; 64 MiB is what Docker gives, enough for some 25 proxies" : "");
     if (docker && level != FINDING_OK)
         report_mend(
             report,

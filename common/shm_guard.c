@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Read by the handler on the thread that faulted, so plain thread-local storage is enough; volatile keeps the
- * stores where they are written. initial-exec: the handler must not allocate the block on first use. */
+/* Read by the handler on the thread that faulted, so plain thread-local storage is enough. volatile keeps the
+ * stores in their order; the fences keep the accesses to shared memory between them, also where these functions
+ * are inlined into their callers (cmake/WholeProgram.cmake). initial-exec: the handler must not allocate the block on first use. */
 static _Thread_local __attribute__((tls_model("initial-exec"))) struct range {
     volatile uintptr_t base;
     volatile size_t length; /* 0: not entered */
@@ -68,11 +70,13 @@ static void enter(struct range *range, void *base, size_t length)
     range->faulted = 0;
     range->base = (uintptr_t)base;
     range->length = length;
+    atomic_signal_fence(memory_order_seq_cst);
 }
 
 static bool leave(struct range *range)
 {
     INVARIANT(range->length != 0);
+    atomic_signal_fence(memory_order_seq_cst);
     range->length = 0;
     return !range->faulted;
 }
@@ -84,6 +88,7 @@ void shm_guard_enter(void *base, size_t length)
 
 bool shm_guard_faulted(void)
 {
+    atomic_signal_fence(memory_order_seq_cst);
     return guard.faulted != 0;
 }
 

@@ -71,11 +71,10 @@ static bool parse_range(struct address_range *out, char *text)
     return rest_is_zero(out);
 }
 
-bool address_list_parse(struct address_list *out, const char *text)
+bool address_list_add(struct address_list *out, const char *text)
 {
     char copy[64];
 
-    out->count = 0;
     for (;;) {
         size_t length = strcspn(text, ",");
 
@@ -88,6 +87,7 @@ bool address_list_parse(struct address_list *out, const char *text)
         if (text[length] == '\0')
             return true;
         text += length + 1;
+        text += strspn(text, " ");
     }
 }
 

@@ -623,6 +623,7 @@ static void client_readable(struct loop_watch *watch, uint32_t events)
 
     (void)events;
     larder_client_wake(link->client);
+    wake_waiters(link); /* the library may have got pages for segments that had none */
     if (!larder_client_attached(link->client))
         complain(link);
 }

@@ -512,7 +512,7 @@ void connection_home_stop(struct connection_home *home)
         next = connection->next;
         connection->may_read = true; /* what has been sent before the stop is still answered */
         if (connection->state == CONNECTION_OPEN)
-            connection->front->proceed(connection);
+            proceed(connection);
     }
 }
 
@@ -521,9 +521,18 @@ void connection_home_go_on(struct connection_home *home)
     home->stopping = false;
 }
 
+/* It may have asked since it was read last, and a close would take what is on its way to it, too (RST). */
+static bool has_asked(const struct connection *connection)
+{
+    char byte;
+
+    return recv(connection->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static bool is_idle(const struct connection *connection)
 {
-    return connection->served && connection->output.bytes == 0 && connection->input_used == 0;
+    return connection->served && connection->output.bytes == 0 && connection->input_used == 0 &&
+           !has_asked(connection);
 }
 
 bool connection_home_drop_idle(struct connection_home *home)

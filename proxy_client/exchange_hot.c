@@ -59,8 +59,10 @@ bool hot_answers(struct exchange *exchange, uint32_t *flags)
         return false;
     }
     exchange->meta = entry->meta;
-    if (!(entry->meta.head.flags & HTTP_META_INDEX) && stored_serving(exchange) != HTTP_SERVING_FRESH)
+    if (!(entry->meta.head.flags & HTTP_META_INDEX) && stored_serving(exchange) != HTTP_SERVING_FRESH) {
+        exchange->meta = (struct http_meta){0}; /* the segment is not held */
         return false;
+    }
     /* It may have waited in line for a segment, for so long and no longer. That is over. */
     deadline_clear(&exchange->deadline);
     if (entry->meta.head.flags & HTTP_META_INDEX)

@@ -110,19 +110,20 @@ static bool take_purgers(void *value, const char *text, struct conf_taking *taki
 {
     struct purgers *purgers = value;
 
-    if (!address_list_parse(&purgers->list, text))
-        return refuse(taking, "is not a list of up to %d addresses, such as 127.0.0.1,10.0.0.0/8",
+    if (!address_list_add(&purgers->list, text))
+        return refuse(taking, "is not a list of addresses, such as 127.0.0.1,10.0.0.0/8, or makes more than %d",
                       ADDRESS_LIST_MAX);
-    purgers->text = conf_texts_keep(taking->texts, text, strlen(text));
-    return purgers->text || refuse(taking, "cannot be kept: out of memory");
+    /* There are no more texts than addresses. */
+    purgers->texts[purgers->count] = conf_texts_keep(taking->texts, text, strlen(text));
+    return purgers->texts[purgers->count++] || refuse(taking, "cannot be kept: out of memory");
 }
 
 static void show_purgers(const void *value, const struct conf_key *key, FILE *out)
 {
     const struct purgers *purgers = value;
 
-    if (purgers->text)
-        fprintf(out, "%s = %s\n", key->name, purgers->text);
+    for (uint32_t i = 0; i < purgers->count; i++)
+        fprintf(out, "%s = %s\n", key->name, purgers->texts[i]);
 }
 
 static bool take_names(void *value, const char *text, struct conf_taking *taking)
@@ -248,7 +249,7 @@ static const struct conf_key proxy_keys[] = {
     {CONF_OPTION("segments", "N", "segments in the pool (32)"), .kind = CONF_COUNT,
      .flags = CONF_FIXED | CONF_HIDDEN, .offset = FIELD(segments), .least = LARDER_MIN_SEGMENTS,
      .most = LARDER_MAX_SEGMENTS},
-    {CONF_OPTION("segment-size", "SIZE", "bytes of a segment (64K), a multiple of 64"), .kind = CONF_SIZE,
+    {CONF_OPTION("segment-size", "SIZE", "bytes of a segment (68K), a multiple of 64"), .kind = CONF_SIZE,
      .flags = CONF_FIXED | CONF_HIDDEN, .offset = FIELD(segment_bytes), .least = LARDER_MIN_SEGMENT_BYTES,
      .most = LARDER_MAX_SEGMENT_BYTES},
     {CONF_KEY_USER(FIELD(user), "started as root: bind the addresses, then become this user")},
@@ -270,7 +271,7 @@ static const struct conf_key proxy_keys[] = {
      .kind = CONF_COUNT, .flags = CONF_HIDDEN, .offset = FIELD(max_connections), .least = 1,
      .most = 10000000},
     {CONF_OPTION("purge-from", "ADDR[/BITS],...", "who may use the method PURGE (nobody)"), .kind = CONF_OWN,
-     .offset = FIELD(purge_from), .take = take_purgers, .show = show_purgers},
+     .flags = CONF_LIST, .offset = FIELD(purge_from), .take = take_purgers, .show = show_purgers},
     {CONF_OPTION("header-timeout", "TIME", "for a request head, from its first byte (10)"),
      .kind = CONF_SECONDS, .offset = FIELD(header_timeout_s), .least = 1, .most = YEAR},
     {CONF_OPTION("idle-timeout", "TIME", "between requests (60)"), .kind = CONF_SECONDS,
@@ -418,10 +419,14 @@ static void set_defaults(struct proxy_conf *conf)
 static void clear_addresses(struct proxy_conf *conf, const struct conf_command *command)
 {
     for (unsigned i = 0; i < command->count; i++) {
-        if (command->settings[i].key == &listen_keys[0])
+        const struct conf_key *key = command->settings[i].key;
+
+        if (key == &listen_keys[0])
             conf->http.count = 0;
-        if (command->settings[i].key == &listen_keys[1])
+        else if (key == &listen_keys[1])
             conf->getfile.count = 0;
+        else if (key->take == take_purgers)
+            conf->purge_from.count = conf->purge_from.list.count = 0;
     }
 }
 
@@ -537,7 +542,7 @@ bool proxy_conf_load(struct proxy_conf *conf, const struct proxy_command *comman
 
 const struct address_list *proxy_conf_purgers(const struct proxy_conf *conf)
 {
-    return conf->purge_from.text ? &conf->purge_from.list : NULL;
+    return conf->purge_from.count > 0 ? &conf->purge_from.list : NULL;
 }
 
 void proxy_conf_free(struct proxy_conf *conf)

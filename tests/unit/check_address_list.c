@@ -29,6 +29,7 @@ static const struct row {
     {"2001:db8::/33", "2001:db8:8000::", false},
     {"127.0.0.1/32,::1/128", "::1", true},
     {"127.0.0.1,10.0.0.0/8,::1", "10.1.1.1", true},
+    {"127.0.0.1, ::1", "::1", true},
     {"", NULL, false},
     {",", NULL, false},
     {"127.0.0.1,", NULL, false},
@@ -52,10 +53,10 @@ START_TEST(who_is_in)
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
     } address = {.any = {.sa_family = AF_INET}};
-    struct address_list list;
+    struct address_list list = {0};
     const struct row *row = &rows[_i];
 
-    ck_assert_msg(address_list_parse(&list, row->list) == (row->address != NULL), "%s", row->list);
+    ck_assert_msg(address_list_add(&list, row->list) == (row->address != NULL), "%s", row->list);
     if (!row->address)
         return;
     if (inet_pton(AF_INET, row->address, &address.v4.sin_addr) != 1) {
@@ -70,16 +71,31 @@ START_TEST(as_many_as_may_be)
 {
     struct sockaddr other = {.sa_family = AF_UNIX};
     char text[(ADDRESS_LIST_MAX + 1) * 10 + 1] = "";
-    struct address_list list;
+    struct address_list list = {0};
     size_t length = 0;
 
     for (int i = 0; i < ADDRESS_LIST_MAX; i++)
         length += (size_t)snprintf(text + length, sizeof(text) - length, "%s10.0.0.1", i ? "," : "");
-    ck_assert(address_list_parse(&list, text));
+    ck_assert(address_list_add(&list, text));
     ck_assert_uint_eq(list.count, ADDRESS_LIST_MAX);
     ck_assert(!address_list_has(&list, &other));
+    ck_assert(!address_list_add(&list, "10.0.0.1"));
+    list.count = 0;
     snprintf(text + length, sizeof(text) - length, ",10.0.0.1");
-    ck_assert(!address_list_parse(&list, text));
+    ck_assert(!address_list_add(&list, text));
+}
+
+START_TEST(lists_add_up)
+{
+    struct sockaddr_in first = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001)};
+    struct sockaddr_in second = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000002)};
+    struct address_list list = {0};
+
+    ck_assert(address_list_add(&list, "10.0.0.1"));
+    ck_assert(!address_list_has(&list, (struct sockaddr *)&second));
+    ck_assert(address_list_add(&list, "10.0.0.3,10.0.0.2"));
+    ck_assert(address_list_has(&list, (struct sockaddr *)&first));
+    ck_assert(address_list_has(&list, (struct sockaddr *)&second));
 }
 END_TEST
 
@@ -87,6 +103,7 @@ static void add_cases(TCase *tcase)
 {
     ADD_ROWS(tcase, who_is_in, rows);
     tcase_add_test(tcase, as_many_as_may_be);
+    tcase_add_test(tcase, lists_add_up);
 }
 
 int main(void)

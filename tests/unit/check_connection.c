@@ -372,6 +372,23 @@ START_TEST(only_the_idle_are_dropped)
 }
 END_TEST
 
+/* Nor is one whose next request nobody has read yet. */
+START_TEST(who_has_asked_is_not_idle)
+{
+    begin(CLIENTS);
+    client_send(client_connect(0), "r", 0);
+    turn_until(all_have_spoken);
+    client_send(clients[0], "r", 0);
+    ck_assert(!connection_home_drop_idle(&home));
+    received = 0;
+    turn_until(all_have_spoken);
+    ck_assert(connection_home_drop_idle(&home));
+    ck_assert_int_eq(accepted[0]->base.state, CONNECTION_CLOSED);
+    clients_close();
+    end();
+}
+END_TEST
+
 static size_t taken;
 
 static bool all_is_taken(void)
@@ -767,6 +784,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, answer_does_not_wait_for_the_others);
     tcase_add_test(tcase, burst_is_answered);
     tcase_add_test(tcase, only_the_idle_are_dropped);
+    tcase_add_test(tcase, who_has_asked_is_not_idle);
     tcase_add_test(tcase, search_for_the_idle_goes_on);
     ADD_ROWS(tcase, broken_body_does_not_look_whole, ends);
     tcase_add_loop_test(tcase, file_is_sent_in_order, 0, 4);

@@ -134,7 +134,7 @@ static bool span_is(struct http_span span, const char *text)
 static const char whole_file[] =
     "[proxy]\ninstance = i\ntenant = t.x\nsegments = 8\nsegment-size = 8K\nuser = root\nlog-level = warn\n"
     "access-log = /x\ncache_timeout = 1s\nmax-request-body = 0\nmax-connections = 7\nheader-timeout = 1\n"
-    "idle-timeout = 2\nbody-timeout = 3\n"
+    "idle-timeout = 2\nbody-timeout = 3\npurge-from = 127.0.0.1, ::1\npurge-from = 10.0.0.0/8\n"
     "[listen]\nhttp = 127.0.0.1:80, [::1]:81\nhttp = 127.0.0.1:82\ngetfile = 127.0.0.1:83\n"
     "[origin]\nurl = http://o/b\nca = /ca\ntimeout = 1m\n"
     "[cache-rules]\ntargeted-fields = A, B\nheuristic = off\nheuristic-max = 1h\ndefault-freshness = 10s\n"
@@ -151,6 +151,7 @@ static void check_whole(const struct proxy_conf *conf)
     ck_assert_uint_eq(conf->max_request_body, 0);
     ck_assert_uint_eq(conf->max_connections, 7);
     ck_assert_uint_eq(conf->header_timeout_s * 100 + conf->idle_timeout_s * 10 + conf->body_timeout_s, 123);
+    ck_assert_uint_eq(conf->purge_from.list.count, 3);
     ck_assert_uint_eq(conf->http.count, 3);
     ck_assert_uint_eq(conf->getfile.count, 1);
     ck_assert_str_eq(conf->origin_ca, "/ca");

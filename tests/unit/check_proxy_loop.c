@@ -4,6 +4,8 @@
 #include "check_unit.h"
 #include "test_support.h"
 
+#include <string.h>
+
 #define LISTS 4
 
 struct watched {
@@ -44,6 +46,8 @@ static void begin(unsigned until)
     loop_add_deadlines(&loop, &lists[1], 20, note);
     loop_add_deadlines(&loop, &lists[2], 40, note);
     loop_add_deadlines(&loop, &lists[3], LONG, note);
+    memset(expired, 0, sizeof expired);
+    expired_count = 0;
     enough = until;
 }
 
