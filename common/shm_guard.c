@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 /* Read by the handler on the thread that faulted, so plain thread-local storage is enough. volatile keeps the
- * stores in their order; the fences keep the accesses to shared memory between them, also where these functions
- * are inlined into their callers (cmake/WholeProgram.cmake). initial-exec: the handler must not allocate the block on first use. */
+ * stores in their order; the fences keep the accesses to shared memory between them, also where these
+ * functions are inlined into their callers (cmake/WholeProgram.cmake). initial-exec: the handler must not
+ * allocate the block on first use. */
 static _Thread_local __attribute__((tls_model("initial-exec"))) struct range {
     volatile uintptr_t base;
     volatile size_t length; /* 0: not entered */

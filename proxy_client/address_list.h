@@ -19,8 +19,8 @@ struct address_list {
 };
 
 /* Behind what `out` has: of zeros, it is empty. Bits that do not count must be 0. False: not a list of
- * addresses, with or without /BITS, or all of them together are more than ADDRESS_LIST_MAX; then some may have
- * been added. */
+ * addresses, with or without /BITS, or all of them together are more than ADDRESS_LIST_MAX; then some may
+ * have been added. */
 bool address_list_add(struct address_list *out, const char *text);
 bool address_list_has(const struct address_list *list, const struct sockaddr *address);
 

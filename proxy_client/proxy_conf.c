@@ -111,7 +111,8 @@ static bool take_purgers(void *value, const char *text, struct conf_taking *taki
     struct purgers *purgers = value;
 
     if (!address_list_add(&purgers->list, text))
-        return refuse(taking, "is not a list of addresses, such as 127.0.0.1,10.0.0.0/8, or makes more than %d",
+        return refuse(taking,
+                      "is not a list of addresses, such as 127.0.0.1,10.0.0.0/8, or makes more than %d",
                       ADDRESS_LIST_MAX);
     /* There are no more texts than addresses. */
     purgers->texts[purgers->count] = conf_texts_keep(taking->texts, text, strlen(text));

@@ -39,7 +39,7 @@ struct proxy_conf {
     struct http_targets targets;
     struct http_tag_fields tag_fields;
     struct purgers {
-        uint32_t count; /* of texts; 0: nobody */
+        uint32_t count;                      /* of texts; 0: nobody */
         const char *texts[ADDRESS_LIST_MAX]; /* as they were given */
         struct address_list list;
     } purge_from;
