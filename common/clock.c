@@ -20,6 +20,11 @@ int64_t clock_mono_ms(void)
     return read_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
+int64_t clock_mono_coarse_ms(void)
+{
+    return read_ns(CLOCK_MONOTONIC_COARSE) / 1000000;
+}
+
 int64_t clock_mono_us(void)
 {
     return read_ns(CLOCK_MONOTONIC) / 1000;

@@ -83,6 +83,12 @@ static inline uint32_t ring_room(struct ring *ring)
     return ring->own - ring->other > ring->capacity ? 0 : ring->capacity - (ring->own - ring->other);
 }
 
+/* Producer, after ring_room(): why there is none. */
+static inline bool ring_is_broken(const struct ring *ring)
+{
+    return ring->own - ring->other > ring->capacity;
+}
+
 static inline void ring_publish(struct ring *ring)
 {
     atomic_store_explicit(&ring->shared->tail, ring->own, memory_order_seq_cst);

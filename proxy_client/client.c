@@ -49,6 +49,9 @@
 #define DEFERRED_CHECK_MS   5u
 #define HEARTBEAT_MIN_MS    10u
 #define FOLLOWS_ROOM        256u /* operations that may wait for news without being in the way of others */
+/* Others are attached to the next cache no sooner than this after the death of the last, less what the coarse
+ * clock may lag behind. */
+#define LOOK_AGAIN_MS       (int64_t)(RETRY_MIN_MS - 10)
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
 _Static_assert(LARDER_MAX_SEGMENTS == POOL_MAX_SEGMENTS &&
@@ -81,7 +84,7 @@ static void leave_shards(struct larder_client *client)
     client->armed = client->hello_waits = false;
 }
 
-/* Names go now, memory with the last held segment. */
+/* Names and what nobody holds go now, the rest with the last held segment. */
 static void retire_connection(struct larder_client *client)
 {
     struct connection *connection = client->connection;
@@ -95,6 +98,8 @@ static void retire_connection(struct larder_client *client)
     connection->retired = true;
     if (connection->held == 0)
         client_free_connection(connection);
+    else
+        client_free_pages(connection);
 }
 
 static int watch_fd(struct larder_client *client, int fd)
@@ -132,6 +137,7 @@ static int make_connection(struct larder_client *client)
         free(connection);
         return -ENOMEM;
     }
+    connection->client = client;
     error = endpoint_create(&connection->endpoint, client->instance, &client->shape);
     if (error) {
         snprintf(client->problem, sizeof(client->problem), "%s", connection->endpoint.problem);
@@ -283,14 +289,24 @@ static bool is_unseen(const struct larder_client *client)
 /* Ticks for the heartbeat, and for what nobody tells us of: the death of a cache that no pidfd watches, room
  * in the ring for requests without an answer, or a registration that was ended while our reply queue was
  * full. */
-void client_set_attached_timer(struct larder_client *client)
+static void set_attached_timer(struct larder_client *client)
 {
     uint32_t period = client->heartbeat_ms;
 
     if (is_unseen(client) && period > UNSEEN_CHECK_MS)
         period = UNSEEN_CHECK_MS;
-    bool waits = client->deferred_count > 0 || client->purges_waiting > 0;
-    set_timer(client, waits ? DEFERRED_CHECK_MS : period, true);
+    if (client->deferred_count > 0 || client->purges_waiting > 0)
+        period = DEFERRED_CHECK_MS;
+    if (client->tick_ms != period)
+        set_timer(client, period, true);
+    client->tick_ms = period;
+}
+
+/* Begins anew at most once a tick: else those who always have something waiting would never tick. */
+void client_tick_soon(struct larder_client *client)
+{
+    if (client->tick_ms > DEFERRED_CHECK_MS)
+        set_attached_timer(client);
 }
 
 /* Of the shard that was greeted, and of the same run of the cache as the ones before. */
@@ -312,7 +328,8 @@ static void attach(struct larder_client *client)
     endpoint_sweep_end(&client->sweep_place); /* the cache's from here on */
     client->tell_attached = true;
     client->problem[0] = '\0';
-    client_set_attached_timer(client);
+    client->tick_ms = 0;
+    set_attached_timer(client);
 }
 
 static void on_welcome(struct larder_client *client, const struct wire_welcome *welcome)
@@ -471,8 +488,11 @@ static void tick(struct larder_client *client)
 
     pool_beat(&client->connection->endpoint.pool);
     larder_client_flush(client); /* there may be room in the ring for what was deferred */
+    if (client->state != CLIENT_ATTACHED)
+        return;
     client_restore_spent(client->connection);
-    if (client->state != CLIENT_ATTACHED || now < client->next_check_ms)
+    set_attached_timer(client);
+    if (now < client->next_check_ms)
         return;
     client->next_check_ms = now + (is_unseen(client) ? UNSEEN_CHECK_MS : SILENCE_CHECK_MS);
     if (endpoint_cache_lives(&client->connection->endpoint))
@@ -516,17 +536,16 @@ static void on_cache_death(struct larder_client *client)
         client_lose(client, "the cache is gone");
 }
 
-void larder_client_wake(struct larder_client *client)
+bool client_look_is_due(const struct larder_client *client)
+{
+    return clock_mono_coarse_ms() - client->looked_ms >= LOOK_AGAIN_MS;
+}
+
+void client_look(struct larder_client *client)
 {
     struct epoll_event events[4];
-    int64_t now = clock_mono_ms();
-    /* Has there been time for the cache to die, another to come, and others to change what we keep? */
-    bool late = now - client->woken_ms >= (int64_t)RETRY_MIN_MS;
 
-    client->woken_ms = now;
-    /* Nearly always a bell: then this is the only system call. */
-    if (read_message(client) && !late)
-        return;
+    client->looked_ms = clock_mono_ms();
     int count = epoll_wait(client->watch, events, 4, 0);
     for (int i = 0; i < count; i++) {
         if (events[i].data.fd == client->timer)
@@ -534,6 +553,13 @@ void larder_client_wake(struct larder_client *client)
         else if (client->connection && events[i].data.fd == client->connection->endpoint.cache_pidfd)
             on_cache_death(client);
     }
+}
+
+void larder_client_wake(struct larder_client *client)
+{
+    /* Nearly always a bell: then this is the only system call. */
+    if (!read_message(client) || client_look_is_due(client))
+        client_look(client);
 }
 
 /* ---- life of the client ---- */

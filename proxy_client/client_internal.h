@@ -47,6 +47,7 @@ struct segment {
 };
 
 struct connection {
+    struct larder_client *client;
     struct endpoint endpoint;
     struct segment *segments;
     struct free_map free;
@@ -105,7 +106,8 @@ struct larder_client {
     uint32_t found_full; /* times in a row that there was no room for a HELLO */
     int64_t next_sweep_ms;
     void *sweep_place;     /* where it goes on; see endpoint.h */
-    int64_t woken_ms;      /* last */
+    int64_t looked_ms;     /* when timer and cache were looked at last, just before */
+    uint32_t tick_ms;      /* while attached: how often the timer ticks */
     int64_t next_check_ms; /* for a cache that is silent or gone */
     uint32_t attachment;   /* counts, shifted as in handles */
     bool tell_attached, tell_detached;
@@ -134,8 +136,11 @@ static inline uint32_t shards_of(const struct larder_client *client)
 /* The registration is over, for that reason. Operations under way are answered with LARDER_LOST by
  * larder_client_next(). */
 void client_lose(struct larder_client *client, const char *why);
-/* Anew, because requests wait for room in a ring, or none does any more. */
-void client_set_attached_timer(struct larder_client *client);
+/* Soon, because requests wait for room in a ring. */
+void client_tick_soon(struct larder_client *client);
+/* So long ago that the cache may have died since, another have come, and others have changed what we keep? */
+bool client_look_is_due(const struct larder_client *client);
+void client_look(struct larder_client *client);
 /* One that is retired, and of which the caller holds no segment any more. */
 void client_free_connection(struct connection *connection);
 
@@ -146,6 +151,8 @@ bool client_number_segments(struct connection *connection);
 /* Sockets go on reading the old pages; the segment gets new ones. False: there are none. The old ones are
  * gone then, and whoever touches the segment would ask for new ones himself, which ends in a SIGBUS. */
 bool client_replace_pages(struct segment *segment);
+/* Of a connection that is retired: those that nobody holds give their memory back. */
+void client_free_pages(struct connection *connection);
 /* Some of those that found no pages when they came back. */
 void client_restore_spent(struct connection *connection);
 

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define BROKEN_REQUESTS "the cache scribbled over the request ring"
+
 _Static_assert(LARDER_MAX_KEY == WIRE_MAX_KEY, "one limit");
 _Static_assert(LARDER_LOOKUP_LEASE == WIRE_LOOKUP_LEASE && LARDER_LOOKUP_NO_BODY == WIRE_LOOKUP_NO_BODY &&
                    LARDER_LOOKUP_REVALIDATE == WIRE_LOOKUP_REVALIDATE &&
@@ -82,7 +84,7 @@ static int submit(struct larder_client *client, uint32_t shard, struct wire_requ
     case RING_NONE:
         return -EAGAIN;
     case RING_BROKEN:
-        client_lose(client, "the cache scribbled over the request ring");
+        client_lose(client, BROKEN_REQUESTS);
         return -ENOTCONN;
     }
     client->first_free_operation = operation->next_free;
@@ -302,8 +304,8 @@ int larder_purge(struct larder_client *client, struct larder_segment **segment, 
     return error;
 }
 
-/* To the shard that is next. False: its ring is full; larder_client_flush() tries again. */
-static bool put_purge(struct larder_client *client, struct operation *operation)
+/* To the shard that is next; if its ring is full larder_client_flush() tries again. */
+static enum ring_result put_purge(struct larder_client *client, struct operation *operation)
 {
     struct wire_request request = purge_request(operation->purge_flags, operation->purge_length);
     struct shard_link *link = &client->links[operation->shard];
@@ -311,41 +313,50 @@ static bool put_purge(struct larder_client *client, struct operation *operation)
     request.registration = link->registration;
     request.segment = operation->segment->index;
     request.cookie = (uint64_t)operation->generation << 32 | (uint32_t)(operation - client->operations);
-    if (link->under_way == client->shape.ring_entries || ring_put(&link->requests, &request) != RING_OK)
-        return false;
+    if (link->under_way == client->shape.ring_entries)
+        return RING_NONE;
+    enum ring_result result = ring_put(&link->requests, &request);
+    if (result != RING_OK)
+        return result;
     hand_over(&client->connection->endpoint.pool, operation->segment, request.op);
     link->under_way++;
     link->unpublished = true;
-    return true;
+    return RING_OK;
 }
 
-static void put_waiting_purges(struct larder_client *client)
+/* False: a ring is broken. */
+static bool put_waiting_purges(struct larder_client *client)
 {
     for (uint32_t i = 0; i < client->operation_count && client->purges_waiting > 0; i++) {
         struct operation *operation = &client->operations[i];
-        if (!operation->op || !operation->waits || !put_purge(client, operation))
+        if (!operation->op || !operation->waits)
+            continue;
+        enum ring_result result = put_purge(client, operation);
+        if (result == RING_BROKEN)
+            return false;
+        if (result != RING_OK)
             continue;
         operation->waits = false;
-        if (--client->purges_waiting == 0)
-            client_set_attached_timer(client);
+        client->purges_waiting--;
     }
+    return true;
 }
 
 void client_pass_purge_on(struct larder_client *client, struct operation *operation)
 {
     operation->shard++;
-    if (put_purge(client, operation))
+    if (put_purge(client, operation) == RING_OK)
         return;
     operation->waits = true;
-    if (client->purges_waiting++ == 0)
-        client_set_attached_timer(client);
+    client->purges_waiting++;
+    client_tick_soon(client);
 }
 
 /* ---- requests without an answer ---- */
 
 /* These leave half of the ring to operations: with none of those under way there would be no event after
  * which a caller that was told -EAGAIN could try again. */
-static bool put_silent(struct larder_client *client, const struct silent_request *silent)
+static enum ring_result put_silent(struct larder_client *client, const struct silent_request *silent)
 {
     struct shard_link *link = &client->links[silent->shard];
     struct ring *requests = &link->requests;
@@ -358,10 +369,12 @@ static bool put_silent(struct larder_client *client, const struct silent_request
         .value = silent->value,
     };
 
-    if (ring_room(requests) <= requests->capacity / 2 || ring_put(requests, &request) != RING_OK)
-        return false;
-    link->unpublished = true;
-    return true;
+    if (ring_room(requests) <= requests->capacity / 2)
+        return ring_is_broken(requests) ? RING_BROKEN : RING_NONE;
+    enum ring_result result = ring_put(requests, &request);
+    if (result == RING_OK)
+        link->unpublished = true;
+    return result;
 }
 
 /* A follow handle that was given several times is given back several times: one request tells how often. */
@@ -381,14 +394,16 @@ static bool join_deferred(struct larder_client *client, const struct silent_requ
 
 static void post_silent(struct larder_client *client, struct silent_request silent)
 {
-    if (client->deferred_count == 0 && put_silent(client, &silent))
+    struct shard_link *link = &client->links[silent.shard];
+
+    if (link->deferred == 0 && put_silent(client, &silent) == RING_OK)
         return;
     if (join_deferred(client, &silent))
         return;
     if (client->deferred_count < client->deferred_room) {
         client->deferred[client->deferred_count++] = silent;
-        if (client->deferred_count == 1)
-            client_set_attached_timer(client);
+        link->deferred++;
+        client_tick_soon(client);
     } else /* only a caller that gives the same handle back twice gets here */
     {
         log_error("a handle was released twice");
@@ -423,9 +438,8 @@ static void drop_word_of_move(struct larder_client *client, uint32_t segment, ui
         if (!is_word_of_move(deferred, segment, shard))
             continue;
         client->deferred_count--;
+        client->links[shard].deferred--;
         memmove(deferred, deferred + 1, (client->deferred_count - i) * sizeof(*deferred));
-        if (client->deferred_count == 0)
-            client_set_attached_timer(client);
         return;
     }
 }
@@ -473,26 +487,38 @@ void larder_unfollow(struct larder_client *client, uint64_t follow)
     send_silent(client, (struct silent_request){.op = WIRE_OP_UNFOLLOW, .handle = follow, .value = 1});
 }
 
-static void put_deferred(struct larder_client *client)
+/* In their order to each shard; one whose ring is full is in nobody else's way. False: a ring is broken. */
+static bool put_deferred(struct larder_client *client)
 {
-    uint32_t done = 0;
+    bool is_full[WIRE_MAX_SHARDS] = {false};
+    uint32_t left = 0;
 
-    while (done < client->deferred_count && put_silent(client, &client->deferred[done]))
-        done++;
-    client->deferred_count -= done;
-    memmove(client->deferred, client->deferred + done, client->deferred_count * sizeof(*client->deferred));
-    if (client->deferred_count == 0)
-        client_set_attached_timer(client);
+    for (uint32_t i = 0; i < client->deferred_count; i++) {
+        const struct silent_request *silent = &client->deferred[i];
+        enum ring_result result = is_full[silent->shard] ? RING_NONE : put_silent(client, silent);
+
+        if (result == RING_BROKEN)
+            return false;
+        if (result == RING_OK) {
+            client->links[silent->shard].deferred--;
+            continue;
+        }
+        is_full[silent->shard] = true;
+        client->deferred[left++] = *silent;
+    }
+    client->deferred_count = left;
+    return true;
 }
 
 void larder_client_flush(struct larder_client *client)
 {
     if (client->state != CLIENT_ATTACHED)
         return;
-    if (client->deferred_count > 0)
-        put_deferred(client);
-    if (client->purges_waiting > 0)
-        put_waiting_purges(client);
+    if ((client->deferred_count > 0 && !put_deferred(client)) ||
+        (client->purges_waiting > 0 && !put_waiting_purges(client))) {
+        client_lose(client, BROKEN_REQUESTS);
+        return;
+    }
     for (uint32_t i = 0; i < shards_of(client); i++) {
         if (client->links[i].unpublished)
             shard_link_publish(&client->links[i], &client->connection->endpoint);

@@ -66,6 +66,25 @@ bool client_replace_pages(struct segment *segment)
     return true;
 }
 
+static bool is_held(const struct connection *connection, uint32_t i)
+{
+    return connection->segments[i].state == SEGMENT_HELD;
+}
+
+/* Neighbours at once. Without success it is the memory that stays, for as long as the pool does. */
+void client_free_pages(struct connection *connection)
+{
+    const struct segment_pool *pool = &connection->endpoint.pool;
+
+    for (uint32_t i = 0, end; connection->small_pages && i < pool->shape.segments; i = end + 1) {
+        for (end = i; end < pool->shape.segments && !is_held(connection, end);)
+            end++;
+        if (end > i)
+            (void)fallocate(pool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                            offset_of(&connection->segments[i]), (off_t)pool->stride * (end - i));
+    }
+}
+
 /* Into circulation. */
 static void free_segment(struct segment *segment)
 {
@@ -160,6 +179,9 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
         segment->state = SEGMENT_FREE;
         if (connection->held == 0)
             client_free_connection(connection);
+        else if (connection->small_pages)
+            (void)fallocate(connection->endpoint.pool.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                            offset_of(segment), (off_t)connection->endpoint.pool.stride);
         return;
     }
     if (segment->lent && !client_replace_pages(segment))
@@ -168,14 +190,26 @@ void larder_segment_return(struct larder_client *client, struct larder_segment *
         free_segment(segment);
 }
 
-bool larder_segment_is_current(const struct larder_segment *public)
+static bool shows_current(const struct segment *segment)
 {
-    const struct segment *segment = (const struct segment *)(const void *)public;
     const struct connection *connection = segment->connection;
 
     return segment->guard != POOL_STALE && !connection->retired &&
            segment_guard(&connection->endpoint.pool, segment->index) == segment->guard &&
            !pool_has_ended(&connection->endpoint.pool);
+}
+
+/* A cache that was killed says nothing, and who was frozen has not noticed. */
+bool larder_segment_is_current(const struct larder_segment *public)
+{
+    const struct segment *segment = (const struct segment *)(const void *)public;
+
+    if (!shows_current(segment))
+        return false;
+    if (!client_look_is_due(segment->connection->client))
+        return true;
+    client_look(segment->connection->client);
+    return shows_current(segment);
 }
 
 void larder_segment_used(struct larder_segment *public)

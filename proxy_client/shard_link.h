@@ -17,6 +17,7 @@ struct shard_link {
     uint64_t registration; /* 0: none */
     struct ring requests, completions;
     uint32_t under_way;             /* operations that this shard has not answered */
+    uint32_t deferred;              /* requests that wait for room in the ring */
     uint32_t answers, answers_seen; /* completions so far; and at the last look for silence */
     bool unpublished;               /* requests were put since the last flush */
 };

@@ -1,5 +1,6 @@
 /* A cache of several shards behaves as one: what one proxy stores all find, purges reach every shard, numbers
  * add up, and whoever goes, falls silent or lies is gone from all of them. */
+#include "client_internal.h"
 #include "crash_support.h"
 
 #include <poll.h>
@@ -269,6 +270,49 @@ START_TEST(handles_tell_their_shard)
     larder_client_flush(two.client);
     story_await_gauge(&story, GAUGE_pins, 0);
     ck_assert_uint_eq(story_counter(&story, COUNTER_fenced), 0);
+    end();
+}
+END_TEST
+
+static uint32_t shard_of_handle(uint64_t handle)
+{
+    return (uint32_t)handle >> HANDLE_PLACE_BITS & ((1u << HANDLE_SHARD_BITS) - 1);
+}
+
+/* What the cache's head of a ring of requests says: that it is full, and then the truth again; or nonsense.
+ */
+START_TEST(ring_of_one_shard_is_in_no_others_way)
+{
+    enum { PINS = 16 };
+    uint64_t pins[PINS];
+    uint64_t of_first = 0;
+
+    begin();
+    for (int i = 0; i < PINS; i++) {
+        peer_store(&one, name_of(i), (uint64_t)i, LARGE);
+        pins[i] = peer_pin(&two, name_of(i));
+        of_first += shard_of_handle(pins[i]) == 0;
+    }
+    ck_assert(of_first > 0 && of_first < PINS);
+    struct ring *ring = &two.client->links[0].requests;
+    atomic_store(&ring->shared->head, _i == 0 ? ring->own - ring->capacity : ring->own + 1);
+    for (uint32_t shard = 0; shard < 2; shard++) {
+        for (int i = 0; i < PINS; i++) {
+            if (shard_of_handle(pins[i]) == shard)
+                larder_release(two.client, pins[i]);
+        }
+    }
+    larder_client_flush(two.client);
+    if (_i == 0) {
+        story_await_gauge(&story, GAUGE_pins, of_first);
+        atomic_store(&ring->shared->head, ring->own);
+        larder_client_flush(two.client);
+    } else {
+        peer_expect(&two, LARDER_EVENT_DETACHED);
+        ck_assert_ptr_nonnull(strstr(larder_client_problem(two.client), "request ring"));
+        peer_expect(&two, LARDER_EVENT_ATTACHED);
+    }
+    story_await_gauge(&story, GAUGE_pins, 0);
     end();
 }
 END_TEST
@@ -567,6 +611,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, key_goes_with_its_parts);
     tcase_add_test(tcase, nothing_purged_comes_back);
     tcase_add_test(tcase, handles_tell_their_shard);
+    tcase_add_loop_test(tcase, ring_of_one_shard_is_in_no_others_way, 0, 2);
     tcase_add_test(tcase, kept_segment_is_given_up_elsewhere);
     tcase_add_test(tcase, late_word_of_a_move_ends_nothing);
     tcase_add_test(tcase, killed_proxy_leaves_every_shard);
