@@ -24,9 +24,9 @@ cc -std=c11 -fsyntax-only -Werror -Wall -x c "$PREFIX/include/larder.h"
 for unit in "$PREFIX"/lib/systemd/system/*.service; do
     ! grep -n '@[a-z]*dir@' "$unit" || fail "$unit has a path that was not filled in"
     expect_eq "programs named by ${unit##*/}, at least one" "$(grep -c "^Exec[A-Za-z]*=$PREFIX/bin/" "$unit" | sed 's/[1-9].*/some/')" some
-    for path in $(grep -o "$PREFIX/[^ ]*" "$unit"); do
+    while read -r path; do
         [[ -e $path ]] || fail "${unit##*/} names $path, which is not there"
-    done
+    done < <(grep -o "$PREFIX/[^ ]*" "$unit")
 done
 
 e2e_done
