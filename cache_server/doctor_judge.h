@@ -16,7 +16,7 @@ enum finding_level judge_room(uint64_t used, uint64_t limit, uint64_t need);
 
 /* /dev/shm: FAIL when not even cache_ctl's pool fits, WARN when a proxy's default pool does not. */
 #define JUDGE_SMALL_POOL   ((uint64_t)80 << 10)
-#define JUDGE_DEFAULT_POOL ((uint64_t)2250 << 10) /* 32 segments of 68K, and a little more */
+#define JUDGE_DEFAULT_POOL ((uint64_t)2250 << 10) /* 32 segments of 68K, and the rings of one shard */
 #define JUDGE_DOCKER_SHM   ((uint64_t)64 << 20)
 enum finding_level judge_shm(uint64_t free_bytes);
 

@@ -49,9 +49,9 @@
 #define DEFERRED_CHECK_MS   5u
 #define HEARTBEAT_MIN_MS    10u
 #define FOLLOWS_ROOM        256u /* operations that may wait for news without being in the way of others */
-/* Others are attached to the next cache no sooner than this after the death of the last, less what the coarse
- * clock may lag behind. */
-#define LOOK_AGAIN_MS       (int64_t)(RETRY_MIN_MS - 10)
+/* A cache that was killed cannot say so. Who was attached to it comes to the next one no sooner than
+ * RETRY_MIN_MS later; less what the coarse clock may lag behind. */
+#define LOOK_AGAIN_MS       ((int64_t)RETRY_MIN_MS - 10)
 #define UNSEEN_CHECK_MS     100u /* a cache that no pidfd watches: is its lock still held? */
 
 _Static_assert(LARDER_MAX_SEGMENTS == POOL_MAX_SEGMENTS &&
@@ -536,16 +536,29 @@ static void on_cache_death(struct larder_client *client)
         client_lose(client, "the cache is gone");
 }
 
-bool client_look_is_due(const struct larder_client *client)
+bool client_is_late(int64_t looked_ms)
 {
-    return clock_mono_coarse_ms() - client->looked_ms >= LOOK_AGAIN_MS;
+    return clock_mono_coarse_ms() - looked_ms >= LOOK_AGAIN_MS;
 }
 
-void client_look(struct larder_client *client)
+void client_check_cache(struct larder_client *client)
+{
+    struct endpoint *endpoint = &client->connection->endpoint;
+    struct pollfd cache = {.fd = endpoint->cache_pidfd, .events = POLLIN};
+
+    client->checked_ms = clock_mono_ms();
+    if (is_unseen(client) ? !endpoint_cache_lives(endpoint) : poll(&cache, 1, 0) == 1)
+        client_lose(client, "the cache is gone");
+}
+
+void larder_client_wake(struct larder_client *client)
 {
     struct epoll_event events[4];
 
-    client->looked_ms = clock_mono_ms();
+    /* Nearly always a bell: then this is the only system call. */
+    if (read_message(client) && !client_is_late(client->looked_ms))
+        return;
+    client->looked_ms = client->checked_ms = clock_mono_ms();
     int count = epoll_wait(client->watch, events, 4, 0);
     for (int i = 0; i < count; i++) {
         if (events[i].data.fd == client->timer)
@@ -553,13 +566,6 @@ void client_look(struct larder_client *client)
         else if (client->connection && events[i].data.fd == client->connection->endpoint.cache_pidfd)
             on_cache_death(client);
     }
-}
-
-void larder_client_wake(struct larder_client *client)
-{
-    /* Nearly always a bell: then this is the only system call. */
-    if (!read_message(client) || client_look_is_due(client))
-        client_look(client);
 }
 
 /* ---- life of the client ---- */

@@ -53,7 +53,8 @@ struct connection {
     struct free_map free;
     uint32_t first_spent; /* as many as there are segments: none */
     uint32_t held;
-    bool small_pages; /* part of a huge one would not be replaced, but filled with zeroes */
+    bool small_pages; /* of which segments are made: part of a larger one would be filled with zeroes instead
+                       */
     bool retired;
 };
 
@@ -106,7 +107,8 @@ struct larder_client {
     uint32_t found_full; /* times in a row that there was no room for a HELLO */
     int64_t next_sweep_ms;
     void *sweep_place;     /* where it goes on; see endpoint.h */
-    int64_t looked_ms;     /* when timer and cache were looked at last, just before */
+    int64_t looked_ms;     /* when timer and cache were looked at last, */
+    int64_t checked_ms;    /* and when the cache alone was: just before */
     uint32_t tick_ms;      /* while attached: how often the timer ticks */
     int64_t next_check_ms; /* for a cache that is silent or gone */
     uint32_t attachment;   /* counts, shifted as in handles */
@@ -138,9 +140,11 @@ static inline uint32_t shards_of(const struct larder_client *client)
 void client_lose(struct larder_client *client, const char *why);
 /* Soon, because requests wait for room in a ring. */
 void client_tick_soon(struct larder_client *client);
-/* So long ago that the cache may have died since, another have come, and others have changed what we keep? */
-bool client_look_is_due(const struct larder_client *client);
-void client_look(struct larder_client *client);
+/* Is it time to look again whether the cache still lives? While it does nobody else's changes what we keep.
+ */
+bool client_is_late(int64_t looked_ms);
+/* What is kept is not current any more if it does not. Neither timer nor messages are looked at. */
+void client_check_cache(struct larder_client *client);
 /* One that is retired, and of which the caller holds no segment any more. */
 void client_free_connection(struct connection *connection);
 

@@ -20,12 +20,15 @@
 
 #define SPENT_STEP 64u /* segments at a time that are given new pages */
 
-/* A tmpfs with huge pages says so by its block size. */
+/* A tmpfs with huge pages says so by its block size. Segments are whole pages of POOL_PAGE bytes; the
+ * kernel's may be larger. */
 static bool has_small_pages(const struct segment_pool *pool)
 {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     struct stat about;
 
-    return fstat(pool->fd, &about) == 0 && about.st_blksize <= sysconf(_SC_PAGESIZE);
+    return fstat(pool->fd, &about) == 0 && (size_t)about.st_blksize <= page && pool->stride % page == 0 &&
+           (size_t)(pool->payloads - pool->base) % page == 0;
 }
 
 bool client_number_segments(struct connection *connection)
@@ -203,12 +206,13 @@ static bool shows_current(const struct segment *segment)
 bool larder_segment_is_current(const struct larder_segment *public)
 {
     const struct segment *segment = (const struct segment *)(const void *)public;
+    struct larder_client *client = segment->connection->client;
 
     if (!shows_current(segment))
         return false;
-    if (!client_look_is_due(segment->connection->client))
+    if (!client_is_late(client->checked_ms))
         return true;
-    client_look(segment->connection->client);
+    client_check_cache(client);
     return shows_current(segment);
 }
 

@@ -14,7 +14,7 @@ for file in bin/{cache_server,proxy_client,cache_ctl} include/larder.h \
     [[ -s $PREFIX/$file ]] || fail "$file is not installed"
 done
 for library in libproxy_client.a liblarder_common.a; do
-    [[ -n $(find "$PREFIX/lib" -name "$library") ]] || fail "$library is not installed"
+    [[ -n $(find "$PREFIX"/lib* -name "$library") ]] || fail "$library is not installed"
 done
 "$PREFIX/bin/cache_server" --config "$PREFIX/share/doc/larder/examples/cache.conf" --check >/dev/null
 cc -std=c11 -fsyntax-only -Werror -Wall -x c "$PREFIX/include/larder.h"

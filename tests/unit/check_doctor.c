@@ -325,7 +325,7 @@ START_TEST(pools_have_the_sizes_that_are_judged)
     const struct pool_shape own = {.segments = 1, .segment_bytes = 65536, .ring_entries = POOL_MIN_RING};
     const struct pool_shape usual = {.segments = LARDER_DEFAULT_SEGMENTS,
                                      .segment_bytes = LARDER_DEFAULT_SEGMENT_BYTES,
-                                     .ring_entries = 256};
+                                     .ring_entries = 512};
     uint64_t bytes;
 
     ck_assert(pool_shape_valid(&own, &bytes));
