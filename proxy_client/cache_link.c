@@ -152,7 +152,9 @@ int cache_link_borrow(struct cache_link *link, struct larder_segment **segment)
 
 static void wake_waiters(struct cache_link *link)
 {
-    if (link->waiting_count > 0)
+    if (link->serving)
+        link->woken = true;
+    else if (link->waiting_count > 0)
         loop_put_off(link->loop, &link->serve_waiters);
 }
 
@@ -490,16 +492,23 @@ static void serve_waiters(struct loop_task *task)
     struct cache_link *link =
         (struct cache_link *)((char *)task - offsetof(struct cache_link, serve_waiters));
     unsigned turns = link->waiting_count; /* a retry may join the line again, at its end */
+    bool goes_on = true;
 
-    while (turns-- > 0 && link->waiting_count > 0) {
+    link->serving = true;
+    link->woken = false;
+    while (goes_on && turns-- > 0 && link->waiting_count > 0) {
         struct cache_wait *wait = link->waiting.next;
 
         cache_link_unwait(link, wait);
-        if (!wait->retry(wait)) {
+        goes_on = wait->retry(wait);
+        if (!goes_on)
             put_first(link, wait);
-            return;
-        }
     }
+    link->serving = false;
+    /* What a retry in vain gives back it took itself: were it tried again for that, it would be without end.
+     */
+    if (goes_on && link->woken)
+        wake_waiters(link);
 }
 
 static void give_back(struct cache_link *link, struct larder_event *event)

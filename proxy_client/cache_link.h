@@ -51,6 +51,7 @@ struct cache_link {
     struct cache_op *free_ops, *last_made;
     struct cache_wait waiting; /* head of the line */
     unsigned waiting_count;
+    bool serving, woken; /* the line; and meanwhile something came back */
     uint32_t segments, segment_bytes;
     uint32_t held;               /* segments that are out, */
     uint32_t kept;               /*   and those among them that the keeper has */
