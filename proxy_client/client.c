@@ -38,6 +38,7 @@
 #define RETRY_REFUSED_MAX   1500u
 #define GREETING_TIMEOUT_MS 1000u
 #define GREETING_TRIES      20u
+#define GREETING_PATIENCE   10u /* time-outs, of a cache that lives and reads nothing */
 #define BYE_PATIENCE_MS     100
 /* A HELLO that has found the command queue full so often in a row waits so long in its line: somebody keeps
  * it full, and who only looks in now and then never finds room. */
@@ -216,6 +217,7 @@ static void greet(struct larder_client *client)
         return;
     }
     client->found_full = 0;
+    client->unanswered = 0;
     if (client->greeted == 0 && endpoint->cache_pidfd >= 0)
         watch_fd(client, endpoint->cache_pidfd);
     client->state = CLIENT_GREETING;
@@ -501,6 +503,16 @@ static void tick(struct larder_client *client)
         client_lose(client, "the cache is gone");
 }
 
+/* Stopped, or starved: our HELLO lies in its queue, and is as good as a new one, which would cost a new pool.
+ */
+static bool may_answer_yet(struct larder_client *client)
+{
+    struct mq_attr queue;
+
+    return client->unanswered++ < GREETING_PATIENCE && endpoint_cache_lives(&client->connection->endpoint) &&
+           mq_getattr(client->links[client->greeted].command, &queue) == 0 && queue.mq_curmsgs > 0;
+}
+
 static void on_timer(struct larder_client *client)
 {
     uint64_t expirations;
@@ -521,6 +533,10 @@ static void on_timer(struct larder_client *client)
             break;
         }
         snprintf(client->problem, sizeof(client->problem), "the cache does not answer; is it stopped?");
+        if (may_answer_yet(client)) {
+            set_timer(client, GREETING_TIMEOUT_MS, false);
+            break;
+        }
         retire_connection(client);
         retry_later(client, RETRY_REFUSED_MIN, RETRY_REFUSED_MAX);
         break;

@@ -104,6 +104,7 @@ struct larder_client {
     bool relearnt;    /* another number of shards, since we were attached last */
     uint64_t max_object;
     uint32_t heartbeat_ms;
+    uint32_t unanswered; /* time-outs since the last HELLO */
     uint32_t found_full; /* times in a row that there was no room for a HELLO */
     int64_t next_sweep_ms;
     void *sweep_place;     /* where it goes on; see endpoint.h */

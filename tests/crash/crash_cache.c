@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -218,26 +219,42 @@ START_TEST(client_without_a_cache_leaves_nothing)
 }
 END_TEST
 
-/* A cache that does not answer a HELLO: the client says so, tries again, and gets in when it thaws. What it
- * sent meanwhile names queues that are gone, and is refused without harm. */
+static void find_pool(glob_t *found, const struct story *story)
+{
+    char pattern[128];
+
+    snprintf(pattern, sizeof pattern, "/dev/shm/larder.%s.*", story->instance);
+    ck_assert_int_eq(glob(pattern, 0, NULL, found), 0);
+    ck_assert_uint_eq(found->gl_pathc, 1);
+}
+
+/* A cache that does not answer a HELLO: the client says so, and gets in when it thaws, with the pool that it
+ * has made. */
 START_TEST(frozen_cache_is_found_when_it_thaws)
 {
     struct story story;
     struct peer peer;
     struct larder_event event;
+    glob_t before, after;
 
     story_begin(&story, "thaws");
     story_start_cache(&story, NULL);
     freeze(&story);
     story.runs = false; /* so that nobody waits for ATTACHED yet */
     peer_create(&peer, &story, NULL);
+    find_pool(&before, &story);
     while (strstr(larder_client_problem(peer.client), "does not answer") == NULL)
         ck_assert(!peer_next(&peer, &event, 50));
+    find_pool(&after, &story);
+    ck_assert_str_eq(before.gl_pathv[0], after.gl_pathv[0]);
+    globfree(&before);
+    globfree(&after);
     story.runs = true;
     kill(story.cache.pid, SIGCONT);
     peer_expect(&peer, LARDER_EVENT_ATTACHED);
     peer_is_served(&peer);
     ck_assert_uint_eq(story_gauge(&story, GAUGE_proxies), 1);
+    ck_assert_uint_eq(story_counter(&story, COUNTER_registrations_refused), 0);
     peer_destroy(&peer);
     story_end(&story);
 }
