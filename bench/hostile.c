@@ -48,6 +48,7 @@ static const struct {
     {ring_attacks, &ring_attack_count},
     {pool_attacks, &pool_attack_count},
     {store_attacks, &store_attack_count},
+    {purge_attacks, &purge_attack_count},
 };
 
 /* The attack at this place of all; NULL behind the last. */

@@ -171,7 +171,9 @@ struct attack {
     const char *what;       /* one line for --list */
     const char *fewer_hits; /* why the victim may have them; NULL: it may not */
 };
-extern const struct attack message_attacks[], ring_attacks[], pool_attacks[], store_attacks[];
-extern const unsigned message_attack_count, ring_attack_count, pool_attack_count, store_attack_count;
+extern const struct attack message_attacks[], ring_attacks[], pool_attacks[], store_attacks[],
+    purge_attacks[];
+extern const unsigned message_attack_count, ring_attack_count, pool_attack_count, store_attack_count,
+    purge_attack_count;
 
 #endif

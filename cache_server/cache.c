@@ -222,7 +222,7 @@ static bool admits(void *context, const struct wire_hello *hello, const struct i
 static enum wire_refusal enrol(struct cache *cache, struct session *session, const char *tenant)
 {
     session->cache = cache;
-    session->process = process_join(&cache->processes, session->pid);
+    session->process = process_join(&cache->processes, session->pid, session->owner.uid);
     if (!session->process)
         return WIRE_REFUSAL_RESOURCES;
     if (is_one_too_many(session))

@@ -66,6 +66,7 @@ struct cache {
     uint32_t unseen;           /* sessions that no pidfd watches */
     uint32_t proxies;          /* sessions with WIRE_ROLE_PROXY */
     uint32_t stalled;          /* sessions that are */
+    int64_t turn_ns;           /* when the last turn began that had something to do; 0: there was nothing */
     uint32_t turns;
     uint32_t unanswered;  /* messages read since the queue was last seen empty */
     bool flooded;         /* the queue was not seen empty lately: bells may be lost, so no ring sleeps */

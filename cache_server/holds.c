@@ -22,10 +22,14 @@ static void spoil(struct session *session)
     session->cache->spoiled++;
 }
 
+/* A spoiled pool is left alone: each page of it that is missing would cost the process two mappings more
+ * (shm_guard.h), of which it can have so many (vm.max_map_count). */
 static void set_guard(struct session *session, uint32_t segment, uint32_t value)
 {
     struct segment_pool *pool = &session->pool;
 
+    if (session->spoiled)
+        return;
     shm_guard_enter_other(pool->base, pool->bytes);
     segment_set_guard(pool, segment, value);
     if (!shm_guard_leave_other())
@@ -36,6 +40,8 @@ static uint32_t uses_of(const struct hold *hold)
 {
     struct segment_pool *pool = &hold->session->pool;
 
+    if (hold->session->spoiled)
+        return hold->counted;
     shm_guard_enter_other(pool->base, pool->bytes);
     uint32_t uses = segment_uses(pool, hold->segment);
     if (shm_guard_leave_other())

@@ -5,31 +5,36 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-static struct process *find(const struct processes *processes, pid_t pid)
+static struct process *find(const struct processes *processes, pid_t pid, uid_t owner)
 {
     struct process *process;
 
-    DL_SEARCH_SCALAR2(processes->all, process, pid, pid, next_of_all);
-    return process;
+    DL_FOREACH2(processes->all, process, next_of_all)
+    {
+        if (process->pid == pid && process->owner == owner)
+            return process;
+    }
+    return NULL;
 }
 
-static struct process *create(struct processes *processes, pid_t pid)
+static struct process *create(struct processes *processes, pid_t pid, uid_t owner)
 {
     struct process *process = calloc(1, sizeof(*process));
 
     if (!process)
         return NULL;
     process->pid = pid;
+    process->owner = owner;
     DL_APPEND2(processes->all, process, prev_of_all, next_of_all);
     return process;
 }
 
-struct process *process_join(struct processes *processes, pid_t pid)
+struct process *process_join(struct processes *processes, pid_t pid, uid_t owner)
 {
-    struct process *process = find(processes, pid);
+    struct process *process = find(processes, pid, owner);
 
     if (!process)
-        process = create(processes, pid);
+        process = create(processes, pid, owner);
     if (process)
         process->sessions++;
     return process;
@@ -59,17 +64,19 @@ int64_t credit_quantum(uint32_t weight, uint32_t least, uint32_t most)
     return (int64_t)PROCESS_QUANTUM_NS * PROCESS_MOST_QUANTA * weight / most;
 }
 
-bool credit_earn(int64_t *credit_ns, int64_t quantum_ns)
+bool credit_earn(int64_t *credit_ns, int64_t quantum_ns, int64_t passed_ns)
 {
-    *credit_ns += quantum_ns;
+    if (passed_ns < 1) /* a clock may stand still for a turn, but nobody is forgotten for that */
+        passed_ns = 1;
+    *credit_ns += passed_ns < quantum_ns ? passed_ns : quantum_ns;
     if (*credit_ns > quantum_ns)
         *credit_ns = quantum_ns;
     return *credit_ns > 0;
 }
 
-bool process_earn(struct process *process, int64_t quantum_ns)
+bool process_earn(struct process *process, int64_t quantum_ns, int64_t passed_ns)
 {
-    return credit_earn(&process->credit_ns, quantum_ns);
+    return credit_earn(&process->credit_ns, quantum_ns, passed_ns);
 }
 
 void process_spend(struct process *process, int64_t ns)

@@ -89,28 +89,39 @@ static void cancel_lease_of(struct cache *cache, const struct object *object, st
         cancel(cache, lease, effect);
 }
 
-static unsigned visit_stored(struct cache *cache, struct object *object, struct purge_effect *effect)
+/* It is done with. True: it was hit. */
+static bool visit_stored(struct cache *cache, struct object *object, struct purge_effect *effect)
 {
-    int64_t at;
+    int64_t at = 0;
+    enum purges_verdict verdict = store_judge(object, &at);
 
-    if (store_judge(object, &at) == PURGES_SPARED) {
-        store_visit(&cache->store, object); /* it is done with */
-        return 1;
-    }
-    cancel_lease_of(cache, object, effect);
-    effect->objects += store_visit(&cache->store, object) != PURGES_SPARED;
-    return PURGE_HIT;
+    if (verdict != PURGES_SPARED)
+        cancel_lease_of(cache, object, effect);
+    effect->objects += store_settle(&cache->store, object, verdict, at) != PURGES_SPARED;
+    return verdict != PURGES_SPARED;
 }
 
+/* What judging an object by all records of its tenant costs. */
+static unsigned cost_of_judging(const struct object *object)
+{
+    const struct purges *purges = &object_tenant(object)->purges;
+    uint32_t tags = purges->count - purges->prefixes;
+
+    return 1 + purges->prefix_bytes / PURGE_BYTES + purges->count / PURGE_RECORDS +
+           tags * object_weight_of_tags(object) / PURGE_RECORDS;
+}
+
+/* Returns what it cost. */
 static unsigned visit(struct cache *cache, struct object *object, struct purge_effect *effect)
 {
+    unsigned cost = cost_of_judging(object), hit = PURGE_HIT + object_weight_of_tags(object) - 1;
     int64_t at;
 
     if (object_is_stored(object))
-        return visit_stored(cache, object, effect);
+        return visit_stored(cache, object, effect) ? cost + hit - 1 : cost;
     if (store_judge(object, &at) != PURGES_SPARED)
         cancel_lease_of(cache, object, effect);
-    return PURGE_HIT;
+    return cost + hit - 1;
 }
 
 /* ---- records ---- */
@@ -329,15 +340,13 @@ static enum purge_result purge_tags(struct cache *cache, const struct purge_orde
     return result;
 }
 
-/* Its parts bear its hash as a tag. */
-static enum purge_result purge_key(struct cache *cache, const struct purge_order *order,
+static enum purge_result purge_key(struct cache *cache, const struct purge_order *order, uint64_t parts,
                                    struct purge_effect *effect, unsigned *budget)
 {
     struct store_key *key = &cache->key;
     struct object *object;
 
     store_key_set(&cache->store, key, order->tenant, order->bytes, order->length);
-    uint64_t parts = key->hash;
     object = store_peek(&cache->store, key);
     if (object && order->soft)
         effect->objects += store_lapse(&cache->store, object, cache->now);
@@ -347,43 +356,76 @@ static enum purge_result purge_key(struct cache *cache, const struct purge_order
     return purge_tag(cache, order, parts, effect, budget);
 }
 
+/* By this order, which is quicker than by all records that there are; those of earlier ones have been. */
+static bool is_hit_by(const struct purge_order *order, const struct tag_sieve *sieve,
+                      const struct object *object)
+{
+    return order->scope == PURGE_PREFIXED ? object_key_begins(object, order->bytes, order->length)
+                                          : tag_set_has_any(object_tags(object), sieve);
+}
+
 /* What proxies keep is served without asking, so it is dealt with before the answer, whatever else is left
  * for later. */
-static void visit_kept(struct cache *cache, struct tenant *tenant, struct purge_effect *effect)
+static void visit_kept(struct cache *cache, const struct purge_order *order, const struct tag_list *tags,
+                       struct purge_effect *effect)
 {
+    struct tenant *tenant = order->tenant;
     uint32_t left = tenant->purges.count > 0 ? holds_of_tenant(tenant) : 0;
+    struct tag_sieve sieve;
 
-    for (struct object *object; left > 0 && (object = holds_next(tenant)) != NULL; left--)
-        visit_stored(cache, object, effect);
+    tag_sieve_setup(&sieve, tags);
+    for (struct object *object; left > 0 && (object = holds_next(tenant)) != NULL; left--) {
+        if (is_hit_by(order, &sieve, object))
+            visit_stored(cache, object, effect);
+    }
 }
 
 static bool has_place(const struct purge_order *order)
 {
+    const struct purges *purges = &order->tenant->purges;
     uint32_t more = order->scope == PURGE_TAGGED ? order->tags->count : 1;
+    uint32_t bytes = order->scope == PURGE_PREFIXED ? order->length : 0;
 
-    return order->tenant->purges.count + more <= PURGES_MAX;
+    return purges->count + more <= PURGES_MAX && purges->prefix_bytes + bytes <= PURGES_PREFIX_BYTES;
 }
 
 static enum purge_result begin(struct cache *cache, const struct purge_order *order,
-                               struct purge_effect *effect)
+                               const struct tag_list *tags, struct purge_effect *effect)
 {
     unsigned budget = PURGE_AT_ONCE * PURGE_HIT;
 
     if (order->scope == PURGE_TAGGED)
         return purge_tags(cache, order, effect, &budget);
     cancel_leases(cache, order, effect);
-    return order->scope == PURGE_KEY ? purge_key(cache, order, effect, &budget)
+    return order->scope == PURGE_KEY ? purge_key(cache, order, tags->tags[0], effect, &budget)
                                      : purge_prefix(cache, order, effect, &budget);
+}
+
+/* Those by which an order hits: of a key that which its parts bear, its hash. It is set in cache->key. */
+static const struct tag_list *tags_of(struct cache *cache, const struct purge_order *order,
+                                      struct tag_list *own)
+{
+    own->count = 0;
+    if (order->scope == PURGE_TAGGED)
+        return order->tags;
+    if (order->scope == PURGE_KEY) {
+        store_key_set(&cache->store, &cache->key, order->tenant, order->bytes, order->length);
+        tag_list_add(own, cache->key.hash);
+    }
+    return own;
 }
 
 enum purge_result purge_carry_out(struct cache *cache, const struct purge_order *order,
                                   struct purge_effect *effect)
 {
+    struct tag_list own;
+    const struct tag_list *tags = tags_of(cache, order, &own);
+
     *effect = (struct purge_effect){0};
     if (!has_place(order))
         return PURGE_NO_PLACE;
-    enum purge_result result = begin(cache, order, effect);
-    visit_kept(cache, order->tenant, effect);
+    enum purge_result result = begin(cache, order, tags, effect);
+    visit_kept(cache, order, tags, effect);
     /* One that concerns all shards is counted by the first. */
     if (result == PURGE_DONE && (cache->place.shard == 0 || order->scope == PURGE_KEY))
         count(cache, order->tenant, COUNTER_purges, 1);

@@ -14,8 +14,8 @@
  *                    not stored either
  * Whoever has pinned an object may finish reading it.
  *
- * Bound: PURGES_MAX records of a tenant. When there is no place for one, nothing is purged and the answer
- * says so. Records are freed as soon as they have been carried out. */
+ * Bound: PURGES_MAX records of a tenant, with PURGES_PREFIX_BYTES. When there is no place for one, nothing is
+ * purged and the answer says so. Records are freed as soon as they have been carried out. */
 #ifndef LARDER_PURGE_H
 #define LARDER_PURGE_H
 
@@ -24,9 +24,13 @@
 
 #define PURGE_AT_ONCE 256u
 #define PURGE_LEASES  4096u
-/* What a step may cost: passing an object over is 1, hitting it PURGE_HIT. */
+/* What a step may cost, and one object more: passing it over is 1, hitting it PURGE_HIT, and more where much
+ * has to be compared: one more for so many bytes of prefixes, and so many records, of tags for eight tags
+ * each. */
 #define PURGE_STEP    8u
 #define PURGE_HIT     8u
+#define PURGE_BYTES   4096u
+#define PURGE_RECORDS 32u
 
 struct cache;
 

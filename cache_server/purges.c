@@ -25,6 +25,7 @@ void purges_add_prefix(struct purges *purges, struct purge_record *record, const
         memcpy(record->prefix, prefix, length);
     add(purges, record);
     purges->prefixes++;
+    purges->prefix_bytes += length;
 }
 
 void purges_add_tag(struct purges *purges, struct purge_record *record, uint64_t tag, struct tag_node *newest,
@@ -39,6 +40,7 @@ void purges_remove(struct purges *purges, struct purge_record *record)
     DL_DELETE(purges->records, record);
     purges->count--;
     purges->prefixes -= record->kind == PURGE_PREFIX;
+    purges->prefix_bytes -= record->length; /* 0: it is of a tag */
 }
 
 static bool begins_with(const uint8_t *bytes, uint32_t length, const struct purge_record *record)
@@ -93,23 +95,25 @@ enum purges_verdict purges_judge(const struct purges *purges, const uint8_t *key
 
 /* ---- what is being visited goes ---- */
 
-static void node_goes(struct purges *purges, const struct tag_node *node)
+/* Is it a node of the set? They stand side by side. */
+static bool is_of(const struct tag_node *node, const struct tag_set *set)
 {
-    struct purge_record *record;
+    uintptr_t first = (uintptr_t)set->nodes, end = (uintptr_t)(set->nodes + set->count);
 
-    DL_FOREACH(purges->records, record)
-    {
-        if (record->cursor == node)
-            record->cursor = node->next;
-    }
+    return (uintptr_t)node >= first && (uintptr_t)node < end;
 }
 
 void purges_set_goes(struct purges *purges, const struct tag_set *set)
 {
-    if (purges->count == purges->prefixes)
+    struct purge_record *record;
+
+    if (!set || purges->count == purges->prefixes)
         return;
-    for (uint32_t i = 0; set && i < set->count; i++)
-        node_goes(purges, &set->nodes[i]);
+    DL_FOREACH(purges->records, record)
+    {
+        if (is_of(record->cursor, set))
+            record->cursor = record->cursor->next; /* another object's: of a tag it has one node */
+    }
 }
 
 /* ---- what comes later ---- */

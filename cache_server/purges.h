@@ -21,8 +21,10 @@
 #include "memory.h"
 #include "tags.h"
 
-#define PURGES_MAX    128u /* records */
-#define PURGES_RECENT 128u
+#define PURGES_MAX          128u /* records */
+#define PURGES_RECENT       128u
+/* Of all prefixes together: what judging an object may have to compare. Twice the longest one. */
+#define PURGES_PREFIX_BYTES 32768u
 
 enum purge_kind { PURGE_PREFIX, PURGE_TAG };
 
@@ -42,9 +44,10 @@ struct purges {
     uint64_t clock;
     struct purge_record *records;
     uint32_t count;
-    uint32_t prefixes;    /* of the records */
-    uint64_t round;       /* of prefixes: those up to this stamp have been carried out when it is over */
-    uint64_t lease_floor; /* leases granted before it count as hit by a prefix */
+    uint32_t prefixes;     /* of the records, */
+    uint32_t prefix_bytes; /* and how long they are */
+    uint64_t round;        /* of prefixes: those up to this stamp have been carried out when it is over */
+    uint64_t lease_floor;  /* leases granted before it count as hit by a prefix */
     uint64_t tag_floor;
     uint64_t tag_latest; /* stamp of the latest purge of a tag */
     uint32_t recent_count;

@@ -433,11 +433,12 @@ static struct object *object_that_expires(struct expiry_node *node)
 
 unsigned store_expire(struct store *store, int64_t now, unsigned most)
 {
-    unsigned removed = 0;
+    unsigned removed = 0, weight = 0;
 
-    while (removed < most && store_next_expiry(store) <= now) {
+    while (weight < most && store_next_expiry(store) <= now) {
         struct object *object = object_that_expires(expiry_first(&store->expiry));
 
+        weight += object_weight_of_tags(object);
         count(store, object->tenant, COUNTER_expired);
         doom(store, object);
         removed++;
@@ -447,11 +448,15 @@ unsigned store_expire(struct store *store, int64_t now, unsigned most)
 
 unsigned store_purge(struct store *store, struct tenant *tenant, unsigned most)
 {
-    unsigned removed = 0;
+    unsigned weight = 0;
 
-    for (; removed < most && tenant->objects > 0; removed++)
-        doom(store, object_of(tenant->pinned ? tenant->pinned : eviction_any(&tenant->eviction)));
-    return removed;
+    while (weight < most && tenant->objects > 0) {
+        struct object *object = object_of(tenant->pinned ? tenant->pinned : eviction_any(&tenant->eviction));
+
+        weight += object_weight_of_tags(object);
+        doom(store, object);
+    }
+    return weight < most ? weight : most;
 }
 
 int64_t store_next_expiry(const struct store *store)
@@ -1164,6 +1169,12 @@ enum purges_verdict store_visit(struct store *store, struct object *object)
     int64_t at = 0;
     enum purges_verdict verdict = store_judge(object, &at);
 
+    return store_settle(store, object, verdict, at);
+}
+
+enum purges_verdict store_settle(struct store *store, struct object *object, enum purges_verdict verdict,
+                                 int64_t at)
+{
     INVARIANT(state_of(object) == OBJECT_STORED);
     set_stamp(object, object->tenant->purges.clock);
     if (verdict == PURGES_GONE)
@@ -1253,6 +1264,18 @@ void object_key(const struct store *store, const struct object *object, struct s
     uint32_t id = sizeof(object->tenant->id);
 
     store_key_set(store, key, object->tenant, object->rest + id, object->hh.keylen - id);
+}
+
+bool object_key_begins(const struct object *object, const uint8_t *bytes, uint32_t length)
+{
+    uint32_t id = sizeof(object->tenant->id);
+
+    return object->hh.keylen - id >= length && memcmp(object->rest + id, bytes, length) == 0;
+}
+
+unsigned object_weight_of_tags(const struct object *object)
+{
+    return object->tags ? 1 + object->tags->count / 8 : 1;
 }
 
 struct tenant *object_tenant(const struct object *object)

@@ -211,6 +211,12 @@ bool store_lapse(struct store *store, struct object *object, int64_t at);
 enum purges_verdict store_judge(const struct object *object, int64_t *at);
 /* Does to a stored object what they say. PURGES_GONE: it is doomed. */
 enum purges_verdict store_visit(struct store *store, struct object *object);
+/* The same with what store_judge() has just said; PURGES_SPARED where the object lasts. */
+enum purges_verdict store_settle(struct store *store, struct object *object, enum purges_verdict verdict,
+                                 int64_t at);
+bool object_key_begins(const struct object *object, const uint8_t *bytes, uint32_t length);
+/* What it costs to take it away or to judge it by its tags, as a multiple of one without any. */
+unsigned object_weight_of_tags(const struct object *object);
 /* One after the other of all that is stored when it begins; what comes meanwhile may be among them. NULL:
  * that was all. There is one walk at a time; objects may go while it is under way. */
 void store_walk_begin(struct store *store);
@@ -219,7 +225,8 @@ bool store_walk_is_over(const struct store *store);
 /* As store_find(), but it is not asked for: nothing happens to it. */
 struct object *store_peek(struct store *store, const struct store_key *key);
 
-/* Removes at most `most` objects whose time has come; returns how many. */
+/* Removes objects whose time has come, of the weight `most` or one more; an object weighs 1, and more with
+ * its tags. Returns how many. */
 unsigned store_expire(struct store *store, int64_t now, unsigned most);
 /* When the next object expires, or INT64_MAX. */
 int64_t store_next_expiry(const struct store *store);

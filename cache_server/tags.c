@@ -37,6 +37,29 @@ bool tag_set_has(const struct tag_set *set, uint64_t tag)
     return false;
 }
 
+static uint32_t sieve_bit(uint64_t tag)
+{
+    return (uint32_t)tag & 1023;
+}
+
+void tag_sieve_setup(struct tag_sieve *sieve, const struct tag_list *list)
+{
+    *sieve = (struct tag_sieve){.list = list};
+    for (uint32_t i = 0; i < list->count; i++)
+        sieve->bits[sieve_bit(list->tags[i]) / 64] |= UINT64_C(1) << sieve_bit(list->tags[i]) % 64;
+}
+
+bool tag_set_has_any(const struct tag_set *set, const struct tag_sieve *sieve)
+{
+    for (uint32_t i = 0; set && i < set->count; i++) {
+        uint64_t tag = set->nodes[i].tag;
+
+        if (sieve->bits[sieve_bit(tag) / 64] >> sieve_bit(tag) % 64 & 1 && tag_list_has(sieve->list, tag))
+            return true;
+    }
+    return false;
+}
+
 /* ---- buckets ---- */
 
 static struct tags_shelf *shelf_of(struct tags *tags, uint64_t tag)

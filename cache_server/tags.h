@@ -56,6 +56,13 @@ size_t tag_set_bytes(uint32_t count);
 void tag_list_add(struct tag_list *list, uint64_t tag);
 bool tag_list_has(const struct tag_list *list, uint64_t tag);
 bool tag_set_has(const struct tag_set *set, uint64_t tag); /* NULL: has none */
+/* A list that many sets are compared with: most tags that it has not are told by a bit. */
+struct tag_sieve {
+    const struct tag_list *list;
+    uint64_t bits[16];
+};
+void tag_sieve_setup(struct tag_sieve *sieve, const struct tag_list *list);
+bool tag_set_has_any(const struct tag_set *set, const struct tag_sieve *sieve);
 
 /* The most that linking them can make the buckets grow by, in bytes. */
 uint64_t tags_growth(const struct tags *tags, const struct tag_list *list);

@@ -84,6 +84,28 @@ static void set(struct tenant *tenant, const struct tenant_settings *settings, b
     eviction_configure(&tenant->eviction, settings->policy, settings->admission);
 }
 
+static bool is_taken(const struct tenants *tenants, uint32_t id)
+{
+    for (uint32_t i = 0; i < tenants->count; i++) {
+        if (tenants->list[i]->id == id)
+            return true;
+    }
+    for (uint32_t i = 0; i < tenants->doomed_count; i++) {
+        if (tenants->doomed[i]->id == id)
+            return true;
+    }
+    return false;
+}
+
+/* Who registers for days under ever new names comes round; 0 is nobody's. */
+static uint32_t new_id(struct tenants *tenants)
+{
+    do
+        tenants->next_id++;
+    while (tenants->next_id == 0 || is_taken(tenants, tenants->next_id));
+    return tenants->next_id;
+}
+
 struct tenant *tenants_get(struct tenants *tenants, const char *name)
 {
     struct tenant *tenant = tenants_find(tenants, name);
@@ -102,7 +124,7 @@ struct tenant *tenants_get(struct tenants *tenants, const char *name)
     if (!tenant)
         return NULL;
     memcpy(tenant->name, name, strlen(name) + 1);
-    tenant->id = ++tenants->next_id;
+    tenant->id = new_id(tenants);
     const struct tenant_config *config = config_of(tenants, name);
     set(tenant, config ? &config->settings : &TENANT_DEFAULTS, config != NULL);
     tenant->account.reserve = tenant->settings.reserve;

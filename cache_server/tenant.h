@@ -44,7 +44,7 @@ struct object;
 
 struct tenant {
     char name[NAMES_TENANT_MAX + 1];
-    uint32_t id; /* never given twice in one run; part of every key */
+    uint32_t id; /* no other tenant's, nor that of one whose objects are still there; part of every key */
     uint32_t proxies;
     uint32_t stalled; /* of the proxies */
     uint32_t pins;

@@ -55,7 +55,7 @@ static bool serve_one(struct cache *cache, struct session *session, int64_t *clo
 }
 
 /* A turn's credit for each tenant with something to do; see process.h, whose rule this is. */
-static void pay_tenants(struct cache *cache)
+static void pay_tenants(struct cache *cache, int64_t passed_ns)
 {
     uint32_t least = SHARES_MAX_WEIGHT, most = 1;
     struct tenant *tenant;
@@ -71,7 +71,7 @@ static void pay_tenants(struct cache *cache)
         if (!cache->busy_tenants->next_busy) /* alone */
             tenant->credit_ns = 0;
         tenant->quantum_ns = credit_quantum(tenant->settings.weight, least, most);
-        (void)credit_earn(&tenant->credit_ns, tenant->quantum_ns);
+        (void)credit_earn(&tenant->credit_ns, tenant->quantum_ns, passed_ns);
     }
 }
 
@@ -134,11 +134,12 @@ static bool serve_process(struct cache *cache, struct process *process, int64_t 
  * time, so that what a tenant has for all its processes comes to each of them. */
 static bool serve_active(struct cache *cache)
 {
-    int64_t clock = cache->processes.busy ? clock_mono_ns() : 0;
+    int64_t clock = cache->processes.busy ? clock_mono_ns() : 0, passed_ns = clock - cache->turn_ns;
     struct process *process, *next, *first = cache->processes.busy;
     bool busy = false;
 
-    pay_tenants(cache);
+    cache->turn_ns = clock;
+    pay_tenants(cache, passed_ns);
     if (first && first->next) {
         DL_DELETE(cache->processes.busy, first);
         DL_APPEND(cache->processes.busy, first);
@@ -147,7 +148,8 @@ static bool serve_active(struct cache *cache)
     {
         if (!process->next && process == cache->processes.busy)
             process->credit_ns = 0; /* alone: it owes nobody */
-        busy |= !process_earn(process, quantum_of(process)) || serve_process(cache, process, &clock);
+        busy |=
+            !process_earn(process, quantum_of(process), passed_ns) || serve_process(cache, process, &clock);
     }
     return busy;
 }

@@ -32,6 +32,13 @@ static bool contains(const struct range *range, uintptr_t address)
     return range->length != 0 && address >= range->base && address - range->base < range->length;
 }
 
+/* mmap is not on POSIX's list of async-signal-safe functions; on Linux it is a bare system call. */
+static bool replace(uintptr_t address, size_t length)
+{
+    return mmap((void *)address, length, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+}
+
 static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 {
     uintptr_t address = (uintptr_t)info->si_addr;
@@ -44,10 +51,11 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
         return;
     }
     /* Only the page that was touched: a pool may be large, and where memory is not overcommitted
-     * (vm.overcommit_memory=2) all of it might not be had. mmap is not on POSIX's list of async-signal-safe
-     * functions; on Linux it is a bare system call. */
-    if (mmap((void *)(address & ~(uintptr_t)(page - 1)), page, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+     * (vm.overcommit_memory=2) all of it might not be had. But a page in its middle makes three mappings of
+     * one, and of these there may be too many (vm.max_map_count): then all of it, which takes none. */
+    const struct range *range = is_in_guard ? &guard : &other;
+    if (!replace(address & ~(uintptr_t)(page - 1), page) &&
+        !replace(range->base, (range->length + page - 1) & ~(page - 1)))
         die_of(signal_number);
     if (is_in_guard)
         guard.faulted = 1;

@@ -30,7 +30,7 @@ static void open_session(struct session *session, uint64_t token, uint32_t segme
     session->cache = &cache;
     session->tenant = news;
     session->role = WIRE_ROLE_PROXY;
-    session->process = process_join(&cache.processes, (pid_t)token);
+    session->process = process_join(&cache.processes, (pid_t)token, 0);
     ck_assert_ptr_nonnull(session->process);
     names_peer(name, instance, token);
     ck_assert_int_eq(segment_pool_create(&session->pool, name, &shape, 1), 0);
@@ -490,6 +490,28 @@ START_TEST(lost_page_spoils_its_session_only)
 }
 END_TEST
 
+/* Each page of a lost pool that is touched costs the cache mappings. */
+START_TEST(spoiled_pool_is_left_alone)
+{
+    uint32_t there = 0xffffffff;
+
+    begin();
+    put("a", 10);
+    put("b", 10);
+    ck_assert(take(0, "a", 3) && take(0, "b", 5));
+    ck_assert_int_eq(ftruncate(sessions[0].pool.fd, 0), 0);
+    is_removed();
+    ck_assert(sessions[0].spoiled);
+    shm_guard_enter(sessions[0].pool.base, sessions[0].pool.bytes);
+    segment_set_guard(&sessions[0].pool, 5, there); /* in the page that stands in for the lost one */
+    (void)shm_guard_leave();
+    ck_assert(holds_prepare(&sessions[0]));
+    holds_end(&sessions[0], 5);
+    ck_assert_uint_eq(word(0, 5), there);
+    end();
+}
+END_TEST
+
 START_TEST(lost_page_found_at_the_end_leaves_nothing)
 {
     begin();
@@ -645,6 +667,7 @@ static void add_cases(TCase *tcase)
     tcase_add_loop_test(tcase, what_is_used_is_not_cold, 0, 2 * ROWS(policies));
     tcase_add_test(tcase, liars_do_not_stop_eviction);
     tcase_add_test(tcase, lost_page_spoils_its_session_only);
+    tcase_add_test(tcase, spoiled_pool_is_left_alone);
     tcase_add_test(tcase, lost_page_found_at_the_end_leaves_nothing);
     tcase_add_test(tcase, lost_page_of_who_is_served_counts_for_both);
     tcase_add_loop_test(tcase, words_are_as_the_model_says, 0, 8);

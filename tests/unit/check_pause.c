@@ -24,8 +24,8 @@ static void begin(void)
     memset(&session, 0, sizeof(session));
     news = tenants_get(&cache.tenants, "news");
     session = (struct session){.cache = &cache, .tenant = news, .state = SESSION_ALIVE};
-    session.process = process_join(&cache.processes, 1);
-    other = process_join(&cache.processes, 2);
+    session.process = process_join(&cache.processes, 1, 0);
+    other = process_join(&cache.processes, 2, 0);
     ck_assert(news && session.process && other);
     cache_activate(&cache, &session);
     now = clock_mono_ns() - PAUSE_LONGEST_NS; /* what is paused for less is over when pause_step() looks */

@@ -484,6 +484,37 @@ START_TEST(parts_go_with_their_key_however_many)
 }
 END_TEST
 
+/* What an object may have to be compared with is bounded, and what that costs is a part of a step: of those
+ * that are spared in vain one a step is looked at, not eight. */
+START_TEST(long_prefixes_are_bounded_and_weigh)
+{
+    struct purge_effect effect;
+    char text[STORE_MAX_KEY + 1];
+    unsigned steps = 0;
+
+    begin();
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf(text, sizeof(text), "/%u", i);
+        store(news, text, "");
+    }
+    memset(text, 'x', STORE_MAX_KEY);
+    text[STORE_MAX_KEY] = '\0';
+    for (int i = 0; i < 3; i++) {
+        text[STORE_MAX_KEY - 1] = (char)('a' + i);
+        ck_assert_int_eq(purge(news, PURGE_PREFIXED, false, text, &effect),
+                         i < 2 ? PURGE_DONE : PURGE_NO_PLACE);
+    }
+    ck_assert_uint_eq(news->purges.prefix_bytes, PURGES_PREFIX_BYTES);
+    for (; !purge_is_over(&cache); steps++)
+        purge_step(&cache);
+    ck_assert_uint_ge(steps, 3000);
+    ck_assert_uint_eq(news->purges.prefix_bytes, 0);
+    ck_assert_uint_eq(news->objects, 3000);
+    ck_assert_int_eq(purge(news, PURGE_PREFIXED, false, text, &effect), PURGE_DONE);
+    end();
+}
+END_TEST
+
 /* As many prefixes as may be under way; the same again, or a shorter one, takes no place of its own. */
 START_TEST(no_place_for_more)
 {
@@ -736,6 +767,7 @@ static void add_cases(TCase *tcase)
     ADD_ROWS(tcase, at_once_however_many, larges);
     tcase_add_test(tcase, next_to_be_visited_goes);
     tcase_add_test(tcase, parts_go_with_their_key_however_many);
+    tcase_add_test(tcase, long_prefixes_are_bounded_and_weigh);
     tcase_add_test(tcase, no_place_for_more);
     tcase_add_test(tcase, purges_are_charged_and_forgotten);
     tcase_add_loop_test(tcase, like_the_model, 0, 4);

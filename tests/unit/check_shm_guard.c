@@ -243,6 +243,33 @@ static void leave_without_entering(void *memory)
     shm_guard_leave();
 }
 
+/* Every page of it a mapping of its own, until there may be no more; then a page in the middle of a pool. */
+static void touch_when_mappings_are_used_up(void *memory)
+{
+    const size_t pages = (size_t)1 << 20;
+    uint8_t *many = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t at = 1;
+
+    while (many != MAP_FAILED && at < pages && mprotect(many + at * PAGE, PAGE, PROT_READ) == 0)
+        at += 2;
+    if (many == MAP_FAILED || at >= pages)
+        _exit(77); /* vm.max_map_count is far above its default */
+    shm_guard_enter(memory, (size_t)PAGES * PAGE);
+    for (unsigned i = 1; i < PAGES - 1; i++)
+        write_byte((uint8_t *)memory + i * PAGE);
+    _exit(shm_guard_leave() ? 1 : 0);
+}
+
+START_TEST(mappings_that_are_used_up_are_survived)
+{
+    if (left_out(__func__, "valgrind keeps its own book of mappings, which is shorter"))
+        return;
+    ck_assert_int_eq(shm_guard_setup(), 0);
+    int status = status_of_child(touch_when_mappings_are_used_up, truncated(0));
+    ck_assert(status == 0 || status == 77);
+}
+END_TEST
+
 static const struct {
     void (*act)(void *);
     int signal;
@@ -271,6 +298,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, other_range_is_guarded_beside_the_first);
     tcase_add_test(tcase, page_of_both_ranges_counts_for_both);
     tcase_add_test(tcase, copy_across_the_edge_ends);
+    tcase_add_test(tcase, mappings_that_are_used_up_are_survived);
     ADD_ROWS(tcase, other_faults_are_crashes, crashes);
 }
 

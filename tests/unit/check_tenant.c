@@ -161,6 +161,24 @@ START_TEST(ids_are_never_given_twice)
 }
 END_TEST
 
+/* The numbers begin anew after 2^32 names, and some are still taken. */
+START_TEST(ids_are_nobody_elses)
+{
+    const struct tenant *first, *others[4];
+
+    first = get(0);
+    ck_assert_uint_eq(first->id, 1);
+    tenants.next_id = UINT32_MAX - 1;
+    for (uint32_t i = 0; i < 4; i++) {
+        others[i] = get(1 + i);
+        ck_assert(others[i]->id != 0 && others[i]->id != first->id);
+        for (uint32_t j = 0; j < i; j++)
+            ck_assert_uint_ne(others[i]->id, others[j]->id);
+    }
+    tenants_free(&tenants);
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, same_name_is_same_tenant);
@@ -171,6 +189,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, smallest_that_nobody_serves_makes_way);
     tcase_add_test(tcase, doomed_tenants_are_bounded);
     tcase_add_test(tcase, ids_are_never_given_twice);
+    tcase_add_test(tcase, ids_are_nobody_elses);
 }
 
 int main(void)
