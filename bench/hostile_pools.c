@@ -227,6 +227,60 @@ static void run_punch_idle(const struct hostile *hostile)
     read_while(hostile, &usual, punch_idly, false);
 }
 
+#define HEADS 32u
+
+/* Heartbeat, rings, and the headers of segments, of one registration after the other. */
+static void *punch_heads(void *context)
+{
+    struct peer *peers = context;
+
+    if (sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}))
+        attack_fails("sched_setscheduler", strerror(errno));
+    for (;;) {
+        for (uint32_t i = 0; i < HEADS; i++) {
+            struct segment_pool *pool = &peers[i].endpoint.pool;
+            if (fallocate(pool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                          pool->payloads - pool->base))
+                attack_fails("fallocate", strerror(errno));
+            pool_beat(pool);
+        }
+    }
+    return NULL;
+}
+
+static void *burn_on(void *context)
+{
+    (void)context;
+    for (volatile uint64_t i = 0;; i++)
+        ;
+    return NULL;
+}
+
+/* Registrations that ask for nothing: only whether they live is looked at. */
+static void run_punch_heads(const struct hostile *hostile)
+{
+    static struct peer peers[HEADS];
+    pthread_t thread;
+
+    for (uint32_t i = 0; i < HEADS; i++)
+        peer_open_registered(&peers[i], hostile, &usual, TENANT_HOSTILE);
+    for (unsigned i = 0; i < 4; i++) {
+        if (pthread_create(&thread, NULL, i < 2 ? punch_heads : burn_on, peers))
+            attack_fails("thread", "cannot start");
+    }
+    attack_is_on(hostile);
+    for (;;) {
+        attack_counts(hostile, 1);
+        poll(NULL, 0, 10);
+        for (uint32_t i = 0; i < HEADS; i++) {
+            if (!peer_was_dropped(&peers[i]))
+                continue;
+            peer_leave(&peers[i]);
+            peer_open_registered(&peers[i], hostile, &usual, TENANT_HOSTILE);
+        }
+    }
+}
+
 /* Each time as another process, which the cache has not met. */
 static void run_punch_again(const struct hostile *hostile)
 {
@@ -461,6 +515,8 @@ const struct attack pool_attacks[] = {
     {"truncate", run_truncate, "pools truncated under the cache's reads; registers again", NULL},
     {"punch", run_punch, "holes punched into the segments that the cache writes", NULL},
     {"punch-idle", run_punch_idle, "the same by a thread with SCHED_IDLE", NULL},
+    {"punch-heads", run_punch_heads, "holes punched into rings and headers of those who ask for nothing",
+     NULL},
     {"punch-again", run_punch_again, "the same for 20 ms, killed, and again", NULL},
     {"punch-giant", run_punch_giant, "the same in a pool of 1 GiB, whose hole takes long to punch", NULL},
     {"punch-huge", run_punch_huge, "the same with up to 4 GiB that are behind the pool in its file", NULL},
