@@ -275,7 +275,8 @@ static void begin_parts(struct exchange *exchange, const struct origin_head *hea
         return;
     fields->count = 0;
     for (uint32_t i = 0; i < head->fields.count; i++) {
-        if (!http_name_is(&head->fields.items[i], "content-range"))
+        if (!http_name_is(&head->fields.items[i], "content-range") &&
+            !http_is_digest_of_content(&head->fields.items[i]))
             fields->items[fields->count++] = head->fields.items[i];
     }
     length = stored_encode(exchange, 200, fields, storing);

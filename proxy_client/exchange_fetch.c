@@ -24,11 +24,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What has been stored of it bears the fields with which it began, and keeps them: they must be no more than
+ * the rest permits (RFC 9111 sections 3 and 3.4). */
+static bool permits_as_much(struct exchange *exchange)
+{
+    struct http_storing storing;
+
+    return stored_renew(exchange, &storing) >= 0 && storing.store &&
+           storing.lifetime >= exchange->meta.head.lifetime;
+}
+
 /* RFC 9110 section 14.4: the rest of the same representation, or all of it, of which the first bytes are
  * there already. */
 static void resume_fill(struct exchange *exchange, const struct origin_head *head)
 {
-    if (!fields_continue(exchange, head, &exchange->skip)) {
+    bool continues = fields_continue(exchange, head, &exchange->skip);
+
+    if (continues && !permits_as_much(exchange))
+        cache_link_discard(exchange->home->link, &exchange->lease);
+    if (!continues || !exchange->lease) {
         exchange_end(exchange);
         return;
     }
@@ -58,6 +72,8 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
         return FIELDS_CONTINUE;
     default: /* where there was a mark, it may come to a fill after all */
         if (exchange->has_range && (exchange->lease || exchange->mark || exchange->extents))
+            return FIELDS_PART;
+        if (post_may_be_stored(exchange))
             return FIELDS_PART;
         return exchange->lease || exchange->mark ? FIELDS_WHOLE : FIELDS_PASS;
     }
@@ -238,12 +254,6 @@ static void give_not_modified(struct exchange *exchange)
     exchange_finish(exchange);
 }
 
-/* RFC 9111 section 4.3.2: against what is, or was, stored; never a second time after the origin has. */
-static bool evaluates_conditions(const struct exchange *exchange)
-{
-    return exchange->holds_conditions && (fill_writer_active(&exchange->fill) || exchange->is_head);
-}
-
 static void pass_head(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
@@ -252,7 +262,7 @@ static void pass_head(struct exchange *exchange)
     exchange->cache_status.stored = filling && !fill_writer_awaits_acceptance(&exchange->fill);
     if (exchange->state == EXCHANGE_COMBINE)
         parts_pass_head(exchange);
-    else if (evaluates_conditions(exchange) && client_has_it(exchange, head))
+    else if (exchange->holds_conditions && client_has_it(exchange, head))
         give_not_modified(exchange);
     else if (!filling || !head->length_known || head->length > 0)
         give_fetched_head(exchange);

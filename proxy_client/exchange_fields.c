@@ -256,10 +256,23 @@ static bool same_validator(struct exchange *exchange, const struct http_fields *
                       http_field_find(fields, "last-modified", NULL));
 }
 
+/* A 206 must repeat the ETag that the whole has, and need not repeat Last-Modified (RFC 9110 section 15.3.7).
+ * What it says must be what is stored: the origin may not have heeded If-Range. */
+static bool no_other_validator(struct exchange *exchange, const struct http_fields *fields)
+{
+    const struct http_field *etag = http_field_find(fields, "etag", NULL);
+    const struct http_field *modified = http_field_find(fields, "last-modified", NULL);
+
+    if (!http_fields_parse(&exchange->home->more_fields, exchange->meta.fields))
+        return false;
+    if (etag || stored_field(exchange, "etag"))
+        return same_value(stored_field(exchange, "etag"), etag);
+    return !modified || same_value(stored_field(exchange, "last-modified"), modified);
+}
+
 bool fields_continue(struct exchange *exchange, const struct origin_head *head, uint64_t *skip)
 {
     const struct http_field *range = http_field_find(&head->fields, "content-range", NULL);
-    const struct http_field *etag = http_field_find(&head->fields, "etag", NULL);
 
     if (head->status == 200) {
         *skip = exchange->position;
@@ -269,5 +282,5 @@ bool fields_continue(struct exchange *exchange, const struct origin_head *head, 
     *skip = 0;
     if (head->status != 206 || !range || !range_is_wanted(exchange, range->value))
         return false;
-    return !etag || same_validator(exchange, &head->fields); /* a 206 must repeat the ETag that it has */
+    return no_other_validator(exchange, &head->fields);
 }

@@ -94,7 +94,9 @@ struct exchange {
     enum origin_result result;
     int refusal; /* status of the answer when the request's body was no good */
     bool fetch_ended, validated;
-    bool holds_conditions; /* the client's stay here: they are evaluated when the origin has answered */
+    /* The client's stay here: they are evaluated when the origin has answered (RFC 9110 section 13.2.1),
+     * whether that is stored or not, and never a second time. */
+    bool holds_conditions;
     enum exchange_hold hold;
     bool hand_over;  /* the client is too slow for the fill */
     bool stays;      /* the client cannot be handed over */
@@ -367,6 +369,8 @@ enum http_request_verdict rules_verdict(const struct exchange *exchange, const s
 /* exchange_post.c */
 /* True: the response is one to POST that may be stored; there will be a lease for it or not, and then
  * fetch_lease_decided() is called. */
+/* Where the operator wants it; then nothing goes along that is not part of the key. */
+bool post_may_be_stored(const struct exchange *exchange);
 bool post_ask_for_lease(struct exchange *exchange);
 bool post_retry(struct exchange *exchange); /* as cache_wait.retry */
 

@@ -455,14 +455,22 @@ static void remove_description(struct exchange *exchange)
     cache_link_remove_later(exchange->home->link, &key);
 }
 
-/* RFC 9111 section 3.4: the fields of the part update those that are stored. */
+static bool if_range_holds(const struct exchange *exchange, const struct http_fields *fields)
+{
+    return http_if_range_holds(exchange->request.fields, fields, exchange_now_s(exchange));
+}
+
+/* RFC 9111 section 3.4: the fields of the part update those that are stored. Where that changes what If-Range
+ * decides (an ETag of the content, and another Last-Modified), what was wanted is not wanted any more. */
 static void combine(struct exchange *exchange, const struct origin_head *head)
 {
     const struct http_range *gap = &exchange->extents->gap;
+    struct http_fields *stored = &exchange->home->more_fields;
+    bool held = http_fields_parse(stored, exchange->meta.fields) && if_range_holds(exchange, stored);
     struct http_storing storing;
     int length = stored_renew(exchange, &storing);
 
-    if (length < 0) {
+    if (length < 0 || if_range_holds(exchange, &exchange->home->fields) != held) {
         begin_anew(exchange);
         return;
     }

@@ -10,6 +10,12 @@
 
 #include <errno.h>
 
+bool post_may_be_stored(const struct exchange *exchange)
+{
+    return exchange->home->overrides.stores_post &&
+           http_span_equal(exchange->request.method, HTTP_SPAN("POST"));
+}
+
 static bool is_storable(struct exchange *exchange)
 {
     const struct origin_head *head = origin_response(exchange->fetch);
@@ -17,7 +23,7 @@ static bool is_storable(struct exchange *exchange)
     struct http_response response = {head->status, &head->fields};
     struct http_rules rules = exchange_rules(exchange);
 
-    return http_span_equal(request.method, HTTP_SPAN("POST")) &&
+    return post_may_be_stored(exchange) &&
            !http_overrides_bypass(&exchange->home->overrides, request.fields) &&
            http_storing(&rules, &request, &response, exchange->request_time, exchange_now_s(exchange)).store;
 }

@@ -123,7 +123,8 @@ static void add_line_start(struct http_text *text, const char *name)
 static bool belongs_to_206(const struct exchange *exchange, const struct http_fields *stored,
                            const struct http_field *field)
 {
-    if (http_name_is(field, "content-range") || (exchange->parts && http_name_is(field, "content-type")))
+    if (http_name_is(field, "content-range") || http_is_digest_of_content(field) ||
+        (exchange->parts && http_name_is(field, "content-type")))
         return false;
     return !http_field_find(exchange->request.fields, "if-range", NULL) || http_guides_update(stored, field);
 }

@@ -460,6 +460,18 @@ int stored_renew(struct exchange *exchange, struct http_storing *storing)
     return length;
 }
 
+/* Does the origin's answer say by itself that nothing of it is to be kept? */
+static bool is_forbidden(struct exchange *exchange)
+{
+    const struct origin_head *head = origin_response(exchange->fetch);
+    struct http_request request = exchange_http_request(exchange);
+    struct http_response response = {head->status, &head->fields};
+    struct http_rules rules = exchange_rules(exchange);
+
+    return http_storing(&rules, &request, &response, exchange->request_time, exchange_now_s(exchange))
+        .forbidden;
+}
+
 bool stored_update(struct exchange *exchange)
 {
     struct exchange_home *home = exchange->home;
@@ -468,6 +480,8 @@ bool stored_update(struct exchange *exchange)
     int length, tags;
 
     if (is_only_confirmed(exchange)) {
+        if (is_forbidden(exchange))
+            remove_stored(exchange);
         stored_leave_as_it_is(exchange);
         return true;
     }

@@ -37,10 +37,11 @@ static const struct directive directives[] = {
 };
 _Static_assert(sizeof directives / sizeof *directives == HTTP_DIRECTIVES, "the header says how many");
 
-/* Reuse, or what the stored bytes mean, depends on these: a stored response without them would be another. */
+/* Reuse, what the stored bytes mean, and which fields are not to be stored depend on these: a stored response
+ * without them would be another. */
 static const char *const indispensable[] = {
-    "cache-control", "content-encoding", "content-range", "content-type", "date",
-    "etag",          "expires",          "last-modified", "vary"};
+    "cache-control", "connection", "content-encoding", "content-range", "content-type",
+    "date",          "etag",       "expires",          "last-modified", "vary"};
 
 static bool is_indispensable(struct http_span name)
 {

@@ -202,6 +202,11 @@ bool http_guides_update(const struct http_fields *fields, const struct http_fiel
     return !http_name_is(field, "last-modified") || !http_field_find(fields, "etag", NULL);
 }
 
+bool http_is_digest_of_content(const struct http_field *field)
+{
+    return http_name_is(field, "content-digest") || http_name_is(field, "content-md5");
+}
+
 /* Leaves in *out what of the update counts. */
 static void update_select(struct http_fields *out, const struct http_fields *update)
 {
@@ -210,7 +215,7 @@ static void update_select(struct http_fields *out, const struct http_fields *upd
         const struct http_field *field = &update->items[i];
 
         if (!http_name_is_never_stored(field->name) && !is_depended_on(field->name) &&
-            !http_field_is_hop_by_hop(update, field))
+            !http_is_digest_of_content(field) && !http_field_is_hop_by_hop(update, field))
             out->items[out->count++] = *field;
     }
 }

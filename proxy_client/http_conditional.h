@@ -59,7 +59,12 @@ int http_update_fields(const struct http_fields *stored, const struct http_field
  * client has the rest (section 15.3.7): all but the metadata of the representation that update nothing, which
  * are the fields of the content and, where there is an ETag, Last-Modified. Hop-by-hop fields are the
  * caller's. */
+/* Of this message's content alone (RFC 9530 section 2): true of no other part, and of no other coding of it.
+ */
+bool http_is_digest_of_content(const struct http_field *field);
 bool http_guides_update(const struct http_fields *fields, const struct http_field *field);
+/* Of this message's content alone (RFC 9530 section 2): true of no other part, and of no other coding of it. */
+bool http_is_digest_of_content(const struct http_field *field);
 
 /* What a response to HEAD says about the stored response to GET (section 4.3.5). Every validator that it has,
  * and its Content-Length, must be those of what is stored; `stored_length` is the body's. */

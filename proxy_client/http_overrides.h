@@ -35,6 +35,7 @@ struct http_overrides {
     bool sorted_parameters;               /* in the key */
     struct http_names bypass_cookies, bypass_fields;
     struct http_names refused_methods; /* of those that would be passed on */
+    bool stores_post;                  /* what a POST is answered may be stored for its target */
     struct http_names allowed_methods; /* if there are any: all others are refused, but GET and HEAD */
 };
 void http_overrides_setup(struct http_overrides *overrides);

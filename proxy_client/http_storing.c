@@ -258,6 +258,7 @@ struct http_storing http_storing_updated(const struct http_rules *rules, const s
 
     if (refused)
         return (struct http_storing){.reason = refused,
+                                     .initial_age = http_initial_age(update, request_time, response_time),
                                      .forbidden = is_forbidden(&it),
                                      .stale_while_revalidate = -1,
                                      .stale_if_error = -1};

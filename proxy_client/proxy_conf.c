@@ -353,6 +353,7 @@ static const struct conf_key rule_keys[] = {
      .take = take_names,
      .show = show_names},
     {.name = "sort-query", .kind = CONF_FLAG, .offset = RULE(sorted_parameters)},
+    {.name = "store-post", .kind = CONF_FLAG, .offset = RULE(stores_post)},
     {.name = "bypass-cookie",
      .kind = CONF_OWN,
      .flags = CONF_LIST,

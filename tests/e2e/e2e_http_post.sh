@@ -6,9 +6,11 @@ e2e_begin http-post
 # shellcheck disable=SC2119 # no option is needed
 start_origin
 start_cache --memory 192M
-start_proxy one
-start_proxy two
-await_proxies 2
+printf '[cache-rules]\nstore-post = on\n' >"$DIR/rules.conf"
+start_proxy one --config "$DIR/rules.conf"
+start_proxy two --config "$DIR/rules.conf"
+start_proxy plain
+await_proxies 3
 ONE=http://${HTTP[one]}
 TWO=http://${HTTP[two]}
 FRESH='header=Cache-Control:%20max-age=600'
@@ -34,6 +36,18 @@ await_stored() {
 post() { # PATH_AND_QUERY [CURL_OPTION...]
     get_ok "$DIR/body" "$ONE$1" -d 'a=b' "${@:2}"
 }
+
+# ---- only where the operator wants it; then nothing goes along that is not part of the key ----
+
+get_ok "$DIR/body" "http://${HTTP[plain]}/unwanted?size=50&$FRESH&$SELF" -d 'a=b' -H 'X-Forwarded-Host: evil.example'
+expect_match "Cache-Status of a POST" "$(cache_status)" '^larder; fwd=method'
+expect_no_match "Cache-Status of a POST" "$(cache_status)" 'stored'
+expect_match "what the origin was told" "$(origin_control last)" 'X-Forwarded-Host'
+get_ok "$DIR/body" "http://${HTTP[plain]}/unwanted?size=50&$FRESH&$SELF"
+expect_requests 2 /unwanted
+post "/wanted?size=50&$FRESH&$SELF" -H 'X-Forwarded-Host: evil.example' -H 'Forwarded: host=evil.example'
+expect_match "Cache-Status of a POST" "$(cache_status)" 'fwd=method; stored'
+expect_no_match "what the origin was told" "$(origin_control last)" 'evil|X-Forwarded-Host'
 
 # ---- stored, for GET, HEAD, ranges and GETFILE, and for all proxies ----
 
@@ -162,7 +176,7 @@ timeout "$DEADLINE" cat <&"$connection" >"$DIR/slow" 2>/dev/null || status=$? # 
 exec {connection}>&-
 expect_requests 1 /slow
 start_cache --memory 192M
-await_proxies 2
+await_proxies 3
 
 # ---- without a cache it is passed on ----
 
@@ -171,7 +185,7 @@ post "/alone?size=50&$FRESH&$SELF"
 expect_version 9 50
 expect_match "Cache-Status without a cache" "$(cache_status)" '^larder; fwd=method; detail=method'
 start_cache --memory 192M
-await_proxies 2
+await_proxies 3
 post "/alone?size=50&$FRESH&$SELF"
 get_ok "$DIR/body" "$TWO/alone?size=50&$FRESH&$SELF"
 expect_hit
@@ -180,6 +194,7 @@ wait_until "no object is pinned any more" cache_shows .cache.pins 0
 expect_cache .cache.bad_requests 0
 stop one
 stop two
+stop plain
 stop cache
 stop origin
 e2e_done

@@ -210,6 +210,18 @@ part "$URL" 50000 149999 hit
 expect_fetched 1 200000 part "$URL" 0 199999 "$MORE"
 version 0
 
+# The same ETag and another Last-Modified: what fills the gap changes what If-Range by date decides.
+for asked in 0 1; do
+    version 0
+    begin "/moves-$asked" 300000 "$FRESH&header=ETag:%20%22same%22&noifrange=1"
+    part "$URL" 0 99999 "$STORED"
+    version 1
+    modified=$(origin_control "version?n=$asked" >/dev/null && get_ok "$DIR/body" "http://$ORIGIN$TARGET" -I && header Last-Modified)
+    version 1
+    part "$URL" 0 149999 'fwd=partial' -H "If-Range: $modified"
+done
+version 0
+
 weak='header=ETag:%20W/%22w%22'
 for validators in "$weak" 'noheader=ETag&noheader=Last-Modified' "$weak&noheader=Last-Modified"; do
     begin "/weak-${#validators}" 300000 "$FRESH&$validators"

@@ -291,6 +291,7 @@ static void set_up(void)
         .header_s = 10, .idle_s = 60, .body_s = 30, .limit = 10};
     static const struct larder_options cache = {.segments = 6, .segment_bytes = 4096};
     static const struct origin_options origin = {.url = "http://origin.invalid"};
+    struct http_overrides overrides;
     char problem[512];
 
     fuzz_clock_reset();
@@ -302,6 +303,9 @@ static void set_up(void)
     REQUIRE(origin_create(&proxy.origin, &proxy.loop, &origin, problem, sizeof problem) == 0);
     REQUIRE(exchange_home_create(&proxy.exchanges, &proxy.loop, &proxy.link, proxy.origin,
                                  EXCHANGE_CACHE_TIMEOUT_MS) == 0);
+    http_overrides_setup(&overrides);
+    overrides.stores_post = true;
+    exchange_home_set_overrides(proxy.exchanges, &overrides);
     connection_home_setup(&proxy.connections, &proxy.loop, &proxy.link, &timeouts);
     proxy.front_state =
         proxy.front->setup(&proxy.connections, proxy.exchanges, (uint64_t)proxy.script.body_limit * 64);

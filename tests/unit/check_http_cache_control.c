@@ -40,6 +40,7 @@ static const struct {
     {"qualified-open-quote", CC "private=\"a\n", NONE, "private "},
     {"qualified-escape", CC "private=\"a\\b\"\n", NONE, "private "},
     {"qualified-vary", CC "private=\"x, Vary\"\n", NONE, "private "},
+    {"qualified-connection", CC "private=\"Connection\"\n", NONE, "private "},
     {"qualified-coding", CC "no-cache=\"content-encoding\"\n", NONE, "no_cache "},
     {"qualified-and-plain", CC "no-cache, no-cache=x\n", NONE, "no_cache no_cache_fields "},
     {"qualified-too-many", CC "private=a, private=b, private=c, private=d, private=e\n", NONE,
