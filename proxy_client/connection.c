@@ -17,6 +17,7 @@
 #define LINGER_TIMEOUT_MS 2000
 #define UNUSED_PIPES_MS   1000
 #define DROPS_A_TURN      64 /* reads that drop what a client still sends; then others have their turn */
+#define SILENT_MS         1000
 #define IDLE_LOOKED_AT    64 /* connections, in search of one that may be dropped */
 
 static void remove_from_home(struct connection *connection)
@@ -535,6 +536,16 @@ static bool is_idle(const struct connection *connection)
            !has_asked(connection);
 }
 
+/* And who has not said anything yet, though there was time to. */
+static bool is_silent(const struct connection *connection)
+{
+    const struct connection_home *home = connection->home;
+    int64_t since = connection->read_deadline.at - home->idle.after_ms;
+
+    return !connection->served && connection->input_used == 0 && home->loop->now_ms - since >= SILENT_MS &&
+           !has_asked(connection);
+}
+
 bool connection_home_drop_idle(struct connection_home *home)
 {
     struct deadline *end = &home->idle.head, *at = end->next;
@@ -542,7 +553,7 @@ bool connection_home_drop_idle(struct connection_home *home)
     for (int i = 0; i < IDLE_LOOKED_AT && at != end; i++, at = at->next) {
         struct connection *connection = connection_of_read(at);
 
-        if (is_idle(connection)) {
+        if (is_idle(connection) || is_silent(connection)) {
             connection_close(connection);
             return true;
         }

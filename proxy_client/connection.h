@@ -105,7 +105,8 @@ void connection_home_stop(struct connection_home *home);
 /* Those that come from now on may stay again. */
 void connection_home_go_on(struct connection_home *home);
 /* Closes the one that has been idle longest between two requests. One that has asked and not been answered
- * yet, or has not taken its answer, is not idle. False: none is, among the first few. */
+ * yet, or has not taken its answer, is not idle; one that has said nothing for a second is. False: none is,
+ * among the first few. */
 bool connection_home_drop_idle(struct connection_home *home);
 
 /* 0 or -errno; on failure the caller still owns fd, and the memory is gone by front->destroy(). */

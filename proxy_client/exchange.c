@@ -136,6 +136,8 @@ void exchange_end(struct exchange *exchange)
     if (exchange->state == EXCHANGE_RESUME) /* who could not go on leaves it to nobody */
         cache_link_discard(link, &exchange->lease);
     exchange->state = EXCHANGE_ENDED;
+    exchange->home->alone -= exchange->alone;
+    exchange->alone = false;
     exchange->sink = NULL;
     deadline_clear(&exchange->deadline);
     cache_link_unwait(link, &exchange->wait);
@@ -159,6 +161,23 @@ void exchange_end(struct exchange *exchange)
     loop_put_off(exchange->home->loop, &exchange->free_later);
 }
 
+/* False: as many go on without a client as may. */
+static bool may_go_on_alone(struct exchange *exchange)
+{
+    if (!exchange->fetch || exchange->fetch_ended)
+        return true;
+    if (exchange->home->alone >= EXCHANGE_ALONE_MAX)
+        return false;
+    exchange_goes_on_alone(exchange);
+    return true;
+}
+
+void exchange_goes_on_alone(struct exchange *exchange)
+{
+    exchange->home->alone += !exchange->alone;
+    exchange->alone = true;
+}
+
 /* The client's side is over; what is left, if anything, is to finish the fill. */
 static void detach(struct exchange *exchange)
 {
@@ -171,7 +190,7 @@ static void detach(struct exchange *exchange)
     deadline_clear(&exchange->deadline);
     body_reader_stop(&exchange->reader);
     follow_disinherit(exchange);
-    if (!fill_writer_active(&exchange->fill) || failed_while_held)
+    if (!fill_writer_active(&exchange->fill) || failed_while_held || !may_go_on_alone(exchange))
         exchange_end(exchange);
     else if (exchange->fetch)
         origin_resume(exchange->fetch); /* the client's pace no longer counts */
@@ -724,6 +743,11 @@ void exchange_home_set_targets(struct exchange_home *home, const struct http_tar
 {
     home->targets = *targets;
     repeats_clear(&home->hot.repeats);
+}
+
+bool exchange_home_refuses(const struct exchange_home *home, struct http_span method)
+{
+    return http_overrides_refuse(&home->overrides, method);
 }
 
 void exchange_home_set_overrides(struct exchange_home *home, const struct http_overrides *overrides)

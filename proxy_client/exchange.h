@@ -116,6 +116,11 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
 /* The targeted fields that this cache obeys (RFC 9213), instead of HTTP_TARGETS_DEFAULT; their names stay the
  * caller's. */
 void exchange_home_set_targets(struct exchange_home *home, const struct http_targets *targets);
+/* Fetches without a client, of what is refreshed or stored for others: each has a descriptor. When there are
+ * as many, what is stale is refreshed for a later request, and what nobody waits for is given up. */
+#define EXCHANGE_ALONE_MAX 64u
+/* May requests with this method not be passed on? */
+bool exchange_home_refuses(const struct exchange_home *home, struct http_span method);
 /* What the operator wants otherwise (http_overrides.h), from now on; the names in it stay the caller's. */
 void exchange_home_set_overrides(struct exchange_home *home, const struct http_overrides *overrides);
 /* For what begins to wait from now on. */

@@ -80,6 +80,7 @@ struct exchange *background_create(struct exchange *from)
     struct exchange *exchange = exchange_take(from->home);
 
     exchange->background = true;
+    exchange_goes_on_alone(exchange);
     exchange->is_get = true;
     exchange->copy = copy_request(&exchange->request, &from->request);
     rules_take_key(exchange, from);
@@ -98,7 +99,7 @@ void background_refresh(struct exchange *from)
     struct exchange *exchange;
     enum http_trouble trouble;
 
-    if (stored_failed_lately(from, &trouble))
+    if (stored_failed_lately(from, &trouble) || from->home->alone >= EXCHANGE_ALONE_MAX)
         return;
     exchange = background_create(from);
     exchange->verdict = HTTP_REQUEST_REVALIDATE;

@@ -7,10 +7,35 @@
 static const char *const conditions[] = {"if-none-match", "if-modified-since", "if-range", "range"};
 static const char *const made_anew[] = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"};
 
+static char lower(char byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? (char)(byte + 'a' - 'A') : byte;
+}
+
+/* Origins that hand fields on as variables (CGI, RFC 3875 section 4.1.18, and what has come of it) cannot
+ * tell '_' from '-': X_Forwarded_For is X-Forwarded-For to them. */
+static bool begins_like(struct http_span name, const char *with, uint32_t length)
+{
+    if (name.length < length)
+        return false;
+    for (uint32_t i = 0; i < length; i++) {
+        if (lower(name.at[i] == '_' ? '-' : name.at[i]) != with[i])
+            return false;
+    }
+    return true;
+}
+
+static bool is_like(struct http_span name, const char *other)
+{
+    uint32_t length = (uint32_t)strlen(other);
+
+    return name.length == length && begins_like(name, other, length);
+}
+
 static bool is_one_of(const struct http_field *field, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (http_name_is(field, names[i]))
+        if (is_like(field->name, names[i]))
             return true;
     }
     return false;
@@ -26,11 +51,8 @@ bool fields_have_conditions(const struct http_fields *request)
  * into links and redirects: where the response may be stored one client would choose it for all. */
 static bool is_said_of_address(const struct http_field *field)
 {
-    struct http_span prefix = HTTP_SPAN("x-forwarded-");
-    struct http_span start = {field->name.at, prefix.length};
-
-    return http_name_is(field, "forwarded") ||
-           (field->name.length >= prefix.length && http_span_equal_nocase(start, prefix));
+    return is_like(field->name, "forwarded") || is_like(field->name, "x-forwarded") ||
+           begins_like(field->name, "x-forwarded-", 12);
 }
 
 static bool goes_to_origin(const struct http_fields *fields, const struct http_field *field,

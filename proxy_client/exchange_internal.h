@@ -93,6 +93,7 @@ struct exchange {
     struct origin_fetch *fetch;
     enum origin_result result;
     int refusal; /* status of the answer when the request's body was no good */
+    bool alone;  /* it goes on without a client, and counts as such */
     bool fetch_ended, validated;
     /* The client's stay here: they are evaluated when the origin has answered (RFC 9110 section 13.2.1),
      * whether that is stored or not, and never a second time. */
@@ -128,7 +129,7 @@ struct exchange_home {
     struct hot hot;
     struct exchange *first;
     struct exchange *free_exchanges;
-    unsigned count;
+    unsigned count, alone; /* all; and those that go on without a client */
     struct parts_note *notes;
     unsigned note_count;
     /* Valid within one call only; each is used by one function at a time. */
@@ -148,7 +149,8 @@ enum http_cache_fwd exchange_why_not_served(const struct exchange *exchange);
 void exchange_give_head(struct exchange *exchange, const struct exchange_head *head);
 void exchange_finish(struct exchange *exchange); /* tells the client's side; a fill may go on */
 void exchange_break(struct exchange *exchange);  /* cuts the client off */
-void exchange_end(struct exchange *exchange);    /* ends all that goes on, without telling anybody */
+void exchange_goes_on_alone(struct exchange *exchange);
+void exchange_end(struct exchange *exchange); /* ends all that goes on, without telling anybody */
 void exchange_fail(struct exchange *exchange, int status, const char *detail, const char *text);
 void exchange_await_answer(struct exchange *exchange);
 /* To the origin; the answer is fetched anew. */

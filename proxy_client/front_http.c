@@ -470,7 +470,7 @@ static void head_complete(struct http_client *client, uint32_t head_end)
 
     if (request->has_body && !request->chunked && request->length > client->front->max_request_body)
         refuse(client, &body_too_large);
-    else if (request->max_forwards == 0)
+    else if (request->max_forwards == 0 && !exchange_home_refuses(client->front->exchanges, request->method))
         answer_here(client, head_end);
     else
         begin_exchange(client, head_end);

@@ -243,9 +243,16 @@ static void note_persistence(struct http1_request *request)
                    (request->connection_seen && http_list_has(request->fields, "connection", "keep-alive")));
 }
 
+static bool check_connection(struct http1_request *request)
+{
+    return !request->connection_seen || http_connection_is_bounded(request->fields) ||
+           refuse(request, 431, HTTP1_REFUSAL_fields, "Connection names more than is accepted");
+}
+
 static bool check_head(struct http1_request *request)
 {
-    if (!check_host(request) || !check_framing(request) || !check_max_forwards(request))
+    if (!check_connection(request) || !check_host(request) || !check_framing(request) ||
+        !check_max_forwards(request))
         return false;
     note_persistence(request);
     request->body_complete = !request->has_body;

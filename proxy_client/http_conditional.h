@@ -63,7 +63,8 @@ int http_update_fields(const struct http_fields *stored, const struct http_field
  */
 bool http_is_digest_of_content(const struct http_field *field);
 bool http_guides_update(const struct http_fields *fields, const struct http_field *field);
-/* Of this message's content alone (RFC 9530 section 2): true of no other part, and of no other coding of it. */
+/* Of this message's content alone (RFC 9530 section 2): true of no other part, and of no other coding of it.
+ */
 bool http_is_digest_of_content(const struct http_field *field);
 
 /* What a response to HEAD says about the stored response to GET (section 4.3.5). Every validator that it has,

@@ -238,6 +238,20 @@ static bool name_goes_all_the_way(struct http_span name)
            http_span_equal_nocase(name, HTTP_SPAN("content-length"));
 }
 
+bool http_connection_is_bounded(const struct http_fields *fields)
+{
+    uint32_t names = 0, bytes = 0;
+
+    for (const struct http_field *field = NULL; (field = http_field_find(fields, "connection", field));) {
+        struct http_span rest = field->value, name;
+
+        bytes += field->value.length; /* of a head, whose length is bounded */
+        while (bytes <= HTTP_CONNECTION_BYTES && http_list_next(&rest, &name))
+            names++;
+    }
+    return names <= HTTP_CONNECTION_NAMES && bytes <= HTTP_CONNECTION_BYTES;
+}
+
 bool http_field_is_hop_by_hop(const struct http_fields *fields, const struct http_field *field)
 {
     if (name_ends_here(field->name))

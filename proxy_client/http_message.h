@@ -73,6 +73,11 @@ bool http_parse_length(struct http_span span, uint64_t *out);
 
 /* Fields that end at this hop: those of RFC 9110 section 7.6.1, Trailer, and whatever Connection names, save
  * Cache-Control, Host and Content-Length (see the .c). */
+/* Each field is looked for in what Connection names, so that is bounded: HTTP_CONNECTION_NAMES, in
+ * HTTP_CONNECTION_BYTES. */
+#define HTTP_CONNECTION_NAMES 32u
+#define HTTP_CONNECTION_BYTES 1024u
+bool http_connection_is_bounded(const struct http_fields *fields);
 bool http_field_is_hop_by_hop(const struct http_fields *fields, const struct http_field *field);
 
 /* Fields that never go into a cache (RFC 9111 section 3.1), or that this cache makes anew for each response:

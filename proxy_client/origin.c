@@ -261,9 +261,10 @@ static size_t on_read(char *out, size_t size, size_t count, void *user)
     enum origin_body state = ORIGIN_BODY_BAD;
     size_t got = 0;
 
-    fetch->awaits_continue = false;
     if (fetch->calls)
         state = fetch->calls->read_body(fetch->owner, out, size * count, &got);
+    if (state != ORIGIN_BODY_WAIT) /* libcurl counts only what it has got */
+        fetch->awaits_continue = false;
     fetch->send_paused = state == ORIGIN_BODY_WAIT;
     watch_progress(fetch);
     if (state == ORIGIN_BODY_BYTES)

@@ -18,7 +18,7 @@ void origin_head_reset(struct origin_head_reader *response)
 {
     forget_lines(response);
     response->interims = 0;
-    response->complete = false;
+    response->begun = response->complete = false;
 }
 
 void origin_head_free(struct origin_head_reader *response)
@@ -50,7 +50,8 @@ static bool append(struct origin_head_reader *response, const char *bytes, size_
  * in front of a reason that is empty may be left out, because so many do. */
 static enum origin_line status_line(struct origin_head_reader *response, const char *line, size_t size)
 {
-    if (size < 12 || memcmp(line, "HTTP/1.", 7) != 0 || !http_is_digit(line[7]) || line[8] != ' ')
+    if (response->begun || size < 12 || memcmp(line, "HTTP/1.", 7) != 0 || !http_is_digit(line[7]) ||
+        line[8] != ' ')
         return ORIGIN_LINE_BAD;
     for (int i = 9; i < 12; i++) {
         if (!http_is_digit(line[i]))
@@ -59,6 +60,7 @@ static enum origin_line status_line(struct origin_head_reader *response, const c
     if (size > 12 && line[12] != ' ')
         return ORIGIN_LINE_BAD;
     forget_lines(response);
+    response->begun = true;
     response->minor = line[7] > '0';
     response->head.status = 100 * (line[9] - '0') + 10 * (line[10] - '0') + (line[11] - '0');
     return response->head.status >= 100 && response->head.status <= 599 ? ORIGIN_LINE_MORE : ORIGIN_LINE_BAD;
@@ -104,9 +106,10 @@ static enum origin_line end_of_head(struct origin_head_reader *response)
         return ORIGIN_LINE_BAD;
     if (!http_fields_parse(&head->fields, (struct http_span){response->text, (uint32_t)response->used}))
         return ORIGIN_LINE_BAD;
+    response->begun = !interim;
     if (interim)
         return ++response->interims <= ORIGIN_INTERIMS_MAX ? ORIGIN_LINE_INTERIM : ORIGIN_LINE_BAD;
-    if (!length_is_sound(head) || !coding_is_sound(response))
+    if (!length_is_sound(head) || !coding_is_sound(response) || !http_connection_is_bounded(&head->fields))
         return ORIGIN_LINE_BAD;
     response->complete = true;
     return ORIGIN_LINE_HEAD;

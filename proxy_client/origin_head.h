@@ -16,6 +16,7 @@ struct origin_head_reader {
     size_t used, size;
     unsigned interims;
     uint8_t minor; /* HTTP/1.minor of this response */
+    bool begun;    /* its status line was there; another one is not expected before its end */
     bool complete; /* the final head; what follows are trailers */
 };
 

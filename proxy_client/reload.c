@@ -9,7 +9,7 @@
 
 /* Descriptors that are not clients: listeners, the loop, logs, queues, connections to the origin, and pipes.
  */
-#define DESCRIPTORS_RESERVED (64u + 2 * PAGE_PIPES_MAX)
+#define DESCRIPTORS_RESERVED (64u + EXCHANGE_ALONE_MAX + 2 * PAGE_PIPES_MAX)
 
 /* A client and the fetch for it take two descriptors. */
 unsigned reload_connection_limit(const struct proxy_conf *conf)

@@ -198,6 +198,7 @@ get_ok "$DIR/body" "$ONE/page?a=1&utm_source=mail&size=500&header=Cache-Control:
 expect_forwarded # utm_source tells pages apart now
 get_status 405 "$DIR/body" "$ONE/page" -X POST -d x
 expect_eq "Allow" "$(header Allow)" "GET, HEAD, PUT"
+get_status 405 "$DIR/body" "$ONE/page" -X TRACE -H 'Max-Forwards: 0' # nor is it answered here
 get_ok "$DIR/body" "$TWO/page?size=10" -X POST -d x # the other one was not asked to
 # All or nothing: neither the good half of a bad file nor what cannot change.
 { sed 's/^allow-methods.*//' "$PROXY_CONF" && echo 'negative 404 = 5q'; } | write "$DIR/proxy.bad"

@@ -129,6 +129,10 @@ refuse 400 framing "$(post_with 'Content-Length: 3\r\nContent-Length: 3\r\n' abc
 refuse 400 framing "$(get_with 'Content-Length: 3\r\nContent-Length: 4\r\n')"
 refuse 413 body "$(post_with 'Content-Length: 1048577\r\n')"
 
+# Each field is looked for in what Connection names.
+refuse 431 fields "$(get_with "Connection: $(printf 'x%d,' {1..33})\r\n")"
+refuse 431 fields "$(get_with "Connection: $(printf '%01025d' 0 | tr 0 ,)\r\n")"
+
 # RFC 9110 sections 7.6.2 and 9.3.8
 refuse 400 body 'TRACE /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx'
 refuse 400 fields 'TRACE /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: x\r\n\r\n'
@@ -205,6 +209,12 @@ for method in TRACE OPTIONS; do
 done
 get_ok "$DIR/body" "$URL/mf?size=1" -H 'Max-Forwards: 0'
 expect_eq "Max-Forwards of GET" "$(last_value Max-Forwards)" 0
+
+# What is made anew, or is not part of the key, does not get through by another spelling (RFC 3875 section 4.1.18).
+for field in X_Forwarded_For x-forwarded_proto X_Forwarded_Host X_FORWARDED-PORT X-Forwarded Forwarded; do
+    get_ok "$DIR/body" "$URL/spelt-$field?size=1" -H "$field: evil"
+    expect_eq "$field at the origin" "$(last | grep -ci evil || true)" 0
+done
 
 # Fields that end at a hop (RFC 9110 section 7.6.1), in both directions
 hop=(-H 'Connection: X-Hop, close, cache-control' -H 'X-Hop: a' -H 'Keep-Alive: a' -H 'Proxy-Connection: a' -H 'TE: trailers'

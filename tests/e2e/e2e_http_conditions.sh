@@ -246,6 +246,19 @@ get_ok "$DIR/body" "$ONE/request-$INSTANCE?by=X-Secret&$FRESH" -H "X-Secret: req
 is_in_shared_memory "request-body-$INSTANCE" && fail "the response to no-store is in shared memory"
 is_in_shared_memory "/request-$INSTANCE?" && fail "a request with no-store is in shared memory"
 
+# ---- what is not stored is not sent to who has it, either ----
+
+for control in private,no-cache no-store; do
+    for proxy in "$ONE" "$TWO" "$ONE"; do
+        get_ok "$DIR/body" "$proxy/mine-$control?size=300000&header=Cache-Control:%20$control"
+        etag=$(header ETag)
+        get_status 304 "$DIR/body" "$proxy/mine-$control?size=300000&header=Cache-Control:%20$control" -H "If-None-Match: $etag"
+        expect_eq "body of a 304" "$(stat -c %s "$DIR/body")" 0
+        get_ok "$DIR/body" "$proxy/mine-$control?size=300000&header=Cache-Control:%20$control" -H 'If-None-Match: "other"'
+        cmp "$DIR/body" <(generated 300000) >&2 || fail "the body of what is not stored differs"
+    done
+done
+
 # ---- without a cache conditions are for the origin ----
 
 wait_until "no object is pinned any more" cache_shows .cache.pins 0

@@ -36,6 +36,29 @@ asked() { # NUMBER PATH: how often, by now
     [[ $(requests_to "$2") == "$1" ]]
 }
 
+# ---- refreshes under way are bounded: what is stale is served, and refreshed for a later request ----
+
+ALONE="size=100&$OLD&header=Cache-Control:%20max-age=60,%20stale-while-revalidate=6000&hold=alone&hold_at=head"
+origin_control 'release?name=alone' >/dev/null
+for i in {1..70}; do
+    store "/alone-$i?$ALONE"
+done
+origin_control 'close?name=alone' >/dev/null
+for round in 1 2; do
+    for i in {1..70}; do
+        get_ok "$DIR/body" "$ONE/alone-$i?$ALONE"
+        expect_status_of_cache 'hit; ttl=-[0-9]+'
+    done
+    wait_until "as many refreshes as may be are under way" held alone 64
+done
+expect_requests 1 /alone-70
+origin_control 'release?name=alone' >/dev/null
+await_stored
+get_ok "$DIR/body" "$ONE/alone-70?$ALONE"
+expect_status_of_cache 'hit; ttl=-[0-9]+'
+wait_until "the last one is refreshed, too" asked 2 /alone-70
+await_stored
+
 # ---- stale-while-revalidate: one refresh for all, and nobody waits for it ----
 
 SWR="size=3000&seed=4&$OLD&header=Cache-Control:%20max-age=60,%20stale-while-revalidate=6000&hold=refresh&hold_at=head"

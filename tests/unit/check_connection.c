@@ -372,6 +372,27 @@ START_TEST(only_the_idle_are_dropped)
 }
 END_TEST
 
+#define SILENT 1000 /* ms */
+
+/* Who says nothing at all keeps no place for ever, however many there are. */
+START_TEST(the_silent_make_way)
+{
+    begin(CLIENTS);
+    for (int i = 0; i < CLIENTS; i++)
+        client_connect(0);
+    turn_until(all_are_accepted);
+    ck_assert(!connection_home_drop_idle(&home));
+    loop.now_ms += SILENT / 2;
+    ck_assert(!connection_home_drop_idle(&home));
+    loop.now_ms += SILENT;
+    for (int i = 0; i < CLIENTS; i++)
+        ck_assert(connection_home_drop_idle(&home));
+    ck_assert(!connection_home_drop_idle(&home));
+    clients_close();
+    end();
+}
+END_TEST
+
 /* Nor is one whose next request nobody has read yet. */
 START_TEST(who_has_asked_is_not_idle)
 {
@@ -784,6 +805,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, answer_does_not_wait_for_the_others);
     tcase_add_test(tcase, burst_is_answered);
     tcase_add_test(tcase, only_the_idle_are_dropped);
+    tcase_add_test(tcase, the_silent_make_way);
     tcase_add_test(tcase, who_has_asked_is_not_idle);
     tcase_add_test(tcase, search_for_the_idle_goes_on);
     ADD_ROWS(tcase, broken_body_does_not_look_whole, ends);

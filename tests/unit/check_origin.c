@@ -71,6 +71,16 @@ static const struct {
     {"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Length: 7\r\n\r\n", ORIGIN_LINE_HEAD, 200, 3, 7},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ORIGIN_LINE_HEAD, 200, 2, -1},
     {"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n", ORIGIN_LINE_HEAD, 200, 2, INT64_MAX},
+    /* 2.1: one status line; libcurl goes by the first */
+    {"HTTP/1.1 200 OK\r\nContent-Length: 90\r\nHTTP/1.1 304 a:b\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    {"HTTP/1.1 100 Continue\r\nHTTP/1.1 200 a:b\r\n\r\n", ORIGIN_LINE_BAD, 0, 0, 0},
+    /* Each field is looked for in Connection */
+    {"HTTP/1.1 200 OK\r\nConnection: a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p\r\nConnection: "
+     "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p\r\n\r\n",
+     ORIGIN_LINE_HEAD, 200, 3, -1},
+    {"HTTP/1.1 200 OK\r\nConnection: a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p\r\nConnection: "
+     "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q\r\n\r\n",
+     ORIGIN_LINE_BAD, 0, 0, 0},
     /* RFC 9110 15.2: interim responses */
     {"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 103 Early\r\nL: x\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\n",
      ORIGIN_LINE_HEAD, 200, 2, -1},
