@@ -44,10 +44,8 @@ static const struct {
     const struct attack *attacks;
     const unsigned *count;
 } groups[] = {
-    {message_attacks, &message_attack_count},
-    {ring_attacks, &ring_attack_count},
-    {pool_attacks, &pool_attack_count},
-    {store_attacks, &store_attack_count},
+    {message_attacks, &message_attack_count}, {ring_attacks, &ring_attack_count},
+    {pool_attacks, &pool_attack_count},       {store_attacks, &store_attack_count},
     {purge_attacks, &purge_attack_count},
 };
 

@@ -44,7 +44,7 @@ for i in {1..70}; do
     store "/alone-$i?$ALONE"
 done
 origin_control 'close?name=alone' >/dev/null
-for round in 1 2; do
+for _ in 1 2; do
     for i in {1..70}; do
         get_ok "$DIR/body" "$ONE/alone-$i?$ALONE"
         expect_status_of_cache 'hit; ttl=-[0-9]+'
