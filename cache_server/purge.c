@@ -1,6 +1,7 @@
 #include "purge.h"
 
 #include "cache.h"
+#include "clock.h"
 #include "follow.h"
 #include "holds.h"
 
@@ -424,6 +425,7 @@ enum purge_result purge_carry_out(struct cache *cache, const struct purge_order 
     *effect = (struct purge_effect){0};
     if (!has_place(order))
         return PURGE_NO_PLACE;
+    order->tenant->purges.latest_ms = clock_wall_ms(); /* to the millisecond: cache->now is some turns old */
     enum purge_result result = begin(cache, order, tags, effect);
     visit_kept(cache, order, tags, effect);
     /* One that concerns all shards is counted by the first. */

@@ -42,6 +42,7 @@ struct purge_record {
 
 struct purges {
     uint64_t clock;
+    int64_t latest_ms; /* of the latest purge of all; since the epoch */
     struct purge_record *records;
     uint32_t count;
     uint32_t prefixes;     /* of the records, */

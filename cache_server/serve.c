@@ -128,6 +128,12 @@ static void follow_or_take_over(struct serving *serving, struct lease *taken,
     cache_count(session, COUNTER_promoted, completion->lease != 0);
 }
 
+/* What is to be stored was asked for before its lease was: a purge in between may have meant it. */
+static bool is_from_before_a_purge(const struct session *session, const struct wire_request *request)
+{
+    return request->value != 0 && session->tenant->purges.latest_ms >= (int64_t)request->value;
+}
+
 /* What a lookup that found nothing fresh has asked for. */
 static void grant(struct serving *serving, const struct wire_request *request,
                   struct wire_completion *completion)
@@ -135,7 +141,8 @@ static void grant(struct serving *serving, const struct wire_request *request,
     struct session *session = serving->session;
     struct cache *cache = serving->cache;
 
-    if (!(request->flags & (WIRE_LOOKUP_LEASE | WIRE_LOOKUP_FOLLOW)))
+    if (!(request->flags & (WIRE_LOOKUP_LEASE | WIRE_LOOKUP_FOLLOW)) ||
+        is_from_before_a_purge(session, request))
         return;
     struct lease *taken = purge_lease_find(cache);
     if (taken) {

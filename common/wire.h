@@ -423,8 +423,9 @@ struct wire_request {
     uint64_t registration; /* fences whatever comes from an earlier life */
     uint64_t cookie;       /* comes back with the completion */
     uint64_t handle;       /* READ, RELEASE, UPDATE: pinned object; FILL_*: lease; *FOLLOW: follow handle */
-    uint64_t value; /* READ, FILL_DATA: offset; FILL_BEGIN, FILL_END: object size; UPDATE: lease; PURGE: see
-                       WIRE_PURGE_SURE; FOLLOW: body bytes known; UNFOLLOW: how often it was given */
+    uint64_t value; /* READ, FILL_DATA: offset; FILL_BEGIN, FILL_END: object size; UPDATE: lease; LOOKUP: 0,
+                       or no lease if something has been purged since (milliseconds since the epoch); PURGE:
+                       see WIRE_PURGE_SURE; FOLLOW: body bytes known; UNFOLLOW: how often it was given */
     uint16_t key_length;  /* segment: key (PURGE: or prefix), then tags, */
     uint16_t meta_length; /*   then metadata, */
     uint32_t length;      /*   then body bytes; READ: bytes wanted */

@@ -216,14 +216,21 @@ static int asked(struct cache_link *link, struct asking *asking, int error)
 int cache_link_lookup(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
                       uint32_t flags, cache_done *done, void *owner)
 {
+    return cache_link_lookup_asked(link, ops, key, flags, 0, done, owner);
+}
+
+int cache_link_lookup_asked(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
+                            uint32_t flags, int64_t asked_ms, cache_done *done, void *owner)
+{
     struct asking asking;
     int error = ask_for_key(link, &asking, key, LARDER_MAX_KEY);
 
     if (error)
         return error;
     asking.op = op_take(link, ops, done, owner);
-    return asked(link, &asking,
-                 larder_lookup(link->client, &asking.segment, asking.key_length, flags, asking.op));
+    return asked(
+        link, &asking,
+        larder_lookup_asked(link->client, &asking.segment, asking.key_length, flags, asked_ms, asking.op));
 }
 
 int cache_link_remove(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,

@@ -96,6 +96,9 @@ struct cache_key {
  */
 int cache_link_lookup(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
                       uint32_t flags, cache_done *done, void *owner);
+/* larder_lookup_asked() */
+int cache_link_lookup_asked(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
+                            uint32_t flags, int64_t asked_ms, cache_done *done, void *owner);
 int cache_link_remove(struct cache_link *link, struct cache_ops *ops, const struct cache_key *key,
                       cache_done *done, void *owner);
 int cache_link_read(struct cache_link *link, struct cache_ops *ops, uint64_t handle, uint64_t offset,

@@ -126,10 +126,17 @@ static int check_key(const struct larder_client *client, uint32_t key_length)
 int larder_lookup(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
                   uint32_t flags, void *user)
 {
+    return larder_lookup_asked(client, segment, key_length, flags, 0, user);
+}
+
+int larder_lookup_asked(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                        uint32_t flags, int64_t asked_ms, void *user)
+{
     struct wire_request request = {
         .op = WIRE_OP_LOOKUP,
         .flags = (uint8_t)flags,
         .key_length = (uint16_t)key_length,
+        .value = (uint64_t)asked_ms,
     };
     int error = check_key(client, key_length);
 

@@ -230,9 +230,9 @@ static int take_step(struct exchange *exchange)
             return error;
         part->step = PART_ASK;
     }
-    return cache_link_lookup(exchange->home->link, &exchange->ops, &key,
-                             LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY,
-                             part_placed, exchange);
+    return cache_link_lookup_asked(exchange->home->link, &exchange->ops, &key,
+                                   LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY,
+                                   exchange->fetched_ms, part_placed, exchange);
 }
 
 /* True: an answer, or a segment, is awaited. */

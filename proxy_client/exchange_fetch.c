@@ -103,6 +103,7 @@ void fetch_start(struct exchange *exchange, enum exchange_state state)
     purpose = purpose_of(exchange);
     exchange->fetch_ended = exchange->validated = false;
     exchange->request_time = exchange_now_s(exchange);
+    exchange->fetched_ms = exchange->home->loop->wall_ms;
     exchange->holds_conditions = purpose != FIELDS_PASS && purpose != FIELDS_PART;
     /* What a POST was answered is not continued: the request must not be made twice. */
     if ((state == EXCHANGE_CONTINUE && !exchange->is_get) || !fields_to_origin(exchange, purpose)) {

@@ -103,6 +103,7 @@ struct exchange {
     bool stays;      /* the client cannot be handed over */
     bool committing; /* the end of the response waits for the cache to confirm the fill */
     int64_t request_time;
+    int64_t fetched_ms; /* when the origin was asked, at the latest; since the epoch */
     struct fill_writer fill;
     struct exchange_part *part; /* that is being stored, or about to be; else NULL */
     struct parts_note *note;    /* of it, on its way; else NULL */

@@ -193,9 +193,10 @@ bool marks_ask_lease(struct exchange *exchange)
 {
     struct exchange_home *home = exchange->home;
     struct cache_key key = exchange_key(exchange);
-    int error = cache_link_lookup(home->link, &exchange->ops, &key,
-                                  LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY,
-                                  answered, exchange);
+    int error =
+        cache_link_lookup_asked(home->link, &exchange->ops, &key,
+                                LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY,
+                                exchange->fetched_ms, answered, exchange);
 
     if (error == -EAGAIN)
         error = cache_link_wait(home->link, &exchange->wait);

@@ -44,9 +44,9 @@ static int ask(struct exchange *exchange)
 {
     struct cache_key key = exchange_key(exchange);
 
-    return cache_link_lookup(exchange->home->link, &exchange->ops, &key,
-                             LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY, answered,
-                             exchange);
+    return cache_link_lookup_asked(exchange->home->link, &exchange->ops, &key,
+                                   LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY,
+                                   exchange->fetched_ms, answered, exchange);
 }
 
 bool post_ask_for_lease(struct exchange *exchange)

@@ -263,9 +263,9 @@ static void place_answered(void *owner, struct cache_op *op, struct larder_event
 
 static int ask_for_lease(struct exchange *exchange, const struct cache_key *key)
 {
-    return cache_link_lookup(exchange->home->link, &exchange->ops, key,
-                             LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY,
-                             place_answered, exchange);
+    return cache_link_lookup_asked(exchange->home->link, &exchange->ops, key,
+                                   LARDER_LOOKUP_LEASE | LARDER_LOOKUP_REVALIDATE | LARDER_LOOKUP_NO_BODY,
+                                   exchange->fetched_ms, place_answered, exchange);
 }
 
 static int take_step(struct exchange *exchange)

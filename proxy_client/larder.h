@@ -246,6 +246,11 @@ void larder_segment_lent(struct larder_segment *segment);
  * larder_fill_abort() or larder_update() and should not be held idle. */
 int larder_lookup(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
                   uint32_t flags, void *user);
+/* The same for the lease of something that was asked for at `asked_ms` (CLOCK_REALTIME, milliseconds), before
+ * it was known what its key would be: none is granted if anything of the tenant has been purged since then.
+ */
+int larder_lookup_asked(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                        uint32_t flags, int64_t asked_ms, void *user);
 
 /* Asks for up to `length` (at most segment size) body bytes at `offset`. */
 int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,

@@ -49,6 +49,21 @@ post "/wanted?size=50&$FRESH&$SELF" -H 'X-Forwarded-Host: evil.example' -H 'Forw
 expect_match "Cache-Status of a POST" "$(cache_status)" 'fwd=method; stored'
 expect_no_match "what the origin was told" "$(origin_control last)" 'evil|X-Forwarded-Host'
 
+# ---- a purge while it is asked: what comes of it is older ----
+
+held="/held?size=50&seed=3&hold=post&hold_at=head&$FRESH&$SELF"
+origin_control 'close?name=post' >/dev/null
+start early curl -sS --noproxy '*' --max-time "$DEADLINE" -o "$DIR/early" "$ONE$held" -d 'a=b'
+wait_until "the POST is held" origin_shows '.held["post"] // 0' 1
+cache_ctl purge --all >/dev/null
+origin_control 'release?name=post' >/dev/null
+await_end early
+expect_eq "exit status of the client" "$EXIT_STATUS" 0
+await_stored
+get_ok "$DIR/body" "$TWO$held"
+expect_forwarded
+expect_requests 2 /held
+
 # ---- stored, for GET, HEAD, ranges and GETFILE, and for all proxies ----
 
 for size in 100 300000; do

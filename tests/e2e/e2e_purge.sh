@@ -440,7 +440,7 @@ origin_control 'version?n=0' >/dev/null
 
 # The response has not come yet: nobody knows its tags, and still it is not stored if it has one of them.
 while_asked() { # NAME CANCELLED PURGE...
-    local path="/asked/$1?size=1000&seed=9&hold=head$1&hold_at=head&$FRESH&header=Cache-Tag:%20ask$1"
+    local path="/asked/$1?size=1000&seed=9&hold=head$1&hold_at=head&$FRESH&header=Cache-Tag:%20ask$1${ALSO:-}"
     start "asked$1" curl -sS --noproxy '*' --max-time "$DEADLINE" -o "$DIR/body" "$ONE$path"
     await_held "head$1"
     by_ctl 0 "$2" "${@:3}"
@@ -452,6 +452,8 @@ while_asked() { # NAME CANCELLED PURGE...
 }
 while_asked tag 0 --tag asktag
 while_asked soft 0 --soft --tag asksoft
+# Nor if the place where it would be stored shows only then.
+ALSO='&header=Vary:%20X-Asked' while_asked vary 0 --tag askvary
 while_asked prefix 1 --prefix "http://$ORIGIN/asked/prefix"
 by_ctl "$(cache_stat '.tenants[] | select(.name == "default") | .objects')" 0 --all
 while_asked all 1 --all

@@ -910,6 +910,13 @@ int larder_lookup(struct larder_client *self, struct larder_segment **segment, u
     return asked();
 }
 
+int larder_lookup_asked(struct larder_client *self, struct larder_segment **segment, uint32_t key_length,
+                        uint32_t flags, int64_t asked_ms, void *user)
+{
+    REQUIRE(asked_ms >= 0);
+    return larder_lookup(self, segment, key_length, flags, user);
+}
+
 int larder_read(struct larder_client *self, uint64_t handle, uint64_t offset, struct larder_segment **segment,
                 uint32_t length, void *user)
 {

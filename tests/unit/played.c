@@ -189,6 +189,13 @@ int larder_lookup(struct larder_client *client, struct larder_segment **segment,
         segment);
 }
 
+int larder_lookup_asked(struct larder_client *client, struct larder_segment **segment, uint32_t key_length,
+                        uint32_t flags, int64_t asked_ms, void *user)
+{
+    (void)asked_ms;
+    return larder_lookup(client, segment, key_length, flags, user);
+}
+
 int larder_read(struct larder_client *client, uint64_t handle, uint64_t offset,
                 struct larder_segment **segment, uint32_t length, void *user)
 {
