@@ -66,9 +66,9 @@ int64_t credit_quantum(uint32_t weight, uint32_t least, uint32_t most)
 
 bool credit_earn(int64_t *credit_ns, int64_t quantum_ns, int64_t passed_ns)
 {
-    if (passed_ns < 1) /* a clock may stand still for a turn, but nobody is forgotten for that */
-        passed_ns = 1;
-    *credit_ns += passed_ns < quantum_ns ? passed_ns : quantum_ns;
+    bool by_time = *credit_ns < -PROCESS_DEBT_NS && passed_ns < quantum_ns;
+
+    *credit_ns += by_time ? passed_ns : quantum_ns;
     if (*credit_ns > quantum_ns)
         *credit_ns = quantum_ns;
     return *credit_ns > 0;

@@ -3,7 +3,7 @@
  * Time is divided by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995) between processes, not
  * between registrations, so that forty registrations of one process get what one gets. Each turn adds
  * PROCESS_QUANTUM_NS to the credit of a process with something to do (times the weight of the tenant that it
- * serves; in a short turn no more than the time that it took), what it cost is taken off, and who has no
+ * serves), what it cost is taken off, and who has no
  * credit is passed over. The credit is capped at what a turn adds, so that idling saves nothing up. Tenants
  * have a credit of the same kind for all their processes (turn.c), which counts when several of them are
  * busy; a batch needs both, so that neither many processes nor many tenants gain anything.
@@ -57,9 +57,11 @@ void process_hold(struct process *process);
 /* One less; its session is not active any more. Nulls the pointer. */
 void process_leave(struct processes *processes, struct process **process);
 
-/* A turn adds to a credit: a quantum, or as much time as has passed since the last one if that is less, so
- * that turns in which hardly anybody wants anything pay off no debt that others have waited for. True: there
- * is some. */
+#define PROCESS_DEBT_NS 300000
+
+/* A turn adds to a credit: a quantum. Of a debt beyond PROCESS_DEBT_NS, which batches do not make as a rule,
+ * it pays no more than the time that has passed since the last turn: turns in which hardly anybody wants
+ * anything pay off nothing that others have waited for. True: there is some. */
 bool credit_earn(int64_t *credit_ns, int64_t quantum_ns, int64_t passed_ns);
 /* What a turn adds by weight, where those with something to do have weights from `least` to `most`:
  * PROCESS_QUANTUM_NS for the least, unless the most would have more than PROCESS_MOST_QUANTA of them. So a

@@ -355,6 +355,7 @@ int connection_open(struct connection *connection, struct connection_home *home,
     connection->peer = *peer;
     connection->state = CONNECTION_OPEN;
     connection->may_write = true;
+    connection->accepted_ms = home->loop->now_ms;
     output_setup(&connection->output, &home->outputs);
     connection_grow_input(connection, CONNECTION_INPUT_FIRST);
     connection->next = home->first;
@@ -540,10 +541,9 @@ static bool is_idle(const struct connection *connection)
 static bool is_silent(const struct connection *connection)
 {
     const struct connection_home *home = connection->home;
-    int64_t since = connection->read_deadline.at - home->idle.after_ms;
 
-    return !connection->served && connection->input_used == 0 && home->loop->now_ms - since >= SILENT_MS &&
-           !has_asked(connection);
+    return !connection->served && connection->input_used == 0 &&
+           home->loop->now_ms - connection->accepted_ms >= SILENT_MS && !has_asked(connection);
 }
 
 bool connection_home_drop_idle(struct connection_home *home)

@@ -62,6 +62,7 @@ struct connection {
     struct connection_home *home;
     struct connection *prev, *next; /* in home->first */
     struct deadline read_deadline, write_deadline;
+    int64_t accepted_ms; /* monotonic */
     struct output output;
     struct page_pipe *pipe; /* has the first bytes of the output in it; NULL: none has */
     char *input;

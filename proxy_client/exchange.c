@@ -161,8 +161,7 @@ void exchange_end(struct exchange *exchange)
     loop_put_off(exchange->home->loop, &exchange->free_later);
 }
 
-/* False: as many go on without a client as may. */
-static bool may_go_on_alone(struct exchange *exchange)
+bool exchange_may_go_on_alone(struct exchange *exchange)
 {
     if (!exchange->fetch || exchange->fetch_ended)
         return true;
@@ -190,7 +189,7 @@ static void detach(struct exchange *exchange)
     deadline_clear(&exchange->deadline);
     body_reader_stop(&exchange->reader);
     follow_disinherit(exchange);
-    if (!fill_writer_active(&exchange->fill) || failed_while_held || !may_go_on_alone(exchange))
+    if (!fill_writer_active(&exchange->fill) || failed_while_held || !exchange_may_go_on_alone(exchange))
         exchange_end(exchange);
     else if (exchange->fetch)
         origin_resume(exchange->fetch); /* the client's pace no longer counts */

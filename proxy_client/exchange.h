@@ -117,7 +117,8 @@ int exchange_home_create(struct exchange_home **out, struct proxy_loop *loop, st
  * caller's. */
 void exchange_home_set_targets(struct exchange_home *home, const struct http_targets *targets);
 /* Fetches without a client, of what is refreshed or stored for others: each has a descriptor. When there are
- * as many, what is stale is refreshed for a later request, and what nobody waits for is given up. */
+ * as many, what is stale is refreshed for a later request, and a fill whose client has gone is given up; what
+ * has come of it may be gone on with. */
 #define EXCHANGE_ALONE_MAX 64u
 /* May requests with this method not be passed on? */
 bool exchange_home_refuses(const struct exchange_home *home, struct http_span method);

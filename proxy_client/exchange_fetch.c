@@ -28,10 +28,12 @@
  * the rest permits (RFC 9111 sections 3 and 3.4). */
 static bool permits_as_much(struct exchange *exchange)
 {
+    const struct http_meta_head *head = &exchange->meta.head;
+    int64_t left = head->response_time + head->lifetime - head->initial_age - exchange_now_s(exchange);
     struct http_storing storing;
 
     return stored_renew(exchange, &storing) >= 0 && storing.store &&
-           storing.lifetime >= exchange->meta.head.lifetime;
+           storing.lifetime - storing.initial_age + 1 >= left; /* they are counted in whole seconds */
 }
 
 /* RFC 9110 section 14.4: the rest of the same representation, or all of it, of which the first bytes are
@@ -75,7 +77,9 @@ static enum fields_purpose purpose_of(const struct exchange *exchange)
             return FIELDS_PART;
         if (post_may_be_stored(exchange))
             return FIELDS_PART;
-        return exchange->lease || exchange->mark ? FIELDS_WHOLE : FIELDS_PASS;
+        if (exchange->mark && !exchange->lease) /* most likely nothing comes of it */
+            return FIELDS_PART;
+        return exchange->lease ? FIELDS_WHOLE : FIELDS_PASS;
     }
 }
 

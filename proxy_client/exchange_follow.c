@@ -281,18 +281,29 @@ void follow_disinherit(struct exchange *exchange)
     exchange_end(heir);
 }
 
-void follow_forget_loan(struct exchange *exchange)
+/* Returns who has lent the client to the exchange; NULL: nobody. */
+static struct exchange *end_loan(struct exchange *exchange)
 {
     struct exchange *from = exchange->lent_from;
 
     if (exchange->lent_to)
         exchange->lent_to->lent_from = NULL;
     exchange->lent_to = exchange->lent_from = NULL;
-    if (!from)
+    if (from)
+        from->lent_to = NULL;
+    return from;
+}
+
+void follow_forget_loan(struct exchange *exchange)
+{
+    struct exchange *from = end_loan(exchange);
+
+    if (!from || !from->fetch)
         return;
-    from->lent_to = NULL;
-    if (from->fetch)
+    if (from->sink || exchange_may_go_on_alone(from))
         origin_resume(from->fetch); /* it may have waited for this */
+    else
+        exchange_end(from);
 }
 
 void follow_gave(struct exchange *exchange)
@@ -309,7 +320,7 @@ bool follow_take_back(struct exchange *exchange)
 
     if (heir->position < exchange->received)
         return false;
-    follow_forget_loan(exchange);
+    (void)end_loan(exchange);
     move_client(exchange, heir);
     exchange_end(heir);
     fill_writer_abort(&exchange->fill);

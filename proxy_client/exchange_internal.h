@@ -151,6 +151,8 @@ void exchange_give_head(struct exchange *exchange, const struct exchange_head *h
 void exchange_finish(struct exchange *exchange); /* tells the client's side; a fill may go on */
 void exchange_break(struct exchange *exchange);  /* cuts the client off */
 void exchange_goes_on_alone(struct exchange *exchange);
+/* Its client has gone; false: as many go on without one as may. */
+bool exchange_may_go_on_alone(struct exchange *exchange);
 void exchange_end(struct exchange *exchange); /* ends all that goes on, without telling anybody */
 void exchange_fail(struct exchange *exchange, int status, const char *detail, const char *text);
 void exchange_await_answer(struct exchange *exchange);

@@ -106,10 +106,12 @@ static enum origin_line end_of_head(struct origin_head_reader *response)
         return ORIGIN_LINE_BAD;
     if (!http_fields_parse(&head->fields, (struct http_span){response->text, (uint32_t)response->used}))
         return ORIGIN_LINE_BAD;
+    if (!http_connection_is_bounded(&head->fields))
+        return ORIGIN_LINE_BAD;
     response->begun = !interim;
     if (interim)
         return ++response->interims <= ORIGIN_INTERIMS_MAX ? ORIGIN_LINE_INTERIM : ORIGIN_LINE_BAD;
-    if (!length_is_sound(head) || !coding_is_sound(response) || !http_connection_is_bounded(&head->fields))
+    if (!length_is_sound(head) || !coding_is_sound(response))
         return ORIGIN_LINE_BAD;
     response->complete = true;
     return ORIGIN_LINE_HEAD;
