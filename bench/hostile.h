@@ -62,6 +62,7 @@ struct hostile {
 };
 
 uint64_t now_ns(void);
+int64_t later_ms(int64_t ms); /* by so much than now; since the epoch, as the times of objects are */
 
 /* ---- loads ---- */
 

@@ -346,12 +346,12 @@ uint64_t peer_pin(struct peer *peer, const void *key, uint16_t key_length)
     return peer_ask(peer, &request).handle;
 }
 
-static int64_t wall_ms(int64_t from_now_ms)
+int64_t later_ms(int64_t ms)
 {
     struct timespec time;
 
     clock_gettime(CLOCK_REALTIME, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 + from_now_ms;
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 + ms;
 }
 
 static bool begin_fill(struct peer *peer, uint64_t lease, const void *key, uint16_t key_length,
@@ -367,7 +367,7 @@ static bool begin_fill(struct peer *peer, uint64_t lease, const void *key, uint1
     request.value = size;
     request.key_length = key_length;
     request.meta_length = meta_length;
-    request.fresh_until = request.keep_until = wall_ms(3600000);
+    request.fresh_until = request.keep_until = later_ms(3600000);
     return peer_ask(peer, &request).status == WIRE_STATUS_OK;
 }
 
@@ -425,7 +425,7 @@ uint32_t peer_store_many(struct peer *peer, uint64_t first)
         request.segment = i;
         request.handle = leases[i];
         request.key_length = sizeof(number);
-        request.fresh_until = request.keep_until = wall_ms(3600000);
+        request.fresh_until = request.keep_until = later_ms(3600000);
         peer_hand_over(peer, i, &number, sizeof(number));
         peer_put(peer, &request);
     }

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define KEY_BYTES 16384u
 #define LONG_KEYS 2000u
@@ -13,14 +12,6 @@
 #define KEPT      1024u /* by each */
 #define TAGS      WIRE_MAX_TAGS
 #define COMMON    300u /* objects that bear the tags that are purged */
-
-static int64_t later_ms(int64_t ms)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 + ms;
-}
 
 /* Fills the ring with the purge, whose bytes stand in the first segments, and never stops. */
 static _Noreturn void purge_without_end(const struct hostile *hostile, struct peer *peer,

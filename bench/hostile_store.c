@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MANY      64u
@@ -21,14 +20,6 @@
 static const struct pool_shape wide = {.segments = 32, .segment_bytes = MEGABYTE, .ring_entries = 256};
 static const struct pool_shape dear = {.segments = 32, .segment_bytes = 131072, .ring_entries = 256};
 static const struct pool_shape usual = {.segments = 64, .segment_bytes = 8192, .ring_entries = 256};
-
-static int64_t later_ms(int64_t ms)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 + ms;
-}
 
 /* ---- requests that take long ---- */
 

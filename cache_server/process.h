@@ -3,13 +3,13 @@
  * Time is divided by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995) between processes, not
  * between registrations, so that forty registrations of one process get what one gets. Each turn adds
  * PROCESS_QUANTUM_NS to the credit of a process with something to do (times the weight of the tenant that it
- * serves), what it cost is taken off, and who has no
- * credit is passed over. The credit is capped at what a turn adds, so that idling saves nothing up. Tenants
- * have a credit of the same kind for all their processes (turn.c), which counts when several of them are
- * busy; a batch needs both, so that neither many processes nor many tenants gain anything.
+ * serves), what it cost is taken off, and who has no credit is passed over. The credit is capped at what a
+ * turn adds, so that idling saves nothing up. Tenants have a credit of the same kind for all their processes
+ * (turn.c), which counts when several of them are busy; a batch needs both, so that neither many processes
+ * nor many tenants gain anything.
  *
- * Processes of other pid namespaces have no pid that we see (0): nothing tells them from each other, so all
- * of them count as one process.
+ * Processes of other pid namespaces have no pid that we see (0): nothing tells those of a user from each
+ * other, so they count as one process.
  *
  * Ownership: a process is created by its first registration and freed by its last. Bound: the registry's.
  * Knows no queue, no ring and no clock: times are arguments, in nanoseconds. */
@@ -22,8 +22,9 @@
 
 #define PROCESS_QUANTUM_NS   10000
 #define PROCESS_MOST_QUANTA  16u
-#define PROCESS_MAX_SESSIONS 64u /* of proxies, */
-#define PROCESS_MAX_ADMINS   2u  /* and of those who only ask */
+#define PROCESS_DEBT_NS      300000 /* see credit_earn() */
+#define PROCESS_MAX_SESSIONS 64u    /* of proxies, */
+#define PROCESS_MAX_ADMINS   2u     /* and of those who only ask */
 
 struct session;
 
@@ -56,8 +57,6 @@ struct process *process_join(struct processes *processes, pid_t pid, uid_t owner
 void process_hold(struct process *process);
 /* One less; its session is not active any more. Nulls the pointer. */
 void process_leave(struct processes *processes, struct process **process);
-
-#define PROCESS_DEBT_NS 300000
 
 /* A turn adds to a credit: a quantum. Of a debt beyond PROCESS_DEBT_NS, which batches do not make as a rule,
  * it pays no more than the time that has passed since the last turn: turns in which hardly anybody wants

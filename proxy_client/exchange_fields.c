@@ -7,11 +7,6 @@
 static const char *const conditions[] = {"if-none-match", "if-modified-since", "if-range", "range"};
 static const char *const made_anew[] = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"};
 
-static char lower(char byte)
-{
-    return byte >= 'A' && byte <= 'Z' ? (char)(byte + 'a' - 'A') : byte;
-}
-
 /* Origins that hand fields on as variables (CGI, RFC 3875 section 4.1.18, and what has come of it) cannot
  * tell '_' from '-': X_Forwarded_For is X-Forwarded-For to them. */
 static bool begins_like(struct http_span name, const char *with, uint32_t length)
@@ -19,7 +14,7 @@ static bool begins_like(struct http_span name, const char *with, uint32_t length
     if (name.length < length)
         return false;
     for (uint32_t i = 0; i < length; i++) {
-        if (lower(name.at[i] == '_' ? '-' : name.at[i]) != with[i])
+        if (http_lower(name.at[i] == '_' ? '-' : name.at[i]) != (unsigned char)with[i])
             return false;
     }
     return true;

@@ -5,7 +5,7 @@
 
 #define DELTA_SECONDS_MAX ((int64_t)1 << 31) /* RFC 9111 section 1.2.2 */
 
-static unsigned char lower(char c)
+unsigned char http_lower(char c)
 {
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
@@ -48,7 +48,7 @@ bool http_span_equal_nocase(struct http_span a, struct http_span b)
     if (a.length != b.length)
         return false;
     for (uint32_t i = 0; i < a.length; i++) {
-        if (a.at[i] != b.at[i] && lower(a.at[i]) != lower(b.at[i]))
+        if (a.at[i] != b.at[i] && http_lower(a.at[i]) != http_lower(b.at[i]))
             return false;
     }
     return true;

@@ -40,6 +40,7 @@ struct http_response {
 #define HTTP_SPAN(literal) ((struct http_span){(literal), sizeof(literal) - 1})
 
 bool http_span_equal(struct http_span a, struct http_span b);        /* bytes */
+unsigned char http_lower(char c);                                    /* of ASCII */
 bool http_span_equal_nocase(struct http_span a, struct http_span b); /* ASCII letters */
 bool http_name_is(const struct http_field *field, const char *name); /* case-insensitive */
 struct http_span http_span_trim(struct http_span span);              /* SP and HTAB on both sides */
