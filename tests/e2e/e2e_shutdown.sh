@@ -64,12 +64,12 @@ send stuck TERM
 
 cache_ends_in_order() { # SIGNAL
     start_proxy reader
-    wait_until "the object comes from the cache" is_hit reader "/large?size=20M"
-    start_client slow "http://${HTTP[reader]}/large?size=20M" --limit-rate 3M # long enough to be seen
+    wait_until "the object comes from the cache" is_hit reader "/large?size=60M"
+    start_client slow "http://${HTTP[reader]}/large?size=60M" --limit-rate 9M # more than fits into the sockets, tcp_rmem and tcp_wmem
     wait_until "the client reads from the cache" cache_shows '.cache.pins > 0' true
     stop cache "$1"
-    expect_client slow 20M
-    get_ok "$DIR/body" "http://${HTTP[reader]}/large?size=20M"
+    expect_client slow 60M
+    get_ok "$DIR/body" "http://${HTTP[reader]}/large?size=60M"
     expect_forwarded
     expect_eq "the command queue is gone" "$(ipc_names | grep -cx "/dev/mqueue/larder.$INSTANCE" || true)" 0
     stop reader
@@ -103,11 +103,11 @@ start_proxy victim
 start_proxy witness
 await_proxies 2
 names=$(ipc_names | wc -l)
-get_ok "$DIR/body" "http://${HTTP[victim]}/shared?size=20M"
+get_ok "$DIR/body" "http://${HTTP[victim]}/shared?size=60M"
 wait_until "it is stored" cache_shows '.cache.objects == 1 and .cache.leases == 0' true
-start_client reading "http://${HTTP[victim]}/shared?size=20M" --limit-rate 2M
+start_client reading "http://${HTTP[victim]}/shared?size=60M" --limit-rate 6M
 wait_until "an object is pinned" cache_shows '.cache.pins > 0' true
-start_client watching "http://${HTTP[witness]}/shared?size=20M" --limit-rate 20M
+start_client watching "http://${HTTP[witness]}/shared?size=60M" --limit-rate 60M
 start_client filling "http://${HTTP[victim]}/half?size=300000&hold=half"
 await_held half
 wait_until "a key is being filled" cache_shows '.cache.leases > 0' true
@@ -117,7 +117,7 @@ wait_until "the killed proxy is gone" cache_shows .cache.proxies 1
 wait_until "its leases are free" cache_shows .cache.leases 0
 expect_cache .cache.proxies_reclaimed 1
 expect_cache '.proxies | map(.pid) | .[]' "${PID[witness]}"
-expect_client watching 20M
+expect_client watching 60M
 wait_until "nothing is pinned" cache_shows .cache.pins 0
 wait_until "its names are swept" names_are "$((names / 2 + names % 2))"
 await_end reading
@@ -128,7 +128,7 @@ release half
 get_ok "$DIR/body" "http://${HTTP[witness]}/half?size=300000&hold=half"
 expect_forwarded
 cmp "$DIR/body" <(generated 300000) >&2 || fail "bytes differ after a fill that was cut off"
-get_ok "$DIR/body" "http://${HTTP[witness]}/shared?size=20M"
+get_ok "$DIR/body" "http://${HTTP[witness]}/shared?size=60M"
 expect_hit
 stop witness
 stop cache
