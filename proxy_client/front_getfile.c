@@ -10,8 +10,9 @@
 #include "getfile_request.h"
 #include "invariant.h"
 #include "log.h"
-#include "spool.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,13 +103,19 @@ static void answer_line(struct getfile_client *client, const char *line)
 
 static void spool_failed(struct getfile_client *client, const char *what, int error)
 {
-    log_error(what, "error=\"%s\"", strerror(-error));
+    if (error == -EDQUOT)
+        log_warn("no room for a body of unknown length; see --max-spool",
+                 "max_spool=%" PRIu64 " used=%" PRIu64, client->front->spools.limit,
+                 client->front->spools.used);
+    else
+        log_error(what, "error=\"%s\"", strerror(-error));
+    spool_close(&client->spool); /* others may need the room */
     answer_line(client, "GETFILE ERROR\r\n\r\n");
 }
 
 static void begin_spool(struct getfile_client *client)
 {
-    int error = spool_open(&client->spool);
+    int error = spool_open(&client->spool, &client->front->spools);
 
     client->spooling = !error;
     if (error)
@@ -381,7 +388,8 @@ int front_getfile_accept(void *front, int fd, const union connection_peer *peer)
 }
 
 void front_getfile_setup(struct front_getfile *front, struct connection_home *connections,
-                         struct exchange_home *exchanges, struct access_log *log)
+                         struct exchange_home *exchanges, struct access_log *log, uint64_t max_spool)
 {
-    *front = (struct front_getfile){.connections = connections, .exchanges = exchanges, .log = log};
+    *front = (struct front_getfile){
+        .connections = connections, .exchanges = exchanges, .log = log, .spools = {.limit = max_spool}};
 }

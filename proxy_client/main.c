@@ -89,7 +89,7 @@ static void set_up_fronts(struct proxy *proxy, const struct proxy_conf *conf)
     connection_home_setup(&proxy->connections, &proxy->loop, &proxy->link, &timeouts);
     front_http_setup(&proxy->http, &proxy->connections, proxy->exchanges, proxy->log, conf->max_request_body);
     proxy->http.purge_from = proxy_conf_purgers(conf);
-    front_getfile_setup(&proxy->getfile, &proxy->connections, proxy->exchanges, proxy->log);
+    front_getfile_setup(&proxy->getfile, &proxy->connections, proxy->exchanges, proxy->log, conf->max_spool);
 }
 
 static void connection_closed(void *owner)
@@ -207,7 +207,8 @@ static int set_up_shutdown(struct proxy *proxy, struct proxy_conf *conf, const s
                                     .exchanges = proxy->exchanges,
                                     .origin = proxy->origin,
                                     .connections = &proxy->connections,
-                                    .http = &proxy->http};
+                                    .http = &proxy->http,
+                                    .getfile = &proxy->getfile};
     proxy->shutdown = (struct shutdown){.loop = &proxy->loop,
                                         .connections = &proxy->connections,
                                         .exchanges = proxy->exchanges,

@@ -47,6 +47,7 @@ struct proxy_conf {
     struct listen_addresses http, getfile;
     uint64_t segments, segment_bytes; /* 0: the library's default */
     uint64_t max_request_body;
+    uint64_t max_spool;
     uint64_t max_connections; /* 0: what the descriptors allow */
     int64_t cache_timeout_ms;
     uint64_t spin; /* percent */

@@ -55,6 +55,7 @@ static void apply(const struct reload *reload)
     origin_set_timeout(reload->origin, (int)conf->origin_timeout_s);
     connection_home_set_timeouts(reload->connections, &timeouts);
     reload->http->max_request_body = conf->max_request_body;
+    reload->getfile->spools.limit = conf->max_spool;
     reload->http->purge_from = proxy_conf_purgers(conf);
 }
 

@@ -8,6 +8,7 @@
 
 #include "connection.h"
 #include "exchange.h"
+#include "front_getfile.h"
 #include "front_http.h"
 #include "origin.h"
 #include "proxy_conf.h"
@@ -19,6 +20,7 @@ struct reload {
     struct origin *origin;
     struct connection_home *connections;
     struct front_http *http;
+    struct front_getfile *getfile;
 };
 
 /* True: what the file says is in force. */

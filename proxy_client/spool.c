@@ -22,7 +22,7 @@ static int open_and_unlink(const char *directory)
     return fd;
 }
 
-int spool_open(struct spool *spool)
+int spool_open(struct spool *spool, struct spool_room *room)
 {
     const char *directory = getenv("TMPDIR");
     int fd;
@@ -32,21 +32,25 @@ int spool_open(struct spool *spool)
     fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         fd = open_and_unlink(directory);
-    *spool = (struct spool){.fd = fd < 0 ? -1 : fd};
+    *spool = (struct spool){.fd = fd < 0 ? -1 : fd, .room = room};
     return fd < 0 ? fd : 0;
 }
 
 void spool_close(struct spool *spool)
 {
-    if (spool->fd >= 0)
-        close(spool->fd);
+    if (spool->fd < 0)
+        return;
+    close(spool->fd);
+    spool->room->used -= spool->size;
     spool->fd = -1;
 }
 
 int spool_write(struct spool *spool, const char *data, size_t size)
 {
-    if (size > SPOOL_MAX - spool->size)
-        return -EFBIG;
+    struct spool_room *room = spool->room;
+
+    if (room->used > room->limit || size > room->limit - room->used)
+        return -EDQUOT;
     while (size > 0) {
         ssize_t written = pwrite(spool->fd, data, size, (off_t)spool->size);
 
@@ -57,6 +61,7 @@ int spool_write(struct spool *spool, const char *data, size_t size)
         data += written;
         size -= (size_t)written;
         spool->size += (uint64_t)written;
+        room->used += (uint64_t)written;
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 /* spool.h: a body whose length is not known until its end, kept in a file that has no name.
  *
- * Ownership: a spool owns its descriptor; the kernel frees the file with it. Errors: 0 or -errno. */
+ * Ownership: a spool owns its descriptor; the kernel frees the file with it. Bound: all spools of a room
+ * together hold no more bytes than its limit. Errors: 0 or -errno. */
 #ifndef LARDER_SPOOL_H
 #define LARDER_SPOOL_H
 
@@ -9,17 +10,22 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SPOOL_MAX (4ull * 1024 * 1024 * 1024) /* bytes; a longer body is an error */
+struct spool_room {
+    uint64_t limit; /* bytes; may change at any time: what is there stays */
+    uint64_t used;
+};
 
 struct spool {
     int fd; /* -1: closed */
     uint64_t size;
+    struct spool_room *room; /* borrowed */
 };
 
 /* In $TMPDIR, or /tmp. */
-int spool_open(struct spool *spool);
+int spool_open(struct spool *spool, struct spool_room *room);
+/* Gives its bytes back to the room. */
 void spool_close(struct spool *spool);
-/* -EFBIG beyond SPOOL_MAX. */
+/* -EDQUOT: the room has not so many left, and nothing was written. */
 int spool_write(struct spool *spool, const char *data, size_t size);
 /* Bytes read, 0 at the end. */
 ssize_t spool_read(const struct spool *spool, char *out, size_t size, uint64_t offset);

@@ -74,6 +74,19 @@ for framing in chunked nolength; do
     done
 done
 
+# ---- these have so much room, all together ----
+
+start_proxy small --max-spool 400000
+await_proxies 3
+getfile "$DIR/body" "${GETFILE[small]}" "/large?size=400001&chunked=1"
+expect_eq "more than there is room for" "$ANSWER" "GETFILE ERROR"
+wait_until "it is told" grep -q 'no room for a body of unknown length; see --max-spool' "$DIR/small.err"
+getfile_ok "$DIR/body" "${GETFILE[small]}" "/fits?size=400000&seed=3&chunked=1"
+cmp "$DIR/body" <(generated 400000:3) >&2 || fail "bytes differ"
+getfile_ok "$DIR/body" "${GETFILE[small]}" "/known?size=500000" # needs none
+stop small
+await_proxies 2
+
 # ---- an origin that fails in the middle: never a whole answer ----
 
 ask 'GETFILE GET /short?size=100000&close=50000\r\n\r\n'

@@ -9,14 +9,14 @@ static struct front_getfile getfile;
 
 static void *setup(struct connection_home *connections, struct exchange_home *exchanges, uint64_t max_body)
 {
-    (void)max_body;
-    front_getfile_setup(&getfile, connections, exchanges, NULL);
+    front_getfile_setup(&getfile, connections, exchanges, NULL, max_body);
     return &getfile;
 }
 
 static void teardown(void *front)
 {
     (void)front;
+    REQUIRE(getfile.spools.used == 0);
 }
 
 static bool is(const struct fuzz_text *text, const char *line)

@@ -855,6 +855,7 @@ tenant = news
 segments = 8
 segment-size = 8K
 cache-timeout = 250ms
+max-spool = 1M
 max-connections = 7
 header-timeout = 1m
 [listen]

@@ -6,7 +6,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define MAX_WORDS 24
+#define MAX_WORDS 32
 
 static struct conf_report report;
 
@@ -100,12 +100,13 @@ START_TEST(values_arrive)
     struct proxy_conf conf;
     char text[LISTEN_ADDRESS_BYTES];
 
-    ck_assert_int_eq(parse(&conf,
-                           "--listen [::1]:8080 --origin https://o/b --segments 16 --segment-size 128k "
-                           "--max-request-body 2G --origin-timeout 7 --access-log - --user root:www "
-                           "--listen 127.0.0.1:81 --cache-timeout 7 --idle-timeout 2m",
-                           NULL),
-                     PROXY_CONF_RUN);
+    ck_assert_int_eq(
+        parse(&conf,
+              "--listen [::1]:8080 --origin https://o/b --segments 16 --segment-size 128k "
+              "--max-request-body 2G --max-spool 3M --origin-timeout 7 --access-log - --user root:www "
+              "--listen 127.0.0.1:81 --cache-timeout 7 --idle-timeout 2m",
+              NULL),
+        PROXY_CONF_RUN);
     ck_assert_uint_eq(conf.http.count, 2);
     ck_assert_str_eq(listen_address_format(&conf.http.items[0], text), "[::1]:8080");
     ck_assert_str_eq(listen_address_format(&conf.http.items[1], text), "127.0.0.1:81");
@@ -114,6 +115,7 @@ START_TEST(values_arrive)
     ck_assert_uint_eq(conf.segments, 16);
     ck_assert_uint_eq(conf.segment_bytes, 128 * 1024);
     ck_assert_uint_eq(conf.max_request_body, (uint64_t)2 << 30);
+    ck_assert_uint_eq(conf.max_spool, (uint64_t)3 << 20);
     ck_assert_uint_eq(conf.origin_timeout_s, 7);
     ck_assert_int_eq(conf.cache_timeout_ms, 7);
     ck_assert_uint_eq(conf.idle_timeout_s, 120);
@@ -133,7 +135,8 @@ static bool span_is(struct http_span span, const char *text)
 
 static const char whole_file[] =
     "[proxy]\ninstance = i\ntenant = t.x\nsegments = 8\nsegment-size = 8K\nuser = root\nlog-level = warn\n"
-    "access-log = /x\ncache_timeout = 1s\nmax-request-body = 0\nmax-connections = 7\nheader-timeout = 1\n"
+    "access-log = /x\ncache_timeout = 1s\nmax-request-body = 0\nmax-spool = 0\nmax-connections = "
+    "7\nheader-timeout = 1\n"
     "idle-timeout = 2\nbody-timeout = 3\npurge-from = 127.0.0.1, ::1\npurge-from = 10.0.0.0/8\n"
     "[listen]\nhttp = 127.0.0.1:80, [::1]:81\nhttp = 127.0.0.1:82\ngetfile = 127.0.0.1:83\n"
     "[origin]\nurl = http://o/b\nca = /ca\ntimeout = 1m\n"
@@ -149,6 +152,7 @@ static void check_whole(const struct proxy_conf *conf)
     ck_assert_str_eq(conf->log_level, "warn");
     ck_assert_int_eq(conf->cache_timeout_ms, 1000);
     ck_assert_uint_eq(conf->max_request_body, 0);
+    ck_assert_uint_eq(conf->max_spool, 0);
     ck_assert_uint_eq(conf->max_connections, 7);
     ck_assert_uint_eq(conf->header_timeout_s * 100 + conf->idle_timeout_s * 10 + conf->body_timeout_s, 123);
     ck_assert_uint_eq(conf->purge_from.list.count, 3);
@@ -279,7 +283,8 @@ static const struct {
     const char *text;
     const char *problem; /* NULL: may change */
 } changes[] = {
-    {"[proxy]\nlog-level = warn\ncache-timeout = 5s\nmax-request-body = 3\nmax-connections = 3\n"
+    {"[proxy]\nlog-level = warn\ncache-timeout = 5s\nmax-request-body = 3\nmax-spool = 3\nmax-connections = "
+     "3\n"
      "header-timeout = 4\nidle-timeout = 4\nbody-timeout = 4\n",
      NULL},
     {"[cache-rules]\ntargeted-fields = \nheuristic = off\nnegative 404 = 1\nignore-query = a\n", NULL},
