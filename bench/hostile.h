@@ -140,6 +140,8 @@ bool peer_store(struct peer *peer, const void *key, uint16_t key_length, const v
                 uint16_t meta_length, uint64_t size);
 /* Empty objects with the numbers from `first` as keys, one a segment; returns how many are stored. */
 uint32_t peer_store_many(struct peer *peer, uint64_t first);
+/* Asks to keep in that segment what is stored under the key. */
+void peer_keep(struct peer *peer, uint32_t segment, const char *key);
 uint64_t peer_lease(struct peer *peer, const void *key, uint16_t key_length);
 uint64_t peer_pin(struct peer *peer, const void *key, uint16_t key_length);
 

@@ -324,6 +324,17 @@ static struct wire_request lookup(struct peer *peer, const void *key, uint16_t k
     return request;
 }
 
+void peer_keep(struct peer *peer, uint32_t segment, const char *key)
+{
+    struct wire_request request = peer_request(peer, WIRE_OP_LOOKUP);
+
+    request.segment = segment;
+    request.flags = WIRE_LOOKUP_KEEP;
+    request.key_length = (uint16_t)strlen(key);
+    peer_hand_over(peer, segment, key, request.key_length);
+    (void)peer_ask(peer, &request);
+}
+
 uint64_t peer_lease(struct peer *peer, const void *key, uint16_t key_length)
 {
     struct wire_request request =

@@ -227,6 +227,25 @@ static void run_punch_idle(const struct hostile *hostile)
     read_while(hostile, &usual, punch_idly, false);
 }
 
+static void *burn_on(void *context)
+{
+    (void)context;
+    for (volatile uint64_t i = 0;; i++)
+        ;
+    return NULL;
+}
+
+/* An attack that waits for the punching thread by burning what it could run on. */
+static void punch_beside_burners(struct peer *peers, void *(*act)(void *))
+{
+    pthread_t thread;
+
+    for (unsigned i = 0; i < 4; i++) {
+        if (pthread_create(&thread, NULL, i < 2 ? act : burn_on, peers))
+            attack_fails("thread", "cannot start");
+    }
+}
+
 #define HEADS 32u
 
 /* Heartbeat, rings, and the headers of segments, of one registration after the other. */
@@ -248,36 +267,70 @@ static void *punch_heads(void *context)
     return NULL;
 }
 
-static void *burn_on(void *context)
-{
-    (void)context;
-    for (volatile uint64_t i = 0;; i++)
-        ;
-    return NULL;
-}
-
 /* Registrations that ask for nothing: only whether they live is looked at. */
 static void run_punch_heads(const struct hostile *hostile)
 {
     static struct peer peers[HEADS];
-    pthread_t thread;
+    static uint8_t first_pages[HEADS][PAGE];
 
-    for (uint32_t i = 0; i < HEADS; i++)
+    for (uint32_t i = 0; i < HEADS; i++) {
         peer_open_registered(&peers[i], hostile, &usual, TENANT_HOSTILE);
-    for (unsigned i = 0; i < 4; i++) {
-        if (pthread_create(&thread, NULL, i < 2 ? punch_heads : burn_on, peers))
-            attack_fails("thread", "cannot start");
+        memcpy(first_pages[i], peers[i].endpoint.pool.base, PAGE);
     }
+    punch_beside_burners(peers, punch_heads);
     attack_is_on(hostile);
     for (;;) {
         attack_counts(hostile, 1);
         poll(NULL, 0, 10);
         for (uint32_t i = 0; i < HEADS; i++) {
-            if (!peer_was_dropped(&peers[i]))
+            if (!peer_was_dropped(&peers[i]) && !peers[i].dropped)
                 continue;
-            peer_leave(&peers[i]);
-            peer_open_registered(&peers[i], hostile, &usual, TENANT_HOSTILE);
+            memcpy(peers[i].endpoint.pool.base, first_pages[i], PAGE);
+            peer_renew(&peers[i]);
+            peers[i].dropped = !peer_register(&peers[i], WIRE_ROLE_PROXY, TENANT_HOSTILE);
         }
+    }
+}
+
+#define KEEPERS    8u
+#define KEPT       64u
+#define FIRST_KEPT 128u /* its header, and the next ones, are on pages without rings */
+
+static void *punch_guards(void *context)
+{
+    struct peer *peers = context;
+    size_t offset = (size_t)((uint8_t *)peers->endpoint.pool.headers - peers->endpoint.pool.base);
+    off_t from = (off_t)((offset + PAGE - 1) & ~(size_t)(PAGE - 1));
+    off_t end = peers->endpoint.pool.payloads - peers->endpoint.pool.base;
+
+    if (sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}))
+        attack_fails("sched_setscheduler", strerror(errno));
+    for (uint32_t i = 0;; i = (i + 1) % KEEPERS) {
+        if (fallocate(peers[i].endpoint.pool.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from,
+                      end - from))
+            attack_fails("fallocate", strerror(errno));
+    }
+    return NULL;
+}
+
+/* What eight registrations keep is replaced by a ninth: the cache marks it in their pools. */
+static void run_punch_guards(const struct hostile *hostile)
+{
+    static const struct pool_shape shape = {.segments = 512, .segment_bytes = 4096, .ring_entries = 256};
+    static struct peer keepers[KEEPERS], writer;
+    char key[32];
+
+    for (uint32_t i = 0; i < KEEPERS; i++)
+        peer_open_registered(&keepers[i], hostile, &shape, TENANT_HOSTILE);
+    peer_open_registered(&writer, hostile, &shape, TENANT_HOSTILE);
+    punch_beside_burners(keepers, punch_guards);
+    attack_is_on(hostile);
+    for (uint32_t turn = 0;; turn = (turn + 1) % KEPT) {
+        uint16_t length = (uint16_t)snprintf(key, sizeof(key), "kept-%u", turn);
+        (void)peer_store(&writer, key, length, NULL, 0, 64);
+        for (uint32_t i = 0; i < KEEPERS; i++)
+            peer_keep(&keepers[i], FIRST_KEPT + turn, key);
+        attack_counts(hostile, 1);
     }
 }
 
@@ -515,11 +568,12 @@ const struct attack pool_attacks[] = {
     {"truncate", run_truncate, "pools truncated under the cache's reads; registers again", NULL},
     {"punch", run_punch, "holes punched into the segments that the cache writes", NULL},
     {"punch-idle", run_punch_idle, "the same by a thread with SCHED_IDLE", NULL},
-    {"punch-heads", run_punch_heads, "holes punched into rings and headers of those who ask for nothing",
-     NULL},
     {"punch-again", run_punch_again, "the same for 20 ms, killed, and again", NULL},
     {"punch-giant", run_punch_giant, "the same in a pool of 1 GiB, whose hole takes long to punch", NULL},
     {"punch-huge", run_punch_huge, "the same with up to 4 GiB that are behind the pool in its file", NULL},
+    {"punch-heads", run_punch_heads, "holes punched into rings and headers of those who ask for nothing",
+     NULL},
+    {"punch-guards", run_punch_guards, "the same where it is marked that what is kept is stale", NULL},
     {"extend", run_extend, "the pool grows and shrinks to its size", NULL},
     {"many-reads", run_many_reads, "reads of 1 MiB from as many registrations as one process may have", NULL},
     {"giant", run_giant, "pools of 1 GiB made, touched and left, the cache letting go last", NULL},

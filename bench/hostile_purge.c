@@ -90,17 +90,6 @@ static bool store_tagged(struct peer *peer, const char *key, const char *tags, u
     return request.handle && peer_ask(peer, &request).status == WIRE_STATUS_OK;
 }
 
-static void keep(struct peer *peer, uint32_t segment, const char *key)
-{
-    struct wire_request request = peer_request(peer, WIRE_OP_LOOKUP);
-
-    request.segment = segment;
-    request.flags = WIRE_LOOKUP_KEEP;
-    request.key_length = (uint16_t)strlen(key);
-    peer_hand_over(peer, segment, key, request.key_length);
-    (void)peer_ask(peer, &request);
-}
-
 static void keep_tagged(struct peer *peer, uint32_t first)
 {
     char key[32], tags[3072];
@@ -109,7 +98,7 @@ static void keep_tagged(struct peer *peer, uint32_t first)
         snprintf(key, sizeof key, "kept-%u", first + i);
         if (!store_tagged(peer, key, tags, write_tags(tags, sizeof tags, "own", first + i)))
             attack_fails("store", "refused");
-        keep(peer, 1 + i, key);
+        peer_keep(peer, 1 + i, key);
     }
 }
 

@@ -4,7 +4,7 @@
 #include "holds.h"
 #include "log.h"
 #include "purge.h"
-#include "shm_guard.h"
+#include "touch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -69,13 +69,13 @@ enum admin_result admin_top(struct cache *cache, struct session *session, const 
     answer->segment = asked->segment;
     if (asked->cursor == 0)
         holds_collect(cache);
-    shm_guard_enter(pool->base, pool->bytes);
+    struct pause_touch touch = touch_begin(session);
     bool won = segment_win_write(pool, asked->segment);
     if (won) {
         answer->next_cursor = give_tops(cache, asked, room, segment_payload(pool, asked->segment), answer);
         segment_post_read(pool, asked->segment);
     }
-    if (!shm_guard_leave())
+    if (!touch_end(session, &touch))
         return ADMIN_FAULTED;
     return won ? ADMIN_DONE : ADMIN_MALFORMED;
 }
@@ -181,13 +181,13 @@ enum admin_result admin_show(struct cache *cache, struct session *session, const
     if (asked->segment >= pool->shape.segments || asked->length == 0 || asked->length > STORE_MAX_KEY ||
         asked->length > pool->shape.segment_bytes)
         return ADMIN_MALFORMED;
-    shm_guard_enter(pool->base, pool->bytes);
+    struct pause_touch touch = touch_begin(session);
     if (take_key(cache, pool, asked)) {
         result = ADMIN_NO_TENANT;
         if (tenant)
             result = describe(cache, pool, asked, tenant, answer) ? ADMIN_DONE : ADMIN_MALFORMED;
     }
-    return shm_guard_leave() ? result : ADMIN_FAULTED;
+    return touch_end(session, &touch) ? result : ADMIN_FAULTED;
 }
 
 /* ---- draining ---- */

@@ -222,6 +222,7 @@ static bool admits(void *context, const struct wire_hello *hello, const struct i
 static enum wire_refusal enrol(struct cache *cache, struct session *session, const char *tenant)
 {
     session->cache = cache;
+    session->ours = cache_is_ruled_by(session);
     session->process = process_join(&cache->processes, session->pid, session->owner.uid);
     if (!session->process)
         return WIRE_REFUSAL_RESOURCES;
@@ -238,6 +239,8 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
                            session->tenant->settings.max_proxies, COUNTER_refused_proxies))
             return WIRE_REFUSAL_FULL;
     }
+    if (pause_bars(session))
+        return WIRE_REFUSAL_BARRED;
     if (watch(cache, session))
         return WIRE_REFUSAL_RESOURCES;
     session->registration = registry_add(&cache->registry, session, session->token);
@@ -329,16 +332,19 @@ static void note_departure(struct session *session, enum departure why)
         [DEPARTURE_DIED] = {COUNTER_proxies_reclaimed, "proxy died; all that it held is taken back"},
         [DEPARTURE_BROKE] = {COUNTER_proxies_dropped, "proxy dropped: it broke the protocol"},
         [DEPARTURE_FAULTED] = {COUNTER_faults_caught, "proxy dropped: its segment pool lost pages"},
+        [DEPARTURE_OBSTRUCTED] = {COUNTER_faults_caught,
+                                  "proxy dropped: its pool, or another of its process, made the cache wait"},
         [DEPARTURE_STALLED] = {COUNTER_stalled_dropped, "proxy dropped: it was silent for too long"},
         [DEPARTURE_EXPELLED] = {COUNTER_departures,
                                 "proxy dropped: its user may not serve this tenant any more"},
     };
 
     /* Admin clients come and go unremarked. */
-    if (why == DEPARTURE_SHUTDOWN || (!session->tenant && why != DEPARTURE_FAULTED))
+    bool is_lost = why == DEPARTURE_FAULTED || why == DEPARTURE_OBSTRUCTED;
+    if (why == DEPARTURE_SHUTDOWN || (!session->tenant && !is_lost))
         return;
     cache_count(session, kinds[why].counter, 1);
-    if (why == DEPARTURE_FAULTED && session->tenant)
+    if (is_lost && session->tenant)
         cache_count(session, COUNTER_proxies_dropped, 1);
     log_at(why >= DEPARTURE_BROKE ? LOG_LEVEL_WARN : told_once(session->cache), kinds[why].text,
            "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32, (int)session->pid,
@@ -362,9 +368,11 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     struct session *session = *pointer;
 
     *pointer = NULL;
+    if (why == DEPARTURE_FAULTED && session->obstructs)
+        why = DEPARTURE_OBSTRUCTED;
     note_departure(session, why);
-    if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_STALLED ||
-        why == DEPARTURE_EXPELLED) {
+    if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_OBSTRUCTED ||
+        why == DEPARTURE_STALLED || why == DEPARTURE_EXPELLED) {
         tell_dropped(session);
         if (cache->place.others)
             shards_tell_dropped(cache->place.others, cache->place.shard, session->token);
@@ -383,11 +391,13 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         session->tenant->stalled -= session->state == SESSION_STALLED;
         cache->proxies--;
         /* What came last from a pool that lost pages is not what its owner meant. */
-        unsigned fills = follow_part(session, why == DEPARTURE_FAULTED ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
+        bool is_lost = why == DEPARTURE_FAULTED || why == DEPARTURE_OBSTRUCTED;
+        unsigned fills = follow_part(session, is_lost ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
         cache_count(session, COUNTER_fill_aborts, fills);
         pins_drop_all(session);
         holds_part(session);
     }
+    cache->spoiled -= session->spoiled; /* perhaps just now */
     registry_remove(&cache->registry, session->registration);
     /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */
     if (why == DEPARTURE_DIED)

@@ -73,7 +73,8 @@ struct cache {
     struct spin spin;     /* before the loop sleeps */
     int64_t idle_ns;      /* since when it has had nothing to do; 0: it has */
     bool spun;            /* it has looked for something since then */
-    struct session *lost; /* its pool lost pages meanwhile */
+    int64_t looking_ns;   /* when it began to look, */
+    struct session *lost; /*   and whose pool lost pages meanwhile */
     bool stopping;
     int failed; /* -errno that ends the loop; 0: none */
     struct registry registry;
@@ -81,12 +82,14 @@ struct cache {
     struct reaper reaper;
     struct sweeper sweeper;
     struct tenants tenants;
-    struct tenant *busy_tenants; /* utlist: those with active sessions */
-    struct session *paused;      /* utlist: see pause.h */
+    struct tenant *busy_tenants;  /* utlist: those with active sessions */
+    struct session *paused;       /* utlist: see pause.h; so are the next ones */
+    struct pause_watch askers[2]; /* clients that only ask: of strange users, of ours and root */
+    int64_t held_up_ns;           /* by others, while the present batch is served */
     struct store store;
     struct leases leases;
     uint32_t kept;    /* segments that proxies keep */
-    uint32_t spoiled; /* sessions that are to be dropped: see there */
+    uint32_t spoiled; /* sessions that are to be dropped: see touch.h */
     struct hold_cursor collected;
     int64_t next_collection_ms;
     uint32_t purging;    /* tenants with purges that are not over, */
@@ -117,13 +120,14 @@ void cache_teardown(struct cache *cache);
 enum wire_refusal cache_admit(struct cache *cache, const struct wire_hello *hello, struct session **out);
 
 enum departure {
-    DEPARTURE_BYE,      /* it said so */
-    DEPARTURE_DIED,     /* its process is gone, or has let go of its queue */
-    DEPARTURE_BROKE,    /* it broke the protocol */
-    DEPARTURE_FAULTED,  /* its pool lost pages under us */
-    DEPARTURE_STALLED,  /* it was silent for too long with something in its hands */
-    DEPARTURE_EXPELLED, /* its user may not serve its tenant any more */
-    DEPARTURE_SHUTDOWN, /* we go */
+    DEPARTURE_BYE,        /* it said so */
+    DEPARTURE_DIED,       /* its process is gone, or has let go of its queue */
+    DEPARTURE_BROKE,      /* it broke the protocol */
+    DEPARTURE_FAULTED,    /* its pool lost pages under us, */
+    DEPARTURE_OBSTRUCTED, /* or made us wait while others were served */
+    DEPARTURE_STALLED,    /* it was silent for too long with something in its hands */
+    DEPARTURE_EXPELLED,   /* its user may not serve its tenant any more */
+    DEPARTURE_SHUTDOWN,   /* we go */
 };
 /* Takes everything back. Nulls the pointer. */
 void cache_part(struct cache *cache, struct session **session, enum departure why);

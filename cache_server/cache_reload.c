@@ -3,8 +3,8 @@
 #include "invariant.h"
 #include "log.h"
 #include "shards.h"
-#include "shm_guard.h"
 #include "size.h"
+#include "touch.h"
 
 #include <string.h>
 
@@ -67,9 +67,9 @@ bool cache_reload_into(struct cache *cache, struct session *session, uint32_t se
     *is_faulted = false;
     if (segment >= pool->shape.segments)
         return false;
-    shm_guard_enter(pool->base, pool->bytes);
+    struct pause_touch touch = touch_begin(session);
     bool won = segment_win_write(pool, segment);
-    *is_faulted = !shm_guard_leave();
+    *is_faulted = !touch_end(session, &touch);
     if (!won || *is_faulted)
         return false;
     cache_reload(cache, &report);
@@ -77,9 +77,9 @@ bool cache_reload_into(struct cache *cache, struct session *session, uint32_t se
     *length = (uint32_t)report.length;
     if (*length > pool->shape.segment_bytes)
         *length = pool->shape.segment_bytes;
-    shm_guard_enter(pool->base, pool->bytes);
+    touch = touch_begin(session);
     memcpy(segment_payload(pool, segment), report.text, *length);
     segment_post_read(pool, segment);
-    *is_faulted = !shm_guard_leave();
+    *is_faulted = !touch_end(session, &touch);
     return !*is_faulted;
 }

@@ -7,8 +7,8 @@
 #include "identity.h"
 #include "log.h"
 #include "purge.h"
-#include "shm_guard.h"
 #include "stats.h"
+#include "touch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -237,13 +237,13 @@ static enum taking take_purge(struct cache *cache, struct session *session, cons
 
     if (purge->segment >= pool->shape.segments || purge->length > pool->shape.segment_bytes)
         return TAKEN_MALFORMED;
-    shm_guard_enter(pool->base, pool->bytes);
+    struct pause_touch touch = touch_begin(session);
     bool won = segment_win_read(pool, purge->segment);
     if (won) {
         memcpy(cache->block, segment_payload(pool, purge->segment), purge->length);
         segment_post_write(pool, purge->segment);
     }
-    if (!shm_guard_leave())
+    if (!touch_end(session, &touch))
         return TAKEN_FAULTED;
     return won ? TAKEN : TAKEN_MALFORMED;
 }

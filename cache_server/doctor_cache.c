@@ -415,7 +415,7 @@ static const char *limit_text(uint64_t limit, char out[LIMIT_TEXT_BYTES])
 static void judge_descriptors(struct doctor *doctor, uint64_t used, uint64_t shards, uint64_t soft,
                               uint64_t hard)
 {
-    enum { FOR_ONE_PROXY = 2 };
+    enum { FOR_ONE_PROXY = 3 };
     char soft_text[LIMIT_TEXT_BYTES], hard_text[LIMIT_TEXT_BYTES], sudo[USER_TEXT_BYTES];
     enum finding_level level = used ? judge_room(used, soft, FOR_ONE_PROXY * shards) : FINDING_OK;
 
@@ -423,12 +423,12 @@ static void judge_descriptors(struct doctor *doctor, uint64_t used, uint64_t sha
     limit_text(hard, hard_text);
     if (used)
         report_add(&doctor->report, level, "descriptors",
-                   "the cache has %" PRIu64 " open, may have %s (hard limit %s), two for each proxy%s", used,
-                   soft_text, hard_text, shards > 1 ? " and shard" : "");
+                   "the cache has %" PRIu64 " open, may have %s (hard limit %s), three for each proxy%s",
+                   used, soft_text, hard_text, shards > 1 ? " and shard" : "");
     else
         report_add(
             &doctor->report, level, "descriptors",
-            "the cache may have %s open (hard limit %s), two for each proxy; how many it has is not known",
+            "the cache may have %s open (hard limit %s), three for each proxy; how many it has is not known",
             soft_text, hard_text);
     if (level != FINDING_OK)
         report_mend(&doctor->report,

@@ -4,7 +4,7 @@
 #include "cache.h"
 #include "invariant.h"
 #include "pins.h"
-#include "shm_guard.h"
+#include "touch.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -13,41 +13,24 @@
 
 /* ---- pools ---- */
 
-/* Its pool lost pages: it is dropped when nobody works with it. */
-static void spoil(struct session *session)
-{
-    if (session->spoiled)
-        return;
-    session->spoiled = true;
-    session->cache->spoiled++;
-}
-
-/* A spoiled pool is left alone: each page of it that is missing would cost the process two mappings more
- * (shm_guard.h), of which it can have so many (vm.max_map_count). */
 static void set_guard(struct session *session, uint32_t segment, uint32_t value)
 {
-    struct segment_pool *pool = &session->pool;
-
     if (session->spoiled)
         return;
-    shm_guard_enter_other(pool->base, pool->bytes);
-    segment_set_guard(pool, segment, value);
-    if (!shm_guard_leave_other())
-        spoil(session);
+    struct pause_touch touch = touch_begin_other(session);
+    segment_set_guard(&session->pool, segment, value);
+    (void)touch_end_other(session, &touch);
 }
 
 static uint32_t uses_of(const struct hold *hold)
 {
-    struct segment_pool *pool = &hold->session->pool;
+    struct session *session = hold->session;
 
-    if (hold->session->spoiled)
+    if (session->spoiled)
         return hold->counted;
-    shm_guard_enter_other(pool->base, pool->bytes);
-    uint32_t uses = segment_uses(pool, hold->segment);
-    if (shm_guard_leave_other())
-        return uses;
-    spoil(hold->session);
-    return hold->counted;
+    struct pause_touch touch = touch_begin_other(session);
+    uint32_t uses = segment_uses(&session->pool, hold->segment);
+    return touch_end_other(session, &touch) ? uses : hold->counted;
 }
 
 /* ---- use ---- */
@@ -272,9 +255,11 @@ void holds_part(struct session *session)
 {
     struct keeper *keeper = session->keeper;
 
-    shm_guard_enter_other(session->pool.base, session->pool.bytes);
-    pool_end(&session->pool); /* also what it says that it keeps, and does not */
-    (void)shm_guard_leave_other();
+    if (!session->obstructs) {
+        struct pause_touch touch = touch_begin_other(session);
+        pool_end(&session->pool); /* also what it says that it keeps, and does not */
+        (void)touch_end_other(session, &touch);
+    }
     if (!keeper)
         return;
     for (uint32_t i = 0; i < keeper->room; i++) {
@@ -284,8 +269,6 @@ void holds_part(struct session *session)
     session->keeper = NULL;
     give_back(session, keeper);
     leave_table(session);
-    session->cache->spoiled -= session->spoiled; /* perhaps just now */
-    session->spoiled = false;
 }
 
 uint32_t holds_of_session(const struct session *session)

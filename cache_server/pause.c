@@ -14,13 +14,53 @@ static struct pause_mark mark(void)
 
     if (getrusage(RUSAGE_THREAD, &usage))
         return unknown;
-    return (struct pause_mark){
-        .waits = usage.ru_nvcsw, .faults = usage.ru_minflt, .processor_ns = clock_thread_ns()};
+    return (struct pause_mark){.waits = usage.ru_nvcsw,
+                               .faults = usage.ru_minflt,
+                               .swaps = usage.ru_majflt,
+                               .processor_ns = clock_thread_ns()};
 }
+
+/* ---- who is watched ---- */
+
+static struct pause_watch *watch_of(const struct session *session)
+{
+    struct cache *cache = session->cache;
+
+    return session->tenant ? &session->tenant->pauses : &cache->askers[session->ours];
+}
+
+bool pause_watches(const struct session *session, int64_t now_ns)
+{
+    return now_ns < watch_of(session)->until_ns;
+}
+
+static void watch_until(struct pause_watch *watch, int64_t until_ns)
+{
+    watch->until_ns = until_ns > watch->until_ns ? until_ns : watch->until_ns;
+}
+
+/* Something that began then took so long. */
+static void suspect(struct pause_watch *watch, int64_t began_ns, int64_t took_ns)
+{
+    int64_t longer = took_ns < PAUSE_WATCH_MOST_NS / PAUSE_WATCH_FACTOR ? took_ns * PAUSE_WATCH_FACTOR
+                                                                        : PAUSE_WATCH_MOST_NS;
+
+    if (began_ns >= watch->until_ns)
+        watch->waits = watch->waited_ns = 0;
+    watch_until(watch, began_ns + took_ns + (longer > PAUSE_WATCH_NS ? longer : PAUSE_WATCH_NS));
+}
+
+void pause_suspect(struct session *session, int64_t took_ns, int64_t now_ns)
+{
+    suspect(watch_of(session), now_ns - took_ns, took_ns);
+}
+
+/* ---- pauses ---- */
 
 struct pause_mark pause_before(const struct session *session, int64_t now_ns)
 {
-    return session->tenant && now_ns < session->tenant->pauses.until_ns ? mark() : unknown;
+    session->cache->held_up_ns = 0;
+    return pause_watches(session, now_ns) ? mark() : unknown;
 }
 
 static int64_t length_of(const struct pause_watch *watch, int64_t waited_ns)
@@ -50,13 +90,13 @@ static bool has_company(const struct session *session, int64_t now_ns)
 static void judge(struct session *session, const struct pause_mark *before, const struct pause_mark *after,
                   int64_t began_ns, int64_t now_ns)
 {
-    struct pause_watch *watch = &session->tenant->pauses;
+    struct pause_watch *watch = watch_of(session);
 
     if (after->waits != before->waits) {
         watch->waits++;
         begin(session, now_ns + length_of(watch, now_ns - began_ns));
         cache_count(session, COUNTER_pauses, 1);
-        watch->until_ns = session->pause.until_ns + PAUSE_WATCH_NS;
+        watch_until(watch, session->pause.until_ns + PAUSE_WATCH_NS);
     } else if (after->faults != before->faults && has_company(session, began_ns)) {
         begin(session, now_ns + (now_ns - began_ns < PAUSE_FAULTS_NS ? now_ns - began_ns : PAUSE_FAULTS_NS));
     }
@@ -65,15 +105,14 @@ static void judge(struct session *session, const struct pause_mark *before, cons
 int64_t pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns,
                     int64_t now_ns)
 {
-    struct pause_watch *watch = session->tenant ? &session->tenant->pauses : NULL;
-    int64_t length = now_ns - began_ns;
+    int64_t held_up_ns = session->cache->held_up_ns, length = now_ns - began_ns - held_up_ns;
     struct pause_mark after;
 
-    if (length < PAUSE_LONG_NS || !watch)
+    if (length < PAUSE_LONG_NS)
         return length;
-    if (began_ns >= watch->until_ns)
-        watch->waits = 0;
-    watch->until_ns = now_ns + PAUSE_WATCH_NS;
+    suspect(watch_of(session), began_ns, length);
+    if (held_up_ns > 0) /* by others: who waited for what cannot be told */
+        return length;
     after = before->waits >= 0 ? mark() : unknown;
     if (after.waits < 0)
         return length;
@@ -82,6 +121,68 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
         return length;
     return after.processor_ns - before->processor_ns;
 }
+
+/* ---- touching for somebody else ---- */
+
+static void bar(struct pause_watch *watch, int64_t waited_ns, int64_t now_ns)
+{
+    int64_t length =
+        waited_ns < PAUSE_BAR_MOST_NS / PAUSE_BAR_FACTOR ? waited_ns * PAUSE_BAR_FACTOR : PAUSE_BAR_MOST_NS;
+
+    for (uint32_t i = 1; i < watch->waits && length < PAUSE_BAR_MOST_NS; i++)
+        length *= 2;
+    if (length > PAUSE_BAR_MOST_NS)
+        length = PAUSE_BAR_MOST_NS;
+    if (watch->barred_ns < now_ns + length)
+        watch->barred_ns = now_ns + length;
+    watch_until(watch, watch->barred_ns + PAUSE_WATCH_NS);
+}
+
+struct pause_touch pause_touch(const struct session *session)
+{
+    struct pause_touch touch = {.before = unknown, .began_ns = clock_mono_ns()};
+
+    if (pause_watches(session, touch.began_ns))
+        touch.before = mark();
+    return touch;
+}
+
+/* Waits of some length befall anybody: for a lock of the address space, which the cache's threads share. */
+static bool has_patience(struct pause_watch *watch, int64_t waited_ns, int64_t now_ns)
+{
+    watch->waited_ns += waited_ns;
+    if (watch->waited_ns <= PAUSE_PATIENCE_NS)
+        return true;
+    watch->waits++;
+    bar(watch, watch->waited_ns, now_ns);
+    watch->waited_ns = 0;
+    return false;
+}
+
+bool pause_touched(struct session *session, const struct pause_touch *touch)
+{
+    int64_t now_ns = clock_mono_ns(), length = now_ns - touch->began_ns;
+    struct pause_watch *watch;
+    struct pause_mark after;
+
+    if (length < PAUSE_LONG_NS)
+        return true;
+    session->cache->held_up_ns += length;
+    watch = watch_of(session);
+    suspect(watch, touch->began_ns, length);
+    after = touch->before.waits >= 0 ? mark() : unknown;
+    if (after.waits == touch->before.waits || after.swaps != touch->before.swaps || after.waits < 0)
+        return true;
+    cache_count(session, COUNTER_pauses, 1);
+    return has_patience(watch, length, now_ns) || session->obstructs;
+}
+
+bool pause_bars(const struct session *session)
+{
+    return clock_mono_ns() < watch_of(session)->barred_ns;
+}
+
+/* ---- their ends ---- */
 
 static void end_pause(struct session *session)
 {

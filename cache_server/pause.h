@@ -17,22 +17,34 @@
  * process that was served just before. That is an honest proxy's lot as well, and nobody's fault, so it
  * neither counts nor grows.
  *
- * Asking the kernel costs a system call, so the sessions of a tenant are watched only for a second after a
- * batch of one of them that took PAUSE_LONG_NS; the first wait costs nothing. Clients that only ask have no
- * tenant and are not watched: they get little of the loop's time, and few of them are let in. Times are
- * CLOCK_MONOTONIC, in nanoseconds. */
+ * Being passed over does not help where the cache touches the pool for somebody else: what the proxy keeps
+ * has changed (holds.h), or its registration ends. Once a tenant's pools have made it wait there for more
+ * than PAUSE_PATIENCE_NS altogether, the last of them OBSTRUCTS: all registrations of its process are ended,
+ * the pool is not touched any more, and for PAUSE_BAR_FACTOR times as long as the waits, doubled each time,
+ * the tenant gets no new registration. Waits for pages that had been swapped out do not count: they are
+ * nobody's fault. What is waited is taken off what is charged to whoever was being served.
+ *
+ * Asking the kernel costs a system call, so the sessions of a tenant are watched only after a batch of one of
+ * them, or a touch of its pool, that took PAUSE_LONG_NS: for a second, or PAUSE_WATCH_FACTOR times as long as
+ * it took; the first wait costs nothing. Clients that only ask have no tenant; those of the cache's own user
+ * and of root count as one, all others as another. Times are CLOCK_MONOTONIC, in nanoseconds. */
 #ifndef LARDER_PAUSE_H
 #define LARDER_PAUSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PAUSE_LONG_NS    300000     /* batches end long before that */
-#define PAUSE_WATCH_NS   1000000000 /* for so long a session is watched after one that did not */
-#define PAUSE_FACTOR     2
-#define PAUSE_LONGEST_NS 1000000000
-#define PAUSE_FAULTS_NS  20000000 /* the longest for faults: the batch may have been held up by others too */
-#define PAUSE_COMPANY_NS 10000000 /* whoever was served so short a time ago will want more */
+#define PAUSE_LONG_NS       300000              /* batches end long before that */
+#define PAUSE_WATCH_NS      INT64_C(1000000000) /* for so long a session is watched after one that did not, */
+#define PAUSE_WATCH_FACTOR  100                 /*   or so many times its length, */
+#define PAUSE_WATCH_MOST_NS INT64_C(60000000000) /* but no longer */
+#define PAUSE_FACTOR        2
+#define PAUSE_LONGEST_NS    INT64_C(1000000000)
+#define PAUSE_PATIENCE_NS   20000000
+#define PAUSE_BAR_FACTOR    16
+#define PAUSE_BAR_MOST_NS   INT64_C(60000000000)
+#define PAUSE_FAULTS_NS     20000000 /* the longest for faults: the batch may have been held up by others too */
+#define PAUSE_COMPANY_NS    10000000 /* whoever was served so short a time ago will want more */
 
 struct cache;
 struct session;
@@ -40,7 +52,9 @@ struct session;
 /* Part of a tenant; all zero at first. */
 struct pause_watch {
     int64_t until_ns;
-    uint32_t waits; /* since it has begun */
+    int64_t barred_ns; /* until then nobody of it is registered */
+    int64_t waited_ns; /* by touches, since the watch has begun, or one obstructed last */
+    uint32_t waits;    /* since it has begun */
 };
 
 /* Part of a session; all zero at first. */
@@ -49,10 +63,17 @@ struct pause {
     int64_t until_ns;            /* 0: it is not paused */
 };
 
-/* How often this thread has waited, and met a page that was not there, and its processor time. */
+/* How often this thread has waited, and met a page that was not there, or on disk, and its processor time. */
 struct pause_mark {
     int64_t waits, faults; /* -1: unknown */
+    int64_t swaps;
     int64_t processor_ns;
+};
+
+/* A touch for somebody else's sake. */
+struct pause_touch {
+    struct pause_mark before;
+    int64_t began_ns;
 };
 
 /* A batch of the session begins, and nothing of its pool has been touched yet. What pause_after() needs. */
@@ -62,6 +83,16 @@ struct pause_mark pause_before(const struct session *session, int64_t now_ns);
  * known: of a session that was watched. */
 int64_t pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns,
                     int64_t now_ns);
+/* Is what it does being watched, so that waiting for it counts? */
+bool pause_watches(const struct session *session, int64_t now_ns);
+/* Something took so long, and this one's pool may be why: watch it. */
+void pause_suspect(struct session *session, int64_t took_ns, int64_t now_ns);
+/* Around a touch of the session's pool, of a word or two, while it is not its turn. */
+struct pause_touch pause_touch(const struct session *session);
+/* False: the session obstructs, for the first time. What that means for its process is touch.h's affair. */
+bool pause_touched(struct session *session, const struct pause_touch *touch);
+/* May it not be registered now? Its tenant and owner are known. */
+bool pause_bars(const struct session *session);
 /* Ends the pauses that are over; in a turn's housekeeping. */
 void pause_step(struct cache *cache);
 /* Until the first of them is over, in milliseconds rounded up; -1: there is none. */

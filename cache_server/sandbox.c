@@ -77,6 +77,7 @@ static const int always[] = {
     SCMP_SYS(mq_unlink),
     SCMP_SYS(unlink),
     SCMP_SYS(unlinkat),
+    SCMP_SYS(pread64), /* heartbeats, and the headers of pools */
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),
     SCMP_SYS(statx),

@@ -63,7 +63,9 @@ static enum wire_refusal attach_pool(struct session *session, const char *name,
     int fd, error = segment_pool_attach_owned(&session->pool, &fd, name, &shape, &session->owner,
                                               session->pid, hello->secret);
 
-    if (fd >= 0)
+    if (!error && session->role == WIRE_ROLE_PROXY)
+        session->pool_fd = fd;
+    else if (fd >= 0)
         reaper_close(session->reaper, session->pid, fd);
     switch (error) {
     case 0:
@@ -91,6 +93,8 @@ static void destroy(struct session *session)
     /* The queue first: until it is closed it counts against the limits of the host. */
     if (session->reply != (mqd_t)-1) /* an mqd_t is a descriptor: mq_overview(7) */
         reaper_close(session->reaper, session->pid, session->reply);
+    if (session->pool_fd >= 0)
+        reaper_close(session->reaper, session->pid, session->pool_fd);
     if (session->pool.base)
         reaper_unmap(session->reaper, session->pid, session->pool.base, session->pool.bytes);
     if (session->death.fd >= 0)
@@ -113,7 +117,7 @@ enum wire_refusal session_attach(struct session **out, const char *instance, con
         return refusal;
     names_peer(name, instance, hello->header.token);
     session->reaper = reaper;
-    session->death.fd = -1;
+    session->death.fd = session->pool_fd = -1;
     session->reply = (mqd_t)-1;
     session->token = hello->header.token;
     session->secret = hello->secret;

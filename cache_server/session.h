@@ -46,6 +46,7 @@ struct session {
     enum wire_role role;
     pid_t pid;                   /* 0: in a pid namespace that we do not see */
     struct identity_owner owner; /* of its queue and pool, as the kernel says */
+    bool ours;                   /* that is root, or the user of the cache */
     int64_t since_mono_ms;
     enum session_state state;
     int64_t stalled_mono_ms;  /* since when */
@@ -59,6 +60,7 @@ struct session {
     struct loop_source death; /* pidfd */
     mqd_t reply;
     struct segment_pool pool;
+    int pool_fd;           /* a proxy's, for its heartbeat; -1: none */
     struct reaper *reaper; /* borrowed: the cache's */
     struct process *process;
     struct tenant *tenant;       /* NULL for admin clients */
@@ -74,7 +76,8 @@ struct session {
     struct keeper *keeper;  /* what it keeps in its segments (holds.h); NULL: it never asked for that */
     int64_t keeper_retry_ms;
     struct pause pause;
-    bool spoiled; /* its pool lost pages while another session was served: it is to be dropped */
+    bool spoiled;   /* it is to be dropped, and its pool left alone: it lost pages, */
+    bool obstructs; /*   or it, or another of its process, made the cache wait (pause.h) */
 };
 
 /* May a peer of this owner register so? Nothing is asked of one of our own user whose queue is private. */

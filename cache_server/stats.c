@@ -3,7 +3,7 @@
 #include "cache.h"
 #include "clock.h"
 #include "holds.h"
-#include "shm_guard.h"
+#include "touch.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -171,7 +171,7 @@ enum stats_result stats_give(struct cache *cache, struct session *session, uint3
         holds_collect(cache);
     if (segment >= pool->shape.segments || cursor >= END)
         return STATS_BAD_SEGMENT;
-    shm_guard_enter(pool->base, pool->bytes);
+    struct pause_touch touch = touch_begin(session);
     bool won = segment_win_write(pool, segment);
     for (; won && cursor < END && *rows < room; cursor++) {
         if (row_at(cache, session, cursor, &row))
@@ -179,7 +179,7 @@ enum stats_result stats_give(struct cache *cache, struct session *session, uint3
     }
     if (won)
         segment_post_read(pool, segment);
-    if (!shm_guard_leave())
+    if (!touch_end(session, &touch))
         return STATS_FAULTED;
     *next_cursor = cursor < END ? cursor : 0;
     return won ? STATS_GIVEN : STATS_BAD_SEGMENT;

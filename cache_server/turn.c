@@ -13,6 +13,7 @@
 #include "purge.h"
 #include "serve.h"
 #include "shm_guard.h"
+#include "touch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -159,15 +160,22 @@ static bool arm(struct cache *cache, struct session *session)
 {
     struct segment_pool *pool = &session->pool;
 
+    if (session->spoiled) /* it goes */
+        return false;
     if ((session->due && session->state == SESSION_ALIVE) || ahead_waits(&session->ahead))
         return false;
+    int64_t began = clock_mono_ns();
+    struct pause_mark mark = pause_before(session, began);
     shm_guard_enter(pool->base, pool->bytes);
     bool armed = ring_arm(&pool->requests);
     if (!armed)
         ring_disarm(&pool->requests);
-    if (!shm_guard_leave())
+    if (!shm_guard_leave()) {
         cache_part(cache, &session, DEPARTURE_FAULTED);
-    else if (armed)
+        return armed;
+    }
+    process_spend(session->process, pause_after(session, &mark, began, clock_mono_ns()));
+    if (armed && session->active)
         cache_deactivate(cache, session);
     return armed;
 }
@@ -254,12 +262,10 @@ static bool holds_something(const struct session *session)
 /* Once in so many looks a heartbeat must have moved, or a request have come. */
 static void look_for_life(struct cache *cache, struct session *session)
 {
-    struct segment_pool *pool = &session->pool;
     uint64_t requests = session->counters.values[COUNTER_requests];
+    uint32_t beat;
 
-    shm_guard_enter(pool->base, pool->bytes);
-    uint32_t beat = pool_heartbeat(pool);
-    if (!shm_guard_leave()) {
+    if (!segment_pool_read_heartbeat(session->pool_fd, &beat)) {
         cache_part(cache, &session, DEPARTURE_FAULTED);
         return;
     }
@@ -432,13 +438,22 @@ static void keep_house(struct cache *cache)
 static bool has_come(struct cache *cache, struct session *session)
 {
     struct segment_pool *pool = &session->pool;
+    bool is_watched = pause_watches(session, cache->looking_ns), more, there;
 
-    shm_guard_enter(pool->base, pool->bytes);
-    bool more = ring_has_more(&pool->requests);
-    if (shm_guard_leave())
-        return more;
-    cache->lost = session;
-    return true;
+    if (session->spoiled)
+        return true;
+    if (is_watched) {
+        struct pause_touch touch = touch_begin(session);
+        more = ring_has_more(&pool->requests);
+        there = touch_end(session, &touch);
+    } else {
+        shm_guard_enter(pool->base, pool->bytes);
+        more = ring_has_more(&pool->requests);
+        there = shm_guard_leave();
+    }
+    if (!there)
+        cache->lost = session;
+    return more || !there;
 }
 
 static bool something_has_come(void *context)
@@ -461,6 +476,23 @@ static bool something_has_come(void *context)
     return false;
 }
 
+/* One of their pools may have made us wait. */
+static void suspect_those_looked_at(struct cache *cache, int64_t took_ns)
+{
+    struct process *process;
+    struct session *session;
+
+    if (took_ns < PAUSE_LONG_NS)
+        return;
+    DL_FOREACH(cache->processes.busy, process)
+    {
+        DL_FOREACH(process->active, session)
+        {
+            pause_suspect(session, took_ns, cache->looking_ns + took_ns);
+        }
+    }
+}
+
 /* All rings were found empty, for the first time since something was served. True: look at them again. */
 static bool look_on(struct cache *cache)
 {
@@ -468,8 +500,10 @@ static bool look_on(struct cache *cache)
 
     if (cache->spin.percent == 0 || cache->idle_ns > 0 || cache->flooded || sleep_time(cache) == 0)
         return false;
-    int64_t began = clock_mono_ns();
-    if (spin_look(&cache->spin, something_has_come, cache)) {
+    int64_t began = cache->looking_ns = clock_mono_ns();
+    bool found = spin_look(&cache->spin, something_has_come, cache);
+    suspect_those_looked_at(cache, clock_mono_ns() - began);
+    if (found) {
         if (cache->lost)
             cache_part(cache, &cache->lost, DEPARTURE_FAULTED);
         return true;

@@ -195,14 +195,19 @@ static bool is_held_by(int fd, pid_t holder)
     return (result == IDENTITY_ALIVE || result == IDENTITY_UNSEEN) && pid == holder;
 }
 
-/* Copied under the guard: the object may shrink between fstat and here. */
-static int check_header(const struct segment_pool *pool, uint64_t secret)
+/* Read, not touched: see segment_pool_read_heartbeat(). */
+static int check_header(int fd, uint64_t secret)
 {
-    const volatile struct pool_header *header = (const volatile struct pool_header *)(void *)pool->base;
+    struct pool_header header;
+    bool match = pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+                 header.magic == POOL_MAGIC && header.secret == secret;
 
-    shm_guard_enter(pool->base, pool->bytes);
-    bool match = header->magic == POOL_MAGIC && header->secret == secret;
-    return shm_guard_leave() && match ? 0 : -EKEYREJECTED;
+    return match ? 0 : -EKEYREJECTED;
+}
+
+bool segment_pool_read_heartbeat(int fd, uint32_t *beat)
+{
+    return pread(fd, beat, sizeof(*beat), offsetof(struct pool_header, heartbeat)) == (ssize_t)sizeof(*beat);
 }
 
 int segment_pool_attach_owned(struct segment_pool *pool, int *fd, const char *name,
@@ -223,13 +228,8 @@ int segment_pool_attach_owned(struct segment_pool *pool, int *fd, const char *na
     if (!error && !is_backed(*fd, bytes))
         error = -EINVAL;
     if (!error)
-        error = map_and_lay_out(pool, shape, *fd, (size_t)bytes);
-    if (error)
-        return error;
-    error = check_header(pool, secret);
-    if (error)
-        unmap(pool);
-    return error;
+        error = check_header(*fd, secret);
+    return error ? error : map_and_lay_out(pool, shape, *fd, (size_t)bytes);
 }
 
 int segment_pool_attach_and_keep(struct segment_pool *pool, int *fd, const char *name,

@@ -122,11 +122,10 @@ static inline void pool_beat(struct segment_pool *pool)
                           memory_order_relaxed);
 }
 
-/* The cache, under shm_guard: a value that differs from the last one is a sign of life. */
-static inline uint32_t pool_heartbeat(const struct segment_pool *pool)
-{
-    return atomic_load_explicit(pool->heartbeat, memory_order_relaxed);
-}
+/* The cache, through the descriptor that attaching handed over: a value that differs from the last one is a
+ * sign of life. Read and not touched, because whoever touches a page that its owner is just punching out
+ * waits until that has ended, and nobody asked for this. False: the pool has lost the page. */
+bool segment_pool_read_heartbeat(int fd, uint32_t *beat);
 
 /* The cache, under shm_guard: nothing that is kept in this pool is current from now on. */
 static inline void pool_end(struct segment_pool *pool)

@@ -309,7 +309,8 @@ struct wire_cache_drain {
     X(NO_TENANT, "the cache knows no tenant of that name")                                                   \
     X(BUSY, "too many purges of this tenant are under way; try again")                                       \
     X(NO_PROXY, "the cache knows no such proxy; see `cache_ctl proxies`")                                    \
-    X(SHARDS, "the pool has not as many pairs of rings as the cache has shards")
+    X(SHARDS, "the pool has not as many pairs of rings as the cache has shards")                             \
+    X(BARRED, "a pool of this tenant made the cache wait; it takes no new registrations for a while")
 
 enum wire_refusal {
 #define WIRE_ENUM(name, text) WIRE_REFUSAL_##name,

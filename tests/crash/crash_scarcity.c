@@ -43,7 +43,7 @@ static void create_unattached(struct peer *peer)
 
 enum { LEAVING = 2 };
 
-/* `_i`: how many descriptors are left. A registration needs two, and a third for a moment; the answer to one
+/* `_i`: how many descriptors are left. A registration needs three; the answer to one
  * that is refused needs one, which may not have been given back yet. */
 START_TEST(cache_without_descriptors)
 {
@@ -64,10 +64,10 @@ START_TEST(cache_without_descriptors)
      * limit is one of numbers, and those that become free shall be below it. */
     for (int i = 0; i < LEAVING; i++) {
         peer_create(&leaving[i], &story, "news");
-        story_await_descriptors(&story, before + 2 * (i + 1));
+        story_await_descriptors(&story, before + 3 * (i + 1));
     }
     asker_open(&asker, &story); /* stays: another one would find no room */
-    story_await_descriptors(&story, before + 2 * (LEAVING + 1));
+    story_await_descriptors(&story, before + 3 * LEAVING + 2);
     story_leave_descriptors(&story, (uint32_t)_i);
     create_unattached(&newcomer);
     await_problem(&newcomer, "descriptors", _i > 1 ? "descriptors" : "does not answer");

@@ -28,6 +28,7 @@ static void open_session(struct session *session, uint64_t token, uint32_t segme
 
     memset(session, 0, sizeof(*session));
     session->cache = &cache;
+    session->token = token;
     session->tenant = news;
     session->role = WIRE_ROLE_PROXY;
     session->process = process_join(&cache.processes, (pid_t)token, 0);
@@ -41,7 +42,9 @@ static void open_session(struct session *session, uint64_t token, uint32_t segme
 static void close_session(struct session *session)
 {
     holds_part(session);
-    ck_assert(pool_has_ended(&session->pool));
+    ck_assert(pool_has_ended(&session->pool) == !session->obstructs);
+    cache.spoiled -= session->spoiled;
+    cache.registry.places[session->token].session = NULL;
     process_leave(&cache.processes, &session->process);
     segment_pool_destroy(&session->pool);
 }

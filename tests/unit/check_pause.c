@@ -230,6 +230,117 @@ START_TEST(pauses_end)
 }
 END_TEST
 
+/* As long as it takes, up to a minute: a wait of a second must not be followed by another one unseen. */
+START_TEST(long_batches_are_watched_longer)
+{
+    begin();
+    ck_assert_int_eq(batch(PAUSE_LONGEST_NS / 10, nothing), 0);
+    ck_assert(pause_watches(&session, now + PAUSE_LONGEST_NS * 10 - 1));
+    ck_assert(!pause_watches(&session, now + PAUSE_LONGEST_NS * 10));
+    pause_suspect(&session, PAUSE_LONGEST_NS * 5, now);
+    ck_assert(pause_watches(&session, now + PAUSE_WATCH_MOST_NS - 1));
+    ck_assert(!pause_watches(&session, now + PAUSE_WATCH_MOST_NS));
+    end();
+}
+END_TEST
+
+/* A touch of the session's pool for somebody else that took so long, or longer by what it met. Does it
+ * obstruct? */
+static bool obstructs(int64_t length, void (*meet)(void))
+{
+    struct pause_touch touch = pause_touch(&session);
+
+    meet();
+    touch.began_ns -= length;
+    return !pause_touched(&session, &touch);
+}
+
+/* For how long from now on nobody is registered. */
+static int64_t bar_left(void)
+{
+    int64_t left = news->pauses.barred_ns - clock_mono_ns();
+
+    ck_assert_int_eq(pause_bars(&session), left > 0);
+    return left > 0 ? left : 0;
+}
+
+START_TEST(who_makes_others_wait_obstructs)
+{
+    begin();
+    ck_assert(!obstructs(PAUSE_LONGEST_NS, wait_for_it)); /* nobody looked */
+    ck_assert(!obstructs(0, wait_for_it) && !obstructs(0, nothing));
+    ck_assert_int_eq(bar_left(), 0);
+    cache.counters.values[COUNTER_pauses] = 0; /* the one before may have taken long */
+    ck_assert(obstructs(PAUSE_LONGEST_NS, wait_for_it));
+    ck_assert_int_gt(bar_left(), (PAUSE_BAR_FACTOR - 1) * PAUSE_LONGEST_NS);
+    ck_assert_int_lt(bar_left(), (PAUSE_BAR_FACTOR + 1) * PAUSE_LONGEST_NS);
+    ck_assert(
+        obstructs(PAUSE_LONGEST_NS, wait_for_it)); /* another process of the tenant, or the same again */
+    ck_assert_int_gt(bar_left(), (2 * PAUSE_BAR_FACTOR - 1) * PAUSE_LONGEST_NS);
+    for (int i = 0; i < 20; i++)
+        ck_assert(obstructs(PAUSE_LONGEST_NS, wait_for_it));
+    ck_assert_int_le(bar_left(), PAUSE_BAR_MOST_NS);
+    ck_assert(pause_watches(&session, news->pauses.barred_ns)); /* it goes on where it was */
+    ck_assert_uint_eq(cache.counters.values[COUNTER_pauses], 22);
+    session.obstructs = true;
+    ck_assert(!obstructs(LONG, wait_for_it)); /* that is known */
+    end();
+}
+END_TEST
+
+/* It adds up while the tenant is watched. */
+START_TEST(short_waits_are_borne_for_a_while)
+{
+    int count = 0;
+
+    begin();
+    ck_assert(!obstructs(LONG, wait_for_it));
+    while (!obstructs(LONG, wait_for_it))
+        count++;
+    ck_assert_int_ge(count, 1);
+    ck_assert_int_le(count, PAUSE_PATIENCE_NS / LONG);
+    ck_assert_uint_eq(cache.counters.values[COUNTER_pauses], count + 1);
+    ck_assert_int_gt(bar_left(), (PAUSE_BAR_FACTOR - 1) * PAUSE_PATIENCE_NS);
+    ck_assert(!obstructs(LONG, wait_for_it)); /* from the beginning */
+    end();
+}
+END_TEST
+
+/* Whoever was being served neither pays for it nor is passed over. */
+START_TEST(obstructed_is_not_charged)
+{
+    struct session served;
+
+    begin();
+    ck_assert(!obstructs(LONG, nothing));
+    served = (struct session){.cache = &cache, .tenant = news, .process = other, .state = SESSION_ALIVE};
+    int64_t began = clock_mono_ns();
+    struct pause_mark mark = pause_before(&served, began);
+    ck_assert(!obstructs(3 * LONG, wait_for_it));
+    int64_t paid = pause_after(&served, &mark, began, began + 5 * LONG);
+    ck_assert_int_le(paid, 2 * LONG);
+    ck_assert_int_eq(served.pause.until_ns, 0);
+    mark = pause_before(&served, began); /* the next one is charged as ever */
+    ck_assert_int_eq(pause_after(&served, &mark, began, began + SHORT), SHORT);
+    end();
+}
+END_TEST
+
+/* Strange users cannot have ours, or root, kept out. */
+START_TEST(askers_of_strange_users_are_apart)
+{
+    begin();
+    session.tenant = NULL;
+    ck_assert(!obstructs(PAUSE_LONGEST_NS, wait_for_it) && obstructs(PAUSE_LONGEST_NS, wait_for_it));
+    ck_assert(pause_bars(&session));
+    session.ours = true;
+    ck_assert(!pause_bars(&session) && !pause_watches(&session, clock_mono_ns()));
+    session.tenant = news;
+    ck_assert(!pause_bars(&session));
+    end();
+}
+END_TEST
+
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, first_is_free);
@@ -241,6 +352,11 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, mere_length_is_nobodys_fault);
     tcase_add_test(tcase, only_what_is_used_is_paid_for);
     tcase_add_test(tcase, pauses_end);
+    tcase_add_test(tcase, long_batches_are_watched_longer);
+    tcase_add_test(tcase, who_makes_others_wait_obstructs);
+    tcase_add_test(tcase, short_waits_are_borne_for_a_while);
+    tcase_add_test(tcase, obstructed_is_not_charged);
+    tcase_add_test(tcase, askers_of_strange_users_are_apart);
 }
 
 int main(void)

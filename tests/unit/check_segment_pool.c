@@ -331,6 +331,38 @@ START_TEST(attached_pool_shows_the_same_bytes)
 }
 END_TEST
 
+/* Also of a page that has been punched out, which reading does not bring back; one that is cut off is lost.
+ */
+START_TEST(heartbeat_is_read_and_not_touched)
+{
+    struct segment_pool cache;
+    uint32_t first, beat;
+    struct stat before, after;
+    int fd;
+
+    begin();
+    struct segment_pool proxy = create(&small);
+    ck_assert_int_eq(segment_pool_attach_and_keep(&cache, &fd, here.name, &small, geteuid(), ANYBODY, SECRET),
+                     0);
+    ck_assert(segment_pool_read_heartbeat(fd, &first));
+    pool_beat(&proxy);
+    ck_assert(segment_pool_read_heartbeat(fd, &beat));
+    ck_assert_uint_eq(beat, first + 1);
+    ck_assert_int_eq(fallocate(proxy.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, POOL_PAGE), 0);
+    ck_assert_int_eq(fstat(proxy.fd, &before), 0);
+    ck_assert(segment_pool_read_heartbeat(fd, &beat));
+    ck_assert_uint_eq(beat, 0);
+    ck_assert_int_eq(fstat(proxy.fd, &after), 0);
+    ck_assert_int_eq(before.st_blocks, after.st_blocks);
+    ck_assert_int_eq(ftruncate(proxy.fd, 0), 0);
+    ck_assert(!segment_pool_read_heartbeat(fd, &beat));
+    ck_assert_int_eq(close(fd), 0);
+    segment_pool_detach(&cache);
+    destroy(&proxy);
+    end();
+}
+END_TEST
+
 /* Closing may take long, so who attaches may have somebody else do it, also when nothing came of it. */
 START_TEST(descriptor_is_handed_over_whatever_the_result)
 {
@@ -606,6 +638,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, created_pool_is_locked_by_its_creator);
     tcase_add_test(tcase, full_shm_is_an_error_at_creation);
     tcase_add_test(tcase, attached_pool_shows_the_same_bytes);
+    tcase_add_test(tcase, heartbeat_is_read_and_not_touched);
     tcase_add_test(tcase, descriptor_is_handed_over_whatever_the_result);
     tcase_add_test(tcase, unlinked_pool_goes_with_the_descriptor);
     tcase_add_test(tcase, segment_goes_there_and_back);
