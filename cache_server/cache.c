@@ -374,8 +374,9 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_OBSTRUCTED ||
         why == DEPARTURE_STALLED || why == DEPARTURE_EXPELLED) {
         tell_dropped(session);
+        const struct shards_leaver leaver = {session->token, session->obstructs};
         if (cache->place.others)
-            shards_tell_dropped(cache->place.others, cache->place.shard, session->token);
+            shards_tell_dropped(cache->place.others, cache->place.shard, &leaver);
     }
     if (session->active)
         cache_deactivate(cache, session);

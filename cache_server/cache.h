@@ -68,13 +68,14 @@ struct cache {
     uint32_t stalled;          /* sessions that are */
     int64_t turn_ns;           /* when the last turn began that had something to do; 0: there was nothing */
     uint32_t turns;
-    uint32_t unanswered;  /* messages read since the queue was last seen empty */
-    bool flooded;         /* the queue was not seen empty lately: bells may be lost, so no ring sleeps */
-    struct spin spin;     /* before the loop sleeps */
-    int64_t idle_ns;      /* since when it has had nothing to do; 0: it has */
-    bool spun;            /* it has looked for something since then */
-    int64_t looking_ns;   /* when it began to look, */
-    struct session *lost; /*   and whose pool lost pages meanwhile */
+    uint32_t unanswered;       /* messages read since the queue was last seen empty */
+    bool flooded;              /* the queue was not seen empty lately: bells may be lost, so no ring sleeps */
+    struct spin spin;          /* before the loop sleeps */
+    int64_t idle_ns;           /* since when it has had nothing to do; 0: it has */
+    bool spun;                 /* it has looked for something since then */
+    int64_t looking_ns;        /* when it began to look, */
+    struct pause_mark looking; /*   what was counted then, if anybody is watched, */
+    struct session *lost;      /*   and whose pool lost pages meanwhile */
     bool stopping;
     int failed; /* -errno that ends the loop; 0: none */
     struct registry registry;
@@ -85,6 +86,7 @@ struct cache {
     struct tenant *busy_tenants;  /* utlist: those with active sessions */
     struct session *paused;       /* utlist: see pause.h; so are the next ones */
     struct pause_watch askers[2]; /* clients that only ask: of strange users, of ours and root */
+    int64_t watching_ns;          /* until then somebody may be watched */
     int64_t held_up_ns;           /* by others, while the present batch is served */
     struct store store;
     struct leases leases;

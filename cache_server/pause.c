@@ -14,10 +14,22 @@ static struct pause_mark mark(void)
 
     if (getrusage(RUSAGE_THREAD, &usage))
         return unknown;
-    return (struct pause_mark){.waits = usage.ru_nvcsw,
-                               .faults = usage.ru_minflt,
-                               .swaps = usage.ru_majflt,
-                               .processor_ns = clock_thread_ns()};
+    /* Not ru_majflt: a fault that had to be tried again, as one that has waited is, counts as a major one. */
+    return (struct pause_mark){.waits = usage.ru_nvcsw, .faults = usage.ru_minflt, .reads = usage.ru_inblock};
+}
+
+static struct pause_mark mark_with_time(void)
+{
+    struct pause_mark now = mark();
+
+    if (now.waits >= 0)
+        now.processor_ns = clock_thread_ns();
+    return now;
+}
+
+struct pause_mark pause_mark_now(void)
+{
+    return mark();
 }
 
 /* ---- who is watched ---- */
@@ -34,25 +46,30 @@ bool pause_watches(const struct session *session, int64_t now_ns)
     return now_ns < watch_of(session)->until_ns;
 }
 
-static void watch_until(struct pause_watch *watch, int64_t until_ns)
+static void watch_until(struct session *session, int64_t until_ns)
 {
+    struct pause_watch *watch = watch_of(session);
+    struct cache *cache = session->cache;
+
     watch->until_ns = until_ns > watch->until_ns ? until_ns : watch->until_ns;
+    cache->watching_ns = until_ns > cache->watching_ns ? until_ns : cache->watching_ns;
 }
 
 /* Something that began then took so long. */
-static void suspect(struct pause_watch *watch, int64_t began_ns, int64_t took_ns)
+static void suspect(struct session *session, int64_t began_ns, int64_t took_ns)
 {
+    struct pause_watch *watch = watch_of(session);
     int64_t longer = took_ns < PAUSE_WATCH_MOST_NS / PAUSE_WATCH_FACTOR ? took_ns * PAUSE_WATCH_FACTOR
                                                                         : PAUSE_WATCH_MOST_NS;
 
     if (began_ns >= watch->until_ns)
-        watch->waits = watch->waited_ns = 0;
-    watch_until(watch, began_ns + took_ns + (longer > PAUSE_WATCH_NS ? longer : PAUSE_WATCH_NS));
+        watch->waits = 0;
+    watch_until(session, began_ns + took_ns + (longer > PAUSE_WATCH_NS ? longer : PAUSE_WATCH_NS));
 }
 
 void pause_suspect(struct session *session, int64_t took_ns, int64_t now_ns)
 {
-    suspect(watch_of(session), now_ns - took_ns, took_ns);
+    suspect(session, now_ns - took_ns, took_ns);
 }
 
 /* ---- pauses ---- */
@@ -60,7 +77,7 @@ void pause_suspect(struct session *session, int64_t took_ns, int64_t now_ns)
 struct pause_mark pause_before(const struct session *session, int64_t now_ns)
 {
     session->cache->held_up_ns = 0;
-    return pause_watches(session, now_ns) ? mark() : unknown;
+    return pause_watches(session, now_ns) ? mark_with_time() : unknown;
 }
 
 static int64_t length_of(const struct pause_watch *watch, int64_t waited_ns)
@@ -96,7 +113,7 @@ static void judge(struct session *session, const struct pause_mark *before, cons
         watch->waits++;
         begin(session, now_ns + length_of(watch, now_ns - began_ns));
         cache_count(session, COUNTER_pauses, 1);
-        watch_until(watch, session->pause.until_ns + PAUSE_WATCH_NS);
+        watch_until(session, session->pause.until_ns + PAUSE_WATCH_NS);
     } else if (after->faults != before->faults && has_company(session, began_ns)) {
         begin(session, now_ns + (now_ns - began_ns < PAUSE_FAULTS_NS ? now_ns - began_ns : PAUSE_FAULTS_NS));
     }
@@ -110,10 +127,10 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
 
     if (length < PAUSE_LONG_NS)
         return length;
-    suspect(watch_of(session), began_ns, length);
+    suspect(session, began_ns, length);
     if (held_up_ns > 0) /* by others: who waited for what cannot be told */
         return length;
-    after = before->waits >= 0 ? mark() : unknown;
+    after = before->waits >= 0 ? mark_with_time() : unknown;
     if (after.waits < 0)
         return length;
     judge(session, before, &after, began_ns, now_ns);
@@ -124,62 +141,71 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
 
 /* ---- touching for somebody else ---- */
 
-static void bar(struct pause_watch *watch, int64_t waited_ns, int64_t now_ns)
+static void bar(struct session *session, int64_t waited_ns, int64_t now_ns)
 {
+    struct pause_watch *watch = watch_of(session);
     int64_t length =
         waited_ns < PAUSE_BAR_MOST_NS / PAUSE_BAR_FACTOR ? waited_ns * PAUSE_BAR_FACTOR : PAUSE_BAR_MOST_NS;
 
-    for (uint32_t i = 1; i < watch->waits && length < PAUSE_BAR_MOST_NS; i++)
+    if (now_ns - watch->barred_ns > PAUSE_BAR_MOST_NS)
+        watch->bars = 0;
+    for (uint32_t i = 0; i < watch->bars && length < PAUSE_BAR_MOST_NS; i++)
         length *= 2;
     if (length > PAUSE_BAR_MOST_NS)
         length = PAUSE_BAR_MOST_NS;
-    if (watch->barred_ns < now_ns + length)
-        watch->barred_ns = now_ns + length;
-    watch_until(watch, watch->barred_ns + PAUSE_WATCH_NS);
+    watch->bars++;
+    watch->barred_ns = now_ns + length;
+    watch_until(session, watch->barred_ns + PAUSE_WATCH_NS);
+}
+
+/* Waits of some length befall anybody, for instance for a lock of the address space, which the cache's
+ * threads share. */
+static bool has_patience(struct session *session, int64_t waited_ns, int64_t now_ns)
+{
+    struct pause_watch *watch = watch_of(session);
+    int64_t forgotten_ns = (now_ns - watch->waited_at_ns) / (1000000000 / PAUSE_PATIENCE_NS);
+
+    watch->waited_ns = forgotten_ns < watch->waited_ns ? watch->waited_ns - forgotten_ns : 0;
+    watch->waited_ns += waited_ns;
+    watch->waited_at_ns = now_ns;
+    if (watch->waited_ns <= PAUSE_PATIENCE_NS)
+        return true;
+    bar(session, watch->waited_ns, now_ns);
+    watch->waited_ns = 0;
+    return false;
 }
 
 struct pause_touch pause_touch(const struct session *session)
 {
-    struct pause_touch touch = {.before = unknown, .began_ns = clock_mono_ns()};
+    struct pause_touch touch = {
+        .before = unknown, .began_ns = clock_mono_ns(), .held_up_ns = session->cache->held_up_ns};
 
     if (pause_watches(session, touch.began_ns))
         touch.before = mark();
     return touch;
 }
 
-/* Waits of some length befall anybody: for a lock of the address space, which the cache's threads share. */
-static bool has_patience(struct pause_watch *watch, int64_t waited_ns, int64_t now_ns)
-{
-    watch->waited_ns += waited_ns;
-    if (watch->waited_ns <= PAUSE_PATIENCE_NS)
-        return true;
-    watch->waits++;
-    bar(watch, watch->waited_ns, now_ns);
-    watch->waited_ns = 0;
-    return false;
-}
-
 bool pause_touched(struct session *session, const struct pause_touch *touch)
 {
-    int64_t now_ns = clock_mono_ns(), length = now_ns - touch->began_ns;
-    struct pause_watch *watch;
+    struct cache *cache = session->cache;
+    int64_t now_ns = clock_mono_ns();
+    int64_t length = now_ns - touch->began_ns - (cache->held_up_ns - touch->held_up_ns);
     struct pause_mark after;
 
     if (length < PAUSE_LONG_NS)
         return true;
-    session->cache->held_up_ns += length;
-    watch = watch_of(session);
-    suspect(watch, touch->began_ns, length);
+    cache->held_up_ns += length;
+    suspect(session, touch->began_ns, length);
     after = touch->before.waits >= 0 ? mark() : unknown;
-    if (after.waits == touch->before.waits || after.swaps != touch->before.swaps || after.waits < 0)
+    if (after.waits == touch->before.waits || after.reads != touch->before.reads || after.waits < 0)
         return true;
     cache_count(session, COUNTER_pauses, 1);
-    return has_patience(watch, length, now_ns) || session->obstructs;
+    return has_patience(session, length, now_ns) || session->obstructs;
 }
 
 bool pause_bars(const struct session *session)
 {
-    return clock_mono_ns() < watch_of(session)->barred_ns;
+    return session->tenant && clock_mono_ns() < session->tenant->pauses.barred_ns;
 }
 
 /* ---- their ends ---- */

@@ -19,15 +19,17 @@
  *
  * Being passed over does not help where the cache touches the pool for somebody else: what the proxy keeps
  * has changed (holds.h), or its registration ends. Once a tenant's pools have made it wait there for more
- * than PAUSE_PATIENCE_NS altogether, the last of them OBSTRUCTS: all registrations of its process are ended,
- * the pool is not touched any more, and for PAUSE_BAR_FACTOR times as long as the waits, doubled each time,
- * the tenant gets no new registration. Waits for pages that had been swapped out do not count: they are
- * nobody's fault. What is waited is taken off what is charged to whoever was being served.
+ * than PAUSE_PATIENCE_NS within about a second, the last of them OBSTRUCTS: all registrations of its process
+ * are ended (touch.h), and for PAUSE_BAR_FACTOR times as long as the waits, doubled each time, the tenant
+ * gets no new registration. Waits during which something was read from a disk do not count: where the host
+ * swaps, they are nobody's fault. What is waited is taken off what is charged to whoever was being served.
  *
  * Asking the kernel costs a system call, so the sessions of a tenant are watched only after a batch of one of
  * them, or a touch of its pool, that took PAUSE_LONG_NS: for a second, or PAUSE_WATCH_FACTOR times as long as
  * it took; the first wait costs nothing. Clients that only ask have no tenant; those of the cache's own user
- * and of root count as one, all others as another. Times are CLOCK_MONOTONIC, in nanoseconds. */
+ * and of root are watched as one, all others as another. Nobody keeps these out: what they ask comes by
+ * message, and messages get a share of the loop's time (dispatch.c). Times are CLOCK_MONOTONIC, in
+ * nanoseconds. */
 #ifndef LARDER_PAUSE_H
 #define LARDER_PAUSE_H
 
@@ -53,8 +55,10 @@ struct session;
 struct pause_watch {
     int64_t until_ns;
     int64_t barred_ns; /* until then nobody of it is registered */
-    int64_t waited_ns; /* by touches, since the watch has begun, or one obstructed last */
-    uint32_t waits;    /* since it has begun */
+    uint32_t bars;     /* one after the other */
+    uint32_t waits;    /* in batches, since the watch has begun */
+    int64_t waited_ns; /* in touches; forgotten at PAUSE_PATIENCE_NS a second */
+    int64_t waited_at_ns;
 };
 
 /* Part of a session; all zero at first. */
@@ -63,17 +67,19 @@ struct pause {
     int64_t until_ns;            /* 0: it is not paused */
 };
 
-/* How often this thread has waited, and met a page that was not there, or on disk, and its processor time. */
+/* How often this thread has waited, and met a page that was not there, read from a disk, and its processor
+ * time. */
 struct pause_mark {
     int64_t waits, faults; /* -1: unknown */
-    int64_t swaps;
-    int64_t processor_ns;
+    int64_t reads;
+    int64_t processor_ns; /* of batches only */
 };
 
 /* A touch for somebody else's sake. */
 struct pause_touch {
     struct pause_mark before;
     int64_t began_ns;
+    int64_t held_up_ns; /* by others, by then */
 };
 
 /* A batch of the session begins, and nothing of its pool has been touched yet. What pause_after() needs. */
@@ -87,6 +93,8 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
 bool pause_watches(const struct session *session, int64_t now_ns);
 /* Something took so long, and this one's pool may be why: watch it. */
 void pause_suspect(struct session *session, int64_t took_ns, int64_t now_ns);
+/* For a touch that is made up of its parts: of this moment. */
+struct pause_mark pause_mark_now(void);
 /* Around a touch of the session's pool, of a word or two, while it is not its turn. */
 struct pause_touch pause_touch(const struct session *session);
 /* False: the session obstructs, for the first time. What that means for its process is touch.h's affair. */

@@ -5,6 +5,7 @@
 #include "invariant.h"
 #include "log.h"
 #include "schedule.h"
+#include "touch.h"
 #include "turn.h"
 
 #include <errno.h>
@@ -32,11 +33,11 @@ static void call(struct shard *shard)
     (void)!write(shard->orders.fd, &one, sizeof(one));
 }
 
-static uint32_t take_leavers(struct shard *shard, uint64_t tokens[SHARDS_LEAVERS])
+static uint32_t take_leavers(struct shard *shard, struct shards_leaver leavers[SHARDS_LEAVERS])
 {
     pthread_mutex_lock(&shard->mutex);
     uint32_t count = shard->leaver_count;
-    memcpy(tokens, shard->leavers, count * sizeof(*tokens));
+    memcpy(leavers, shard->leavers, count * sizeof(*leavers));
     shard->leaver_count = 0;
     pthread_mutex_unlock(&shard->mutex);
     return count;
@@ -44,30 +45,33 @@ static uint32_t take_leavers(struct shard *shard, uint64_t tokens[SHARDS_LEAVERS
 
 static void let_leavers_go(struct shard *shard)
 {
-    uint64_t tokens[SHARDS_LEAVERS];
-    uint32_t count = take_leavers(shard, tokens);
+    struct shards_leaver leavers[SHARDS_LEAVERS];
+    uint32_t count = take_leavers(shard, leavers);
 
     for (uint32_t i = 0; i < count; i++) {
-        struct session *session = registry_find_token(&shard->cache->registry, tokens[i]);
-        if (session)
-            cache_part(shard->cache, &session, DEPARTURE_BYE);
+        struct session *session = registry_find_token(&shard->cache->registry, leavers[i].token);
+        if (!session)
+            continue;
+        if (leavers[i].obstructs)
+            touch_no_more(session);
+        cache_part(shard->cache, &session, DEPARTURE_BYE);
     }
 }
 
-static void add_leaver(struct shard *shard, uint64_t token)
+static void add_leaver(struct shard *shard, const struct shards_leaver *leaver)
 {
     pthread_mutex_lock(&shard->mutex);
     if (shard->leaver_count < SHARDS_LEAVERS)
-        shard->leavers[shard->leaver_count++] = token;
+        shard->leavers[shard->leaver_count++] = *leaver;
     pthread_mutex_unlock(&shard->mutex);
     call(shard);
 }
 
-void shards_tell_dropped(struct shards *shards, uint32_t by, uint64_t token)
+void shards_tell_dropped(struct shards *shards, uint32_t by, const struct shards_leaver *leaver)
 {
     for (uint32_t i = 0; i < shards->count; i++) {
         if (i != by)
-            add_leaver(&shards->list[i], token);
+            add_leaver(&shards->list[i], leaver);
     }
 }
 

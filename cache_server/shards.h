@@ -22,14 +22,19 @@
 
 #define SHARDS_LEAVERS 64u
 
+struct shards_leaver {
+    uint64_t token;
+    bool obstructs; /* its pool is not touched any more: see pause.h */
+};
+
 struct shard {
     struct shards *all;
     struct cache *cache;
-    struct loop_source orders;                   /* eventfd; -1: there is one shard */
-    _Atomic bool is_to_stop;                     /* an order, */
-    const struct cache_conf *_Atomic is_to_have; /*   and another: this configuration; NULL: none */
-    pthread_mutex_t mutex;                       /* of the next ones, which nobody keeps for long */
-    uint64_t leavers[SHARDS_LEAVERS];            /* tokens: registrations that another shard has dropped */
+    struct loop_source orders;                    /* eventfd; -1: there is one shard */
+    _Atomic bool is_to_stop;                      /* an order, */
+    const struct cache_conf *_Atomic is_to_have;  /*   and another: this configuration; NULL: none */
+    pthread_mutex_t mutex;                        /* of the next ones, which nobody keeps for long */
+    struct shards_leaver leavers[SHARDS_LEAVERS]; /* registrations that another shard has dropped */
     uint32_t leaver_count;
     pthread_t thread;
     bool runs; /* the thread */
@@ -50,9 +55,9 @@ int shards_setup(struct shards *shards, const struct cache_conf *conf, char *pro
 int shards_run(struct shards *shards);
 void shards_teardown(struct shards *shards);
 
-/* A shard has dropped the peer of this token: its registrations with the others end too. Where too many are
+/* A shard has dropped this peer: its registrations with the others end too. Where too many are
  * told of at once they last until the peer itself goes, or is heard of. */
-void shards_tell_dropped(struct shards *shards, uint32_t by, uint64_t token);
+void shards_tell_dropped(struct shards *shards, uint32_t by, const struct shards_leaver *leaver);
 
 /* The first shard, in its loop: the others have this configuration when it returns. */
 void shards_apply(struct shards *shards, const struct cache_conf *wanted);

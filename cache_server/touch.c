@@ -11,20 +11,30 @@ static void spoil(struct session *session)
     session->cache->spoiled++;
 }
 
-/* And with it all of its process: the next one would only do the same. */
+void touch_no_more(struct session *session)
+{
+    session->obstructs = true;
+    spoil(session);
+}
+
+/* And with it all of its process: the next one would only do the same. Those whose pid we do not see are not
+ * known to be of one process. */
 static void obstruct(struct session *session)
 {
     const struct registry *registry = &session->cache->registry;
 
-    session->obstructs = true;
-    spoil(session);
-    for (uint32_t i = 0; i < REGISTRY_MAX; i++) {
+    touch_no_more(session);
+    for (uint32_t i = 0; session->pid > 0 && i < REGISTRY_MAX; i++) {
         struct session *other = registry->places[i].session;
-        if (!other || other->process != session->process)
-            continue;
-        other->obstructs = true;
-        spoil(other);
+        if (other && other->process == session->process)
+            touch_no_more(other);
     }
+}
+
+void touch_took(struct session *session, const struct pause_touch *touch)
+{
+    if (!pause_touched(session, touch))
+        obstruct(session);
 }
 
 struct pause_touch touch_begin(struct session *session)

@@ -438,22 +438,30 @@ static void keep_house(struct cache *cache)
 static bool has_come(struct cache *cache, struct session *session)
 {
     struct segment_pool *pool = &session->pool;
-    bool is_watched = pause_watches(session, cache->looking_ns), more, there;
 
     if (session->spoiled)
         return true;
-    if (is_watched) {
-        struct pause_touch touch = touch_begin(session);
-        more = ring_has_more(&pool->requests);
-        there = touch_end(session, &touch);
-    } else {
-        shm_guard_enter(pool->base, pool->bytes);
-        more = ring_has_more(&pool->requests);
-        there = shm_guard_leave();
-    }
-    if (!there)
-        cache->lost = session;
-    return more || !there;
+    shm_guard_enter(pool->base, pool->bytes);
+    bool more = ring_has_more(&pool->requests);
+    if (shm_guard_leave())
+        return more;
+    cache->lost = session;
+    return true;
+}
+
+/* Of a session that is watched. Nothing else waits while we look, so waits are known by what was counted when
+ * it began, without a system call for each look. */
+static bool has_come_in_time(struct cache *cache, struct session *session)
+{
+    struct pause_touch touch = {
+        .before = cache->looking, .began_ns = clock_mono_ns(), .held_up_ns = cache->held_up_ns};
+    bool more = has_come(cache, session);
+
+    if (clock_mono_ns() - touch.began_ns < PAUSE_LONG_NS)
+        return more;
+    touch_took(session, &touch);
+    cache->looking = pause_mark_now();
+    return more;
 }
 
 static bool something_has_come(void *context)
@@ -467,7 +475,8 @@ static bool something_has_come(void *context)
     {
         DL_FOREACH(process->active, session)
         {
-            if (has_come(cache, session))
+            if (pause_watches(session, cache->looking_ns) ? has_come_in_time(cache, session)
+                                                          : has_come(cache, session))
                 return true;
             if (--left == 0)
                 return false;
@@ -501,6 +510,8 @@ static bool look_on(struct cache *cache)
     if (cache->spin.percent == 0 || cache->idle_ns > 0 || cache->flooded || sleep_time(cache) == 0)
         return false;
     int64_t began = cache->looking_ns = clock_mono_ns();
+    if (began < cache->watching_ns)
+        cache->looking = pause_mark_now();
     bool found = spin_look(&cache->spin, something_has_come, cache);
     suspect_those_looked_at(cache, clock_mono_ns() - began);
     if (found) {

@@ -50,7 +50,7 @@ int spool_write(struct spool *spool, const char *data, size_t size)
     struct spool_room *room = spool->room;
 
     if (room->used > room->limit || size > room->limit - room->used)
-        return -EDQUOT;
+        return -EFBIG;
     while (size > 0) {
         ssize_t written = pwrite(spool->fd, data, size, (off_t)spool->size);
 

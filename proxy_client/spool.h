@@ -25,7 +25,7 @@ struct spool {
 int spool_open(struct spool *spool, struct spool_room *room);
 /* Gives its bytes back to the room. */
 void spool_close(struct spool *spool);
-/* -EDQUOT: the room has not so many left, and nothing was written. */
+/* -EFBIG: the room has not so many left, and nothing was written. */
 int spool_write(struct spool *spool, const char *data, size_t size);
 /* Bytes read, 0 at the end. */
 ssize_t spool_read(const struct spool *spool, char *out, size_t size, uint64_t offset);

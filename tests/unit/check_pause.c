@@ -326,17 +326,48 @@ START_TEST(obstructed_is_not_charged)
 }
 END_TEST
 
-/* Strange users cannot have ours, or root, kept out. */
-START_TEST(askers_of_strange_users_are_apart)
+/* Strange users do not have ours, or root, watched; and nobody keeps out who only asks. */
+START_TEST(askers_are_apart_and_not_barred)
 {
     begin();
     session.tenant = NULL;
     ck_assert(!obstructs(PAUSE_LONGEST_NS, wait_for_it) && obstructs(PAUSE_LONGEST_NS, wait_for_it));
-    ck_assert(pause_bars(&session));
+    ck_assert(!pause_bars(&session) && pause_watches(&session, clock_mono_ns()));
     session.ours = true;
-    ck_assert(!pause_bars(&session) && !pause_watches(&session, clock_mono_ns()));
+    ck_assert(!pause_watches(&session, clock_mono_ns()));
     session.tenant = news;
-    ck_assert(!pause_bars(&session));
+    ck_assert(!pause_bars(&session) && !pause_watches(&session, clock_mono_ns()));
+    end();
+}
+END_TEST
+
+/* Where the host is busy for hours honest waits come together as well, but not so fast. */
+START_TEST(waits_are_forgotten)
+{
+    begin();
+    ck_assert(!obstructs(PAUSE_LONGEST_NS, nothing));
+    for (int i = 0; i < 100; i++) {
+        news->pauses.waited_at_ns -= PAUSE_LONGEST_NS;
+        ck_assert(!obstructs(LONG, wait_for_it));
+    }
+    end();
+}
+END_TEST
+
+/* What is touched within it, and had us wait, is not its doing. */
+START_TEST(touch_does_not_pay_for_the_one_within)
+{
+    struct session served = {.cache = &cache, .state = SESSION_ALIVE};
+
+    begin();
+    served.tenant = tenants_get(&cache.tenants, "other");
+    pause_suspect(&served, PAUSE_LONGEST_NS, clock_mono_ns());
+    ck_assert(!obstructs(LONG, nothing));
+    struct pause_touch outer = pause_touch(&served);
+    ck_assert(!obstructs(2 * LONG, wait_for_it));
+    outer.began_ns -= 2 * LONG;
+    ck_assert(pause_touched(&served, &outer));
+    ck_assert_int_eq(served.tenant->pauses.waited_ns, 0);
     end();
 }
 END_TEST
@@ -356,7 +387,9 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, who_makes_others_wait_obstructs);
     tcase_add_test(tcase, short_waits_are_borne_for_a_while);
     tcase_add_test(tcase, obstructed_is_not_charged);
-    tcase_add_test(tcase, askers_of_strange_users_are_apart);
+    tcase_add_test(tcase, askers_are_apart_and_not_barred);
+    tcase_add_test(tcase, waits_are_forgotten);
+    tcase_add_test(tcase, touch_does_not_pay_for_the_one_within);
 }
 
 int main(void)

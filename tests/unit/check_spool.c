@@ -46,10 +46,10 @@ START_TEST(all_share_the_room)
     begin(100);
     struct spool first = opened(), second = opened();
     ck_assert_int_eq(spool_write(&first, bytes, 60), 0);
-    ck_assert_int_eq(spool_write(&second, bytes, 41), -EDQUOT);
+    ck_assert_int_eq(spool_write(&second, bytes, 41), -EFBIG);
     ck_assert_uint_eq(second.size, 0);
     ck_assert_int_eq(spool_write(&second, bytes, 40), 0);
-    ck_assert_int_eq(spool_write(&first, bytes, 1), -EDQUOT);
+    ck_assert_int_eq(spool_write(&first, bytes, 1), -EFBIG);
     spool_close(&first);
     ck_assert_uint_eq(room.used, 40);
     ck_assert_int_eq(spool_write(&second, bytes, 60), 0);
@@ -65,10 +65,10 @@ START_TEST(limit_may_be_lowered)
     struct spool spool = opened();
     ck_assert_int_eq(spool_write(&spool, "0123456789", 10), 0);
     room.limit = 5;
-    ck_assert_int_eq(spool_write(&spool, "x", 1), -EDQUOT);
+    ck_assert_int_eq(spool_write(&spool, "x", 1), -EFBIG);
     ck_assert_uint_eq(spool.size, 10);
     room.limit = 0;
-    ck_assert_int_eq(spool_write(&spool, "x", 1), -EDQUOT);
+    ck_assert_int_eq(spool_write(&spool, "x", 1), -EFBIG);
     spool_close(&spool);
 }
 END_TEST

@@ -29,7 +29,8 @@ static void begin(void)
         struct session *session = &sessions[i];
         session->cache = &cache;
         session->tenant = tenants_get(&cache.tenants, "news");
-        session->process = process_join(&cache.processes, i < 2 ? 1 : 2, 0);
+        session->pid = i < 2 ? 1 : 2;
+        session->process = process_join(&cache.processes, session->pid, 0);
         session->pool.bytes = BYTES;
         session->pool.base = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         ck_assert_ptr_ne(session->pool.base, MAP_FAILED);
@@ -102,6 +103,18 @@ START_TEST(wait_spoils_the_process)
 }
 END_TEST
 
+/* Those of other pid namespaces count as one process, and need not be. */
+START_TEST(whose_pid_is_unseen_answers_for_itself)
+{
+    begin();
+    sessions[0].pid = sessions[1].pid = 0;
+    make_it_wait();
+    ck_assert(sessions[0].spoiled && !sessions[1].spoiled);
+    ck_assert_uint_eq(cache.spoiled, 1);
+    end();
+}
+END_TEST
+
 /* Spoiled already, by whatever: counted once. */
 START_TEST(nobody_is_spoiled_twice)
 {
@@ -135,6 +148,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, lost_page_spoils_one);
     tcase_add_test(tcase, lost_page_of_ones_own_is_told);
     tcase_add_test(tcase, wait_spoils_the_process);
+    tcase_add_test(tcase, whose_pid_is_unseen_answers_for_itself);
     tcase_add_test(tcase, nobody_is_spoiled_twice);
     tcase_add_test(tcase, wait_for_ones_own_message_spoils_as_well);
 }
