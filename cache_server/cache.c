@@ -322,6 +322,11 @@ static void tell_dropped(const struct session *session)
     (void)mq_send_message(session->reply, &message, length);
 }
 
+static bool lost_its_pool(enum departure why)
+{
+    return why == DEPARTURE_FAULTED || why == DEPARTURE_OBSTRUCTED;
+}
+
 static void note_departure(struct session *session, enum departure why)
 {
     static const struct {
@@ -340,11 +345,10 @@ static void note_departure(struct session *session, enum departure why)
     };
 
     /* Admin clients come and go unremarked. */
-    bool is_lost = why == DEPARTURE_FAULTED || why == DEPARTURE_OBSTRUCTED;
-    if (why == DEPARTURE_SHUTDOWN || (!session->tenant && !is_lost))
+    if (why == DEPARTURE_SHUTDOWN || (!session->tenant && !lost_its_pool(why)))
         return;
     cache_count(session, kinds[why].counter, 1);
-    if (is_lost && session->tenant)
+    if (lost_its_pool(why) && session->tenant)
         cache_count(session, COUNTER_proxies_dropped, 1);
     log_at(why >= DEPARTURE_BROKE ? LOG_LEVEL_WARN : told_once(session->cache), kinds[why].text,
            "proxy=%d tenant=%s pins=%" PRIu32 " leases=%" PRIu32, (int)session->pid,
@@ -363,6 +367,22 @@ static void sweep_names(struct cache *cache, const struct session *session)
         reaper_close(&cache->reaper, session->pid, fd);
 }
 
+/* By us: its proxy and the other shards do not know. */
+static bool is_put_out(enum departure why)
+{
+    return why == DEPARTURE_BROKE || lost_its_pool(why) || why == DEPARTURE_STALLED ||
+           why == DEPARTURE_EXPELLED;
+}
+
+static void tell_shards(const struct session *session)
+{
+    const struct cache_place *place = &session->cache->place;
+    const struct shards_leaver leaver = {session->token, session->obstructs};
+
+    if (place->others)
+        shards_tell_dropped(place->others, place->shard, &leaver);
+}
+
 void cache_part(struct cache *cache, struct session **pointer, enum departure why)
 {
     struct session *session = *pointer;
@@ -371,13 +391,8 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
     if (why == DEPARTURE_FAULTED && session->obstructs)
         why = DEPARTURE_OBSTRUCTED;
     note_departure(session, why);
-    if (why == DEPARTURE_BROKE || why == DEPARTURE_FAULTED || why == DEPARTURE_OBSTRUCTED ||
-        why == DEPARTURE_STALLED || why == DEPARTURE_EXPELLED) {
+    if (is_put_out(why))
         tell_dropped(session);
-        const struct shards_leaver leaver = {session->token, session->obstructs};
-        if (cache->place.others)
-            shards_tell_dropped(cache->place.others, cache->place.shard, &leaver);
-    }
     if (session->active)
         cache_deactivate(cache, session);
     pause_part(session);
@@ -392,12 +407,13 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         session->tenant->stalled -= session->state == SESSION_STALLED;
         cache->proxies--;
         /* What came last from a pool that lost pages is not what its owner meant. */
-        bool is_lost = why == DEPARTURE_FAULTED || why == DEPARTURE_OBSTRUCTED;
-        unsigned fills = follow_part(session, is_lost ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
+        unsigned fills = follow_part(session, lost_its_pool(why) ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
         cache_count(session, COUNTER_fill_aborts, fills);
         pins_drop_all(session);
-        holds_part(session);
+        holds_part(session); /* it may be only now that it obstructs */
     }
+    if (is_put_out(why) || session->obstructs)
+        tell_shards(session);
     cache->spoiled -= session->spoiled; /* perhaps just now */
     registry_remove(&cache->registry, session->registration);
     /* Last of what others can see, and before the mapping goes: the reaper then frees the pages, not we. */

@@ -8,28 +8,26 @@
 
 static const struct pause_mark unknown = {.waits = -1, .faults = -1};
 
-static struct pause_mark mark(void)
+struct pause_mark pause_mark(void)
 {
     struct rusage usage;
 
     if (getrusage(RUSAGE_THREAD, &usage))
         return unknown;
     /* Not ru_majflt: a fault that had to be tried again, as one that has waited is, counts as a major one. */
-    return (struct pause_mark){.waits = usage.ru_nvcsw, .faults = usage.ru_minflt, .reads = usage.ru_inblock};
+    return (struct pause_mark){.waits = usage.ru_nvcsw,
+                               .faults = usage.ru_minflt,
+                               .reads = usage.ru_inblock,
+                               .preemptions = usage.ru_nivcsw};
 }
 
 static struct pause_mark mark_with_time(void)
 {
-    struct pause_mark now = mark();
+    struct pause_mark now = pause_mark();
 
     if (now.waits >= 0)
         now.processor_ns = clock_thread_ns();
     return now;
-}
-
-struct pause_mark pause_mark_now(void)
-{
-    return mark();
 }
 
 /* ---- who is watched ---- */
@@ -58,12 +56,9 @@ static void watch_until(struct session *session, int64_t until_ns)
 /* Something that began then took so long. */
 static void suspect(struct session *session, int64_t began_ns, int64_t took_ns)
 {
-    struct pause_watch *watch = watch_of(session);
     int64_t longer = took_ns < PAUSE_WATCH_MOST_NS / PAUSE_WATCH_FACTOR ? took_ns * PAUSE_WATCH_FACTOR
                                                                         : PAUSE_WATCH_MOST_NS;
 
-    if (began_ns >= watch->until_ns)
-        watch->waits = 0;
     watch_until(session, began_ns + took_ns + (longer > PAUSE_WATCH_NS ? longer : PAUSE_WATCH_NS));
 }
 
@@ -103,6 +98,16 @@ static bool has_company(const struct session *session, int64_t now_ns)
     return now_ns - processes_others_served(&session->cache->processes, session->process) < PAUSE_COMPANY_NS;
 }
 
+static void halve_waits(struct pause_watch *watch, int64_t now_ns)
+{
+    int64_t halvings = (now_ns - watch->halved_at_ns) / PAUSE_HALVING_NS;
+
+    if (halvings <= 0)
+        return;
+    watch->waits = halvings < 32 ? watch->waits >> halvings : 0;
+    watch->halved_at_ns = halvings < 32 ? watch->halved_at_ns + halvings * PAUSE_HALVING_NS : now_ns;
+}
+
 /* Of a session that was watched. */
 static void judge(struct session *session, const struct pause_mark *before, const struct pause_mark *after,
                   int64_t began_ns, int64_t now_ns)
@@ -110,6 +115,7 @@ static void judge(struct session *session, const struct pause_mark *before, cons
     struct pause_watch *watch = watch_of(session);
 
     if (after->waits != before->waits) {
+        halve_waits(watch, now_ns);
         watch->waits++;
         begin(session, now_ns + length_of(watch, now_ns - began_ns));
         cache_count(session, COUNTER_pauses, 1);
@@ -141,38 +147,53 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
 
 /* ---- touching for somebody else ---- */
 
+/* Lately. */
+static bool was_barred(const struct pause_watch *watch, int64_t now_ns)
+{
+    return watch->barred_ns > 0 && now_ns - watch->barred_ns <= PAUSE_BAR_MOST_NS;
+}
+
 static void bar(struct session *session, int64_t waited_ns, int64_t now_ns)
 {
     struct pause_watch *watch = watch_of(session);
     int64_t length =
         waited_ns < PAUSE_BAR_MOST_NS / PAUSE_BAR_FACTOR ? waited_ns * PAUSE_BAR_FACTOR : PAUSE_BAR_MOST_NS;
 
-    if (now_ns - watch->barred_ns > PAUSE_BAR_MOST_NS)
+    if (!was_barred(watch, now_ns))
         watch->bars = 0;
     for (uint32_t i = 0; i < watch->bars && length < PAUSE_BAR_MOST_NS; i++)
         length *= 2;
     if (length > PAUSE_BAR_MOST_NS)
         length = PAUSE_BAR_MOST_NS;
     watch->bars++;
-    watch->barred_ns = now_ns + length;
+    if (watch->barred_ns < now_ns + length)
+        watch->barred_ns = now_ns + length;
     watch_until(session, watch->barred_ns + PAUSE_WATCH_NS);
 }
 
 /* Waits of some length befall anybody, for instance for a lock of the address space, which the cache's
- * threads share. */
+ * threads share; and a single one of any length, when the cache was stopped by a signal just then. */
 static bool has_patience(struct session *session, int64_t waited_ns, int64_t now_ns)
 {
     struct pause_watch *watch = watch_of(session);
     int64_t forgotten_ns = (now_ns - watch->waited_at_ns) / (1000000000 / PAUSE_PATIENCE_NS);
 
     watch->waited_ns = forgotten_ns < watch->waited_ns ? watch->waited_ns - forgotten_ns : 0;
+    watch->touches = watch->waited_ns > 0 ? watch->touches + 1 : 1;
     watch->waited_ns += waited_ns;
     watch->waited_at_ns = now_ns;
-    if (watch->waited_ns <= PAUSE_PATIENCE_NS)
+    if (watch->waited_ns <= PAUSE_PATIENCE_NS || (watch->touches == 1 && !was_barred(watch, now_ns)))
         return true;
     bar(session, watch->waited_ns, now_ns);
     watch->waited_ns = 0;
     return false;
+}
+
+/* One whose length is the pool's doing. */
+static bool is_wait(const struct pause_mark *before, const struct pause_mark *after)
+{
+    return after->waits > before->waits && after->reads == before->reads &&
+           after->preemptions == before->preemptions;
 }
 
 struct pause_touch pause_touch(const struct session *session)
@@ -181,7 +202,7 @@ struct pause_touch pause_touch(const struct session *session)
         .before = unknown, .began_ns = clock_mono_ns(), .held_up_ns = session->cache->held_up_ns};
 
     if (pause_watches(session, touch.began_ns))
-        touch.before = mark();
+        touch.before = pause_mark();
     return touch;
 }
 
@@ -196,8 +217,10 @@ bool pause_touched(struct session *session, const struct pause_touch *touch)
         return true;
     cache->held_up_ns += length;
     suspect(session, touch->began_ns, length);
-    after = touch->before.waits >= 0 ? mark() : unknown;
-    if (after.waits == touch->before.waits || after.reads != touch->before.reads || after.waits < 0)
+    if (touch->before.waits < 0)
+        return true;
+    after = pause_mark();
+    if (!is_wait(&touch->before, &after))
         return true;
     cache_count(session, COUNTER_pauses, 1);
     return has_patience(session, length, now_ns) || session->obstructs;

@@ -5,9 +5,9 @@
  * changes no page of a segment that it has handed over, so the cache never waits for it. Who makes it wait is
  * not served for a while: twice as long as it took, doubled each time up to a second, so that waiting soon
  * takes less than a hundredth of the cache's time. How often that was is remembered of the tenant, so that
- * nobody begins anew by registering again; but only who makes the cache wait is passed over. Being passed
- * over by the scheduler is no waiting, and nobody's fault: the kernel counts it apart (getrusage(2), ru_nvcsw
- * and ru_nivcsw).
+ * nobody begins anew by registering again, and half forgotten every PAUSE_HALVING_NS; but only who makes the
+ * cache wait is passed over. Being passed over by the scheduler is no waiting, and nobody's fault: the kernel
+ * counts it apart (getrusage(2), ru_nvcsw and ru_nivcsw).
  *
  * Memory that the cache touches for the first time costs as well: the kernel clears it, a huge page at a
  * time, and a hypervisor may have to find it first, which was seen to take milliseconds. The credit of
@@ -19,10 +19,12 @@
  *
  * Being passed over does not help where the cache touches the pool for somebody else: what the proxy keeps
  * has changed (holds.h), or its registration ends. Once a tenant's pools have made it wait there for more
- * than PAUSE_PATIENCE_NS within about a second, the last of them OBSTRUCTS: all registrations of its process
- * are ended (touch.h), and for PAUSE_BAR_FACTOR times as long as the waits, doubled each time, the tenant
- * gets no new registration. Waits during which something was read from a disk do not count: where the host
- * swaps, they are nobody's fault. What is waited is taken off what is charged to whoever was being served.
+ * than PAUSE_PATIENCE_NS within about a second, and are more than one, the last of them OBSTRUCTS: all
+ * registrations of its process are ended (touch.h), and for PAUSE_BAR_FACTOR times as long as the waits,
+ * doubled each time, the tenant gets no new registration; for PAUSE_BAR_MOST_NS after that one wait is
+ * enough. Waits during which something was read from a disk do not count: where the host swaps, they are
+ * nobody's fault. Nor do those in which the cache lost its processor, for how long they were is not known.
+ * What is waited is taken off what is charged to whoever was being served.
  *
  * Asking the kernel costs a system call, so the sessions of a tenant are watched only after a batch of one of
  * them, or a touch of its pool, that took PAUSE_LONG_NS: for a second, or PAUSE_WATCH_FACTOR times as long as
@@ -42,6 +44,7 @@
 #define PAUSE_WATCH_MOST_NS INT64_C(60000000000) /* but no longer */
 #define PAUSE_FACTOR        2
 #define PAUSE_LONGEST_NS    INT64_C(1000000000)
+#define PAUSE_HALVING_NS    INT64_C(10000000000)
 #define PAUSE_PATIENCE_NS   20000000
 #define PAUSE_BAR_FACTOR    16
 #define PAUSE_BAR_MOST_NS   INT64_C(60000000000)
@@ -56,7 +59,9 @@ struct pause_watch {
     int64_t until_ns;
     int64_t barred_ns; /* until then nobody of it is registered */
     uint32_t bars;     /* one after the other */
-    uint32_t waits;    /* in batches, since the watch has begun */
+    uint32_t waits;    /* in batches; halved every PAUSE_HALVING_NS */
+    int64_t halved_at_ns;
+    uint32_t touches;  /* that waited, since `waited_ns` was 0 */
     int64_t waited_ns; /* in touches; forgotten at PAUSE_PATIENCE_NS a second */
     int64_t waited_at_ns;
 };
@@ -67,11 +72,11 @@ struct pause {
     int64_t until_ns;            /* 0: it is not paused */
 };
 
-/* How often this thread has waited, and met a page that was not there, read from a disk, and its processor
- * time. */
+/* How often this thread has waited, met a page that was not there, read from a disk and lost its processor
+ * while it wanted it, and its processor time. */
 struct pause_mark {
     int64_t waits, faults; /* -1: unknown */
-    int64_t reads;
+    int64_t reads, preemptions;
     int64_t processor_ns; /* of batches only */
 };
 
@@ -93,8 +98,8 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
 bool pause_watches(const struct session *session, int64_t now_ns);
 /* Something took so long, and this one's pool may be why: watch it. */
 void pause_suspect(struct session *session, int64_t took_ns, int64_t now_ns);
-/* For a touch that is made up of its parts: of this moment. */
-struct pause_mark pause_mark_now(void);
+/* Of this moment, for a touch that is made up of its parts. Without the processor time. */
+struct pause_mark pause_mark(void);
 /* Around a touch of the session's pool, of a word or two, while it is not its turn. */
 struct pause_touch pause_touch(const struct session *session);
 /* False: the session obstructs, for the first time. What that means for its process is touch.h's affair. */

@@ -460,7 +460,7 @@ static bool has_come_in_time(struct cache *cache, struct session *session)
     if (clock_mono_ns() - touch.began_ns < PAUSE_LONG_NS)
         return more;
     touch_took(session, &touch);
-    cache->looking = pause_mark_now();
+    cache->looking = pause_mark();
     return more;
 }
 
@@ -511,7 +511,7 @@ static bool look_on(struct cache *cache)
         return false;
     int64_t began = cache->looking_ns = clock_mono_ns();
     if (began < cache->watching_ns)
-        cache->looking = pause_mark_now();
+        cache->looking = pause_mark();
     bool found = spin_look(&cache->spin, something_has_come, cache);
     suspect_those_looked_at(cache, clock_mono_ns() - began);
     if (found) {

@@ -245,14 +245,20 @@ START_TEST(long_batches_are_watched_longer)
 END_TEST
 
 /* A touch of the session's pool for somebody else that took so long, or longer by what it met. Does it
- * obstruct? */
+ * obstruct? Once more if the scheduler passed us over, so that nothing was judged. */
 static bool obstructs(int64_t length, void (*meet)(void))
 {
-    struct pause_touch touch = pause_touch(&session);
+    for (;;) {
+        uint64_t pauses = cache.counters.values[COUNTER_pauses];
+        struct pause_touch touch = pause_touch(&session);
 
-    meet();
-    touch.began_ns -= length;
-    return !pause_touched(&session, &touch);
+        meet();
+        touch.began_ns -= length;
+        bool is_endured = pause_touched(&session, &touch);
+        if (touch.before.waits < 0 || cache.counters.values[COUNTER_pauses] != pauses ||
+            pause_mark().preemptions == touch.before.preemptions)
+            return !is_endured;
+    }
 }
 
 /* Is nobody registered for so long after that, and not for twice as long? Whatever else the machine did. */
@@ -269,9 +275,11 @@ START_TEST(who_makes_others_wait_obstructs)
     ck_assert(!obstructs(PAUSE_LONGEST_NS, wait_for_it)); /* nobody looked */
     ck_assert(!obstructs(0, nothing));
     ck_assert_int_eq(news->pauses.barred_ns, 0);
+    ck_assert(!obstructs(PAUSE_LONGEST_NS / 2, wait_for_it)); /* one ends nobody */
+    ck_assert_int_eq(news->pauses.barred_ns, 0);
     int64_t then = clock_mono_ns();
-    ck_assert(obstructs(PAUSE_LONGEST_NS, wait_for_it));
-    ck_assert(is_barred_for(PAUSE_BAR_FACTOR * PAUSE_LONGEST_NS, then));
+    ck_assert(obstructs(PAUSE_LONGEST_NS / 2, wait_for_it));
+    ck_assert(is_barred_for(PAUSE_BAR_FACTOR * (PAUSE_LONGEST_NS - LONG), then));
     then = clock_mono_ns();
     ck_assert(obstructs(PAUSE_LONGEST_NS, wait_for_it)); /* the same again, or another process */
     ck_assert(is_barred_for(2 * PAUSE_BAR_FACTOR * PAUSE_LONGEST_NS, then));
@@ -279,7 +287,7 @@ START_TEST(who_makes_others_wait_obstructs)
         ck_assert(obstructs(PAUSE_LONGEST_NS, wait_for_it));
     ck_assert_int_le(news->pauses.barred_ns, clock_mono_ns() + PAUSE_BAR_MOST_NS);
     ck_assert(pause_watches(&session, news->pauses.barred_ns)); /* it goes on where it was */
-    ck_assert_uint_eq(cache.counters.values[COUNTER_pauses], 22);
+    ck_assert_uint_eq(cache.counters.values[COUNTER_pauses], 23);
     session.obstructs = true;
     ck_assert(!obstructs(LONG, wait_for_it)); /* that is known */
     end();
@@ -329,7 +337,8 @@ START_TEST(askers_are_apart_and_not_barred)
 {
     begin();
     session.tenant = NULL;
-    ck_assert(!obstructs(PAUSE_LONGEST_NS, wait_for_it) && obstructs(PAUSE_LONGEST_NS, wait_for_it));
+    ck_assert(!obstructs(PAUSE_LONGEST_NS, wait_for_it) && !obstructs(PAUSE_LONGEST_NS, wait_for_it) &&
+              obstructs(PAUSE_LONGEST_NS, wait_for_it));
     ck_assert(!pause_bars(&session) && pause_watches(&session, clock_mono_ns()));
     session.ours = true;
     ck_assert(!pause_watches(&session, clock_mono_ns()));
@@ -346,12 +355,79 @@ START_TEST(waits_are_forgotten)
     struct pause_watch *watch = &news->pauses;
     pause_suspect(&session, PAUSE_LONGEST_NS, clock_mono_ns());
     watch->waited_ns = PAUSE_PATIENCE_NS;
+    watch->touches = 1;
     watch->waited_at_ns = clock_mono_ns() - PAUSE_LONGEST_NS;
     int64_t then = clock_mono_ns();
     bool is_one = obstructs(LONG, wait_for_it);
     int64_t most = LONG + clock_mono_ns() - then;
     ck_assert(!is_one || most > PAUSE_PATIENCE_NS);
     ck_assert_int_le(watch->waited_ns, most);
+    end();
+}
+END_TEST
+
+/* And a long one as well, but that takes longer. */
+START_TEST(one_and_one_much_later_end_nobody)
+{
+    begin();
+    struct pause_watch *watch = &news->pauses;
+    pause_suspect(&session, PAUSE_LONGEST_NS, clock_mono_ns());
+    ck_assert(!obstructs(2 * PAUSE_PATIENCE_NS, wait_for_it));
+    ck_assert_uint_eq(watch->touches, 1);
+    watch->waited_at_ns -= 3 * PAUSE_LONGEST_NS;
+    ck_assert(!obstructs(2 * PAUSE_PATIENCE_NS, wait_for_it));
+    ck_assert_uint_eq(watch->touches, 1);
+    ck_assert(obstructs(LONG, wait_for_it));
+    end();
+}
+END_TEST
+
+/* A tenant that is kept out for long, and then makes the cache wait for little: by another of its pools. */
+START_TEST(bars_only_grow)
+{
+    begin();
+    pause_suspect(&session, PAUSE_LONGEST_NS, clock_mono_ns());
+    int64_t until = news->pauses.barred_ns = clock_mono_ns() + PAUSE_BAR_MOST_NS;
+    ck_assert(obstructs(2 * PAUSE_PATIENCE_NS, wait_for_it));
+    ck_assert_int_eq(news->pauses.barred_ns, until);
+    end();
+}
+END_TEST
+
+/* The scheduler's time, or that of a signal, cannot be told from the pool's. */
+START_TEST(waits_without_a_processor_are_not_judged)
+{
+    begin();
+    pause_suspect(&session, PAUSE_LONGEST_NS, clock_mono_ns());
+    for (int i = 0; i < 10; i++) {
+        struct pause_touch touch = pause_touch(&session);
+        wait_for_it();
+        touch.began_ns -= PAUSE_LONGEST_NS;
+        touch.before.preemptions--;
+        ck_assert(pause_touched(&session, &touch));
+    }
+    ck_assert_int_eq(news->pauses.waited_ns, 0);
+    ck_assert_uint_eq(cache.counters.values[COUNTER_pauses], 0);
+    end();
+}
+END_TEST
+
+/* The watch need not lapse where the host is busy. */
+START_TEST(pauses_get_shorter_with_time)
+{
+    begin_watched();
+    for (int i = 0; i < 8; i++) {
+        (void)batch(LONG, wait_for_it);
+        go_on();
+    }
+    ck_assert_uint_eq(news->pauses.waits, 8);
+    pause_suspect(&session, PAUSE_LONGEST_NS, now + 2 * PAUSE_HALVING_NS);
+    now = news->pauses.halved_at_ns + 2 * PAUSE_HALVING_NS;
+    ck_assert_int_eq(batch(LONG, wait_for_it), PAUSE_FACTOR * LONG * 4); /* the third of a row */
+    go_on();
+    now += 1000 * PAUSE_HALVING_NS;
+    pause_suspect(&session, PAUSE_LONGEST_NS, now);
+    ck_assert_int_eq(batch(LONG, wait_for_it), PAUSE_FACTOR * LONG);
     end();
 }
 END_TEST
@@ -391,6 +467,10 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, obstructed_is_not_charged);
     tcase_add_test(tcase, askers_are_apart_and_not_barred);
     tcase_add_test(tcase, waits_are_forgotten);
+    tcase_add_test(tcase, one_and_one_much_later_end_nobody);
+    tcase_add_test(tcase, bars_only_grow);
+    tcase_add_test(tcase, waits_without_a_processor_are_not_judged);
+    tcase_add_test(tcase, pauses_get_shorter_with_time);
     tcase_add_test(tcase, touch_does_not_pay_for_the_one_within);
 }
 
