@@ -128,6 +128,7 @@ void cache_teardown(struct cache *cache)
         mq_close(cache->former.fd);
     stop_sweeper(cache);
     reaper_stop(&cache->reaper);
+    pause_close(&cache->pauses);
     loop_teardown(&cache->loop);
     leases_teardown(&cache->leases);
     for (uint32_t i = 0; i < cache->tenants.count; i++)
@@ -386,9 +387,10 @@ static void tell_shards(const struct session *session)
 void cache_part(struct cache *cache, struct session **pointer, enum departure why)
 {
     struct session *session = *pointer;
+    bool obstructs = session->obstructs;
 
     *pointer = NULL;
-    if (why == DEPARTURE_FAULTED && session->obstructs)
+    if (why == DEPARTURE_FAULTED && obstructs)
         why = DEPARTURE_OBSTRUCTED;
     note_departure(session, why);
     if (is_put_out(why))
@@ -410,9 +412,9 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         unsigned fills = follow_part(session, lost_its_pool(why) ? FOLLOW_DISCARD : FOLLOW_HAND_ON);
         cache_count(session, COUNTER_fill_aborts, fills);
         pins_drop_all(session);
-        holds_part(session); /* it may be only now that it obstructs */
+        holds_part(session);
     }
-    if (is_put_out(why) || session->obstructs)
+    if (is_put_out(why) || (session->obstructs && !obstructs && why != DEPARTURE_SHUTDOWN))
         tell_shards(session);
     cache->spoiled -= session->spoiled; /* perhaps just now */
     registry_remove(&cache->registry, session->registration);

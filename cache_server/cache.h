@@ -74,8 +74,9 @@ struct cache {
     int64_t idle_ns;           /* since when it has had nothing to do; 0: it has */
     bool spun;                 /* it has looked for something since then */
     int64_t looking_ns;        /* when it began to look, */
-    struct pause_mark looking; /*   what was counted then, if anybody is watched, */
-    struct session *lost;      /*   and whose pool lost pages meanwhile */
+    struct pause_mark looking; /*   what was counted at that time, if anybody is watched, */
+    int64_t looked_ns;
+    struct session *lost; /*   and whose pool lost pages meanwhile */
     bool stopping;
     int failed; /* -errno that ends the loop; 0: none */
     struct registry registry;
@@ -83,11 +84,8 @@ struct cache {
     struct reaper reaper;
     struct sweeper sweeper;
     struct tenants tenants;
-    struct tenant *busy_tenants;  /* utlist: those with active sessions */
-    struct session *paused;       /* utlist: see pause.h; so are the next ones */
-    struct pause_watch askers[2]; /* clients that only ask: of strange users, of ours and root */
-    int64_t watching_ns;          /* until then somebody may be watched */
-    int64_t held_up_ns;           /* by others, while the present batch is served */
+    struct tenant *busy_tenants; /* utlist: those with active sessions */
+    struct pauses pauses;
     struct store store;
     struct leases leases;
     uint32_t kept;    /* segments that proxies keep */

@@ -3,12 +3,42 @@
 #include "cache.h"
 #include "clock.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <utlist.h>
 
 static const struct pause_mark unknown = {.waits = -1, .faults = -1};
 
-struct pause_mark pause_mark(void)
+/* ---- what the kernel knows ---- */
+
+void pause_open(struct pauses *pauses)
+{
+    pauses->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    pauses->knows_queued = pauses->schedstat >= 0;
+}
+
+void pause_close(struct pauses *pauses)
+{
+    if (pauses->knows_queued)
+        close(pauses->schedstat);
+    pauses->knows_queued = false;
+}
+
+/* The second number: how long the thread was ready to run and did not, in nanoseconds. */
+static int64_t queued(const struct pauses *pauses)
+{
+    char text[96];
+    ssize_t length = pauses->knows_queued ? pread(pauses->schedstat, text, sizeof(text) - 1, 0) : 0;
+
+    text[length > 0 ? length : 0] = '\0';
+    const char *second = strchr(text, ' ');
+    return second ? strtoll(second, NULL, 10) : 0;
+}
+
+struct pause_mark pause_mark(const struct pauses *pauses)
 {
     struct rusage usage;
 
@@ -18,12 +48,13 @@ struct pause_mark pause_mark(void)
     return (struct pause_mark){.waits = usage.ru_nvcsw,
                                .faults = usage.ru_minflt,
                                .reads = usage.ru_inblock,
-                               .preemptions = usage.ru_nivcsw};
+                               .preemptions = usage.ru_nivcsw,
+                               .queued_ns = queued(pauses)};
 }
 
-static struct pause_mark mark_with_time(void)
+static struct pause_mark mark_with_time(const struct pauses *pauses)
 {
-    struct pause_mark now = pause_mark();
+    struct pause_mark now = pause_mark(pauses);
 
     if (now.waits >= 0)
         now.processor_ns = clock_thread_ns();
@@ -36,7 +67,12 @@ static struct pause_watch *watch_of(const struct session *session)
 {
     struct cache *cache = session->cache;
 
-    return session->tenant ? &session->tenant->pauses : &cache->askers[session->ours];
+    return session->tenant ? &session->tenant->pauses : &cache->pauses.askers[session->ours];
+}
+
+static struct pause_patience *patience_of(const struct session *session)
+{
+    return session->tenant ? &session->tenant->patience : &session->process->patience;
 }
 
 bool pause_watches(const struct session *session, int64_t now_ns)
@@ -47,10 +83,10 @@ bool pause_watches(const struct session *session, int64_t now_ns)
 static void watch_until(struct session *session, int64_t until_ns)
 {
     struct pause_watch *watch = watch_of(session);
-    struct cache *cache = session->cache;
+    struct pauses *pauses = &session->cache->pauses;
 
     watch->until_ns = until_ns > watch->until_ns ? until_ns : watch->until_ns;
-    cache->watching_ns = until_ns > cache->watching_ns ? until_ns : cache->watching_ns;
+    pauses->watching_ns = until_ns > pauses->watching_ns ? until_ns : pauses->watching_ns;
 }
 
 /* Something that began then took so long. */
@@ -71,8 +107,11 @@ void pause_suspect(struct session *session, int64_t took_ns, int64_t now_ns)
 
 struct pause_mark pause_before(const struct session *session, int64_t now_ns)
 {
-    session->cache->held_up_ns = 0;
-    return pause_watches(session, now_ns) ? mark_with_time() : unknown;
+    struct pauses *pauses = &session->cache->pauses;
+
+    pauses->serving = watch_of(session);
+    pauses->held_up_ns = pauses->own_ns = 0;
+    return pause_watches(session, now_ns) ? mark_with_time(pauses) : unknown;
 }
 
 static int64_t length_of(const struct pause_watch *watch, int64_t waited_ns)
@@ -90,7 +129,7 @@ static void begin(struct session *session, int64_t until_ns)
     session->pause.until_ns = until_ns;
     if (session->active)
         cache_deactivate(session->cache, session);
-    DL_APPEND2(session->cache->paused, session, pause.prev, pause.next);
+    DL_APPEND2(session->cache->pauses.list, session, pause.prev, pause.next);
 }
 
 static bool has_company(const struct session *session, int64_t now_ns)
@@ -128,15 +167,17 @@ static void judge(struct session *session, const struct pause_mark *before, cons
 int64_t pause_after(struct session *session, const struct pause_mark *before, int64_t began_ns,
                     int64_t now_ns)
 {
-    int64_t held_up_ns = session->cache->held_up_ns, length = now_ns - began_ns - held_up_ns;
+    struct pauses *pauses = &session->cache->pauses;
+    int64_t by_others_ns = pauses->held_up_ns - pauses->own_ns, length = now_ns - began_ns - by_others_ns;
     struct pause_mark after;
 
+    pauses->serving = NULL;
     if (length < PAUSE_LONG_NS)
         return length;
     suspect(session, began_ns, length);
-    if (held_up_ns > 0) /* by others: who waited for what cannot be told */
+    if (by_others_ns > 0) /* who waited for what cannot be told */
         return length;
-    after = before->waits >= 0 ? mark_with_time() : unknown;
+    after = before->waits >= 0 ? mark_with_time(pauses) : unknown;
     if (after.waits < 0)
         return length;
     judge(session, before, &after, began_ns, now_ns);
@@ -148,79 +189,107 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
 /* ---- touching for somebody else ---- */
 
 /* Lately. */
-static bool was_barred(const struct pause_watch *watch, int64_t now_ns)
+static bool was_barred(const struct pause_patience *patience, int64_t now_ns)
 {
-    return watch->barred_ns > 0 && now_ns - watch->barred_ns <= PAUSE_BAR_MOST_NS;
+    return patience->barred_ns > 0 && now_ns - patience->barred_ns <= PAUSE_BAR_MOST_NS;
 }
 
 static void bar(struct session *session, int64_t waited_ns, int64_t now_ns)
 {
-    struct pause_watch *watch = watch_of(session);
+    struct pause_patience *patience = patience_of(session);
     int64_t length =
         waited_ns < PAUSE_BAR_MOST_NS / PAUSE_BAR_FACTOR ? waited_ns * PAUSE_BAR_FACTOR : PAUSE_BAR_MOST_NS;
 
-    if (!was_barred(watch, now_ns))
-        watch->bars = 0;
-    for (uint32_t i = 0; i < watch->bars && length < PAUSE_BAR_MOST_NS; i++)
+    if (!was_barred(patience, now_ns))
+        patience->bars = 0;
+    for (uint32_t i = 0; i < patience->bars && length < PAUSE_BAR_MOST_NS; i++)
         length *= 2;
     if (length > PAUSE_BAR_MOST_NS)
         length = PAUSE_BAR_MOST_NS;
-    watch->bars++;
-    if (watch->barred_ns < now_ns + length)
-        watch->barred_ns = now_ns + length;
-    watch_until(session, watch->barred_ns + PAUSE_WATCH_NS);
+    patience->bars++;
+    if (patience->barred_ns < now_ns + length)
+        patience->barred_ns = now_ns + length;
+    watch_until(session, patience->barred_ns + PAUSE_WATCH_NS);
+}
+
+/* A signal stops the cache for any time. Who was barred lately has used that up. */
+static bool forgives(struct pause_patience *patience, int64_t waited_ns, int64_t now_ns)
+{
+    if (waited_ns <= PAUSE_PATIENCE_NS || was_barred(patience, now_ns) ||
+        (patience->forgave_ns > 0 && now_ns - patience->forgave_ns < PAUSE_FORGIVING_NS))
+        return false;
+    patience->forgave_ns = now_ns;
+    return true;
 }
 
 /* Waits of some length befall anybody, for instance for a lock of the address space, which the cache's
- * threads share; and a single one of any length, when the cache was stopped by a signal just then. */
+ * threads share. */
 static bool has_patience(struct session *session, int64_t waited_ns, int64_t now_ns)
 {
-    struct pause_watch *watch = watch_of(session);
-    int64_t forgotten_ns = (now_ns - watch->waited_at_ns) / (1000000000 / PAUSE_PATIENCE_NS);
+    struct pause_patience *patience = patience_of(session);
+    int64_t forgotten_ns = (now_ns - patience->waited_at_ns) / (1000000000 / PAUSE_PATIENCE_NS);
 
-    watch->waited_ns = forgotten_ns < watch->waited_ns ? watch->waited_ns - forgotten_ns : 0;
-    watch->touches = watch->waited_ns > 0 ? watch->touches + 1 : 1;
-    watch->waited_ns += waited_ns;
-    watch->waited_at_ns = now_ns;
-    if (watch->waited_ns <= PAUSE_PATIENCE_NS || (watch->touches == 1 && !was_barred(watch, now_ns)))
+    if (forgives(patience, waited_ns, now_ns))
         return true;
-    bar(session, watch->waited_ns, now_ns);
-    watch->waited_ns = 0;
+    patience->waited_ns = forgotten_ns < patience->waited_ns ? patience->waited_ns - forgotten_ns : 0;
+    patience->waited_ns += waited_ns;
+    patience->waited_at_ns = now_ns;
+    if (patience->waited_ns <= PAUSE_PATIENCE_NS)
+        return true;
+    bar(session, patience->waited_ns, now_ns);
+    patience->waited_ns = 0;
     return false;
 }
 
-/* One whose length is the pool's doing. */
-static bool is_wait(const struct pause_mark *before, const struct pause_mark *after)
+/* How long of it was the pool's doing: not what stood in line for a processor, nor for a disk. */
+static int64_t waited(const struct pauses *pauses, const struct pause_mark *before,
+                      const struct pause_mark *after, int64_t length)
 {
-    return after->waits > before->waits && after->reads == before->reads &&
-           after->preemptions == before->preemptions;
+    if (after->waits <= before->waits || after->reads != before->reads)
+        return 0;
+    if (!pauses->knows_queued)
+        return after->preemptions == before->preemptions ? length : 0;
+    return length - (after->queued_ns - before->queued_ns);
 }
 
 struct pause_touch pause_touch(const struct session *session)
 {
+    const struct pauses *pauses = &session->cache->pauses;
     struct pause_touch touch = {
-        .before = unknown, .began_ns = clock_mono_ns(), .held_up_ns = session->cache->held_up_ns};
+        .before = unknown, .began_ns = clock_mono_ns(), .held_up_ns = pauses->held_up_ns};
 
     if (pause_watches(session, touch.began_ns))
-        touch.before = pause_mark();
+        touch.before = pause_mark(pauses);
     return touch;
+}
+
+/* Many short ones come to a long one. */
+static int64_t add_up(struct pause_watch *watch, int64_t length)
+{
+    int64_t sum = watch->short_ns + length;
+
+    watch->short_ns = sum < PAUSE_LONG_NS ? sum : 0;
+    return sum;
 }
 
 bool pause_touched(struct session *session, const struct pause_touch *touch)
 {
-    struct cache *cache = session->cache;
+    struct pauses *pauses = &session->cache->pauses;
+    struct pause_watch *watch = watch_of(session);
     int64_t now_ns = clock_mono_ns();
-    int64_t length = now_ns - touch->began_ns - (cache->held_up_ns - touch->held_up_ns);
-    struct pause_mark after;
+    int64_t length = now_ns - touch->began_ns - (pauses->held_up_ns - touch->held_up_ns);
 
-    if (length < PAUSE_LONG_NS)
+    if (length < PAUSE_TOUCH_NS)
         return true;
-    cache->held_up_ns += length;
-    suspect(session, touch->began_ns, length);
+    pauses->held_up_ns += length;
+    pauses->own_ns += watch == pauses->serving ? length : 0;
+    if (add_up(watch, length) >= PAUSE_LONG_NS)
+        suspect(session, touch->began_ns, length);
     if (touch->before.waits < 0)
         return true;
-    after = pause_mark();
-    if (!is_wait(&touch->before, &after))
+    struct pause_mark after = pause_mark(pauses);
+    length = waited(pauses, &touch->before, &after, length);
+    if (length < PAUSE_TOUCH_NS)
         return true;
     cache_count(session, COUNTER_pauses, 1);
     return has_patience(session, length, now_ns) || session->obstructs;
@@ -228,23 +297,23 @@ bool pause_touched(struct session *session, const struct pause_touch *touch)
 
 bool pause_bars(const struct session *session)
 {
-    return session->tenant && clock_mono_ns() < session->tenant->pauses.barred_ns;
+    return session->tenant && clock_mono_ns() < session->tenant->patience.barred_ns;
 }
 
 /* ---- their ends ---- */
 
 static void end_pause(struct session *session)
 {
-    DL_DELETE2(session->cache->paused, session, pause.prev, pause.next);
+    DL_DELETE2(session->cache->pauses.list, session, pause.prev, pause.next);
     session->pause.until_ns = 0;
 }
 
 void pause_step(struct cache *cache)
 {
     struct session *session, *next;
-    int64_t now_ns = cache->paused ? clock_mono_ns() : 0;
+    int64_t now_ns = cache->pauses.list ? clock_mono_ns() : 0;
 
-    DL_FOREACH_SAFE2(cache->paused, session, next, pause.next)
+    DL_FOREACH_SAFE2(cache->pauses.list, session, next, pause.next)
     {
         if (session->pause.until_ns > now_ns)
             continue;
@@ -259,9 +328,9 @@ int pause_left_ms(const struct cache *cache)
     const struct session *session;
     int64_t first = INT64_MAX, now_ns;
 
-    if (!cache->paused)
+    if (!cache->pauses.list)
         return -1;
-    DL_FOREACH2(cache->paused, session, pause.next)
+    DL_FOREACH2(cache->pauses.list, session, pause.next)
     {
         first = session->pause.until_ns < first ? session->pause.until_ns : first;
     }

@@ -19,12 +19,12 @@
  *
  * Being passed over does not help where the cache touches the pool for somebody else: what the proxy keeps
  * has changed (holds.h), or its registration ends. Once a tenant's pools have made it wait there for more
- * than PAUSE_PATIENCE_NS within about a second, and are more than one, the last of them OBSTRUCTS: all
- * registrations of its process are ended (touch.h), and for PAUSE_BAR_FACTOR times as long as the waits,
- * doubled each time, the tenant gets no new registration; for PAUSE_BAR_MOST_NS after that one wait is
- * enough. Waits during which something was read from a disk do not count: where the host swaps, they are
- * nobody's fault. Nor do those in which the cache lost its processor, for how long they were is not known.
- * What is waited is taken off what is charged to whoever was being served.
+ * than PAUSE_PATIENCE_NS within about a second, the last of them OBSTRUCTS: all registrations of its process
+ * are ended (touch.h), and for PAUSE_BAR_FACTOR times as long as the waits, doubled each time, the tenant
+ * gets no new registration. A single wait that is longer than that by itself is forgiven, once in
+ * PAUSE_FORGIVING_NS: a signal may have stopped the cache just then. Waits during which the cache read from a
+ * disk do not count, nor does the time for which it stood in line for a processor. What is waited is taken
+ * off what is charged to whoever was being served, unless it was for a pool of the same tenant.
  *
  * Asking the kernel costs a system call, so the sessions of a tenant are watched only after a batch of one of
  * them, or a touch of its pool, that took PAUSE_LONG_NS: for a second, or PAUSE_WATCH_FACTOR times as long as
@@ -45,7 +45,9 @@
 #define PAUSE_FACTOR        2
 #define PAUSE_LONGEST_NS    INT64_C(1000000000)
 #define PAUSE_HALVING_NS    INT64_C(10000000000)
+#define PAUSE_TOUCH_NS      20000 /* shorter ones are not added up */
 #define PAUSE_PATIENCE_NS   20000000
+#define PAUSE_FORGIVING_NS  INT64_C(600000000000)
 #define PAUSE_BAR_FACTOR    16
 #define PAUSE_BAR_MOST_NS   INT64_C(60000000000)
 #define PAUSE_FAULTS_NS     20000000 /* the longest for faults: the batch may have been held up by others too */
@@ -54,16 +56,33 @@
 struct cache;
 struct session;
 
-/* Part of a tenant; all zero at first. */
+/* Part of a tenant; all zero at first, as are the next ones. */
 struct pause_watch {
     int64_t until_ns;
-    int64_t barred_ns; /* until then nobody of it is registered */
-    uint32_t bars;     /* one after the other */
-    uint32_t waits;    /* in batches; halved every PAUSE_HALVING_NS */
     int64_t halved_at_ns;
-    uint32_t touches;  /* that waited, since `waited_ns` was 0 */
+    uint32_t waits;   /* in batches; halved every PAUSE_HALVING_NS */
+    int64_t short_ns; /* touches of less than PAUSE_LONG_NS, since they came to that */
+};
+
+/* Part of a tenant, and of a process for its clients that only ask. */
+struct pause_patience {
     int64_t waited_ns; /* in touches; forgotten at PAUSE_PATIENCE_NS a second */
     int64_t waited_at_ns;
+    int64_t forgave_ns; /* when a long one was; 0: never */
+    int64_t barred_ns;  /* until then nobody of the tenant is registered */
+    uint32_t bars;      /* one after the other */
+};
+
+/* Part of a cache. */
+struct pauses {
+    struct session *list;         /* utlist: those who are paused */
+    struct pause_watch askers[2]; /* clients that only ask: of strange users, of ours and root */
+    int64_t watching_ns;          /* until then somebody may be watched */
+    /* While a batch is served: */
+    const struct pause_watch *serving;
+    int64_t held_up_ns, own_ns; /* by touches; of these by those of whoever is served */
+    bool knows_queued;
+    int schedstat; /* a descriptor, where it does */
 };
 
 /* Part of a session; all zero at first. */
@@ -77,6 +96,7 @@ struct pause {
 struct pause_mark {
     int64_t waits, faults; /* -1: unknown */
     int64_t reads, preemptions;
+    int64_t queued_ns;    /* for a processor; 0: not known */
     int64_t processor_ns; /* of batches only */
 };
 
@@ -84,7 +104,7 @@ struct pause_mark {
 struct pause_touch {
     struct pause_mark before;
     int64_t began_ns;
-    int64_t held_up_ns; /* by others, by then */
+    int64_t held_up_ns; /* by touches within others, by then */
 };
 
 /* A batch of the session begins, and nothing of its pool has been touched yet. What pause_after() needs. */
@@ -98,8 +118,13 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
 bool pause_watches(const struct session *session, int64_t now_ns);
 /* Something took so long, and this one's pool may be why: watch it. */
 void pause_suspect(struct session *session, int64_t took_ns, int64_t now_ns);
+/* By the thread that will serve, before it may open nothing more: what is waited for a processor is known
+ * from then on (/proc/thread-self/schedstat, proc(5)). Where that cannot be read waits during which the
+ * scheduler passed us over do not count. */
+void pause_open(struct pauses *pauses);
+void pause_close(struct pauses *pauses);
 /* Of this moment, for a touch that is made up of its parts. Without the processor time. */
-struct pause_mark pause_mark(void);
+struct pause_mark pause_mark(const struct pauses *pauses);
 /* Around a touch of the session's pool, of a word or two, while it is not its turn. */
 struct pause_touch pause_touch(const struct session *session);
 /* False: the session obstructs, for the first time. What that means for its process is touch.h's affair. */

@@ -16,6 +16,8 @@
 #ifndef LARDER_PROCESS_H
 #define LARDER_PROCESS_H
 
+#include "pause.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -40,6 +42,7 @@ struct process {
     struct holding *holdings; /* uthash: see holding.h */
     uint64_t held;            /* what its holdings weigh, and its leases */
     int64_t credit_ns;
+    struct pause_patience patience; /* with those of its sessions that have no tenant */
 };
 
 struct processes {

@@ -127,6 +127,7 @@ static void *run(void *context)
     struct shard *shard = context;
 
     schedule_short_turns(); /* which threads do not inherit, and the sandbox does not allow */
+    pause_open(&shard->cache->pauses);
     sem_post(&shard->all->ready);
     await(&shard->all->go);
     if (!atomic_load(&shard->is_to_stop)) {
@@ -229,6 +230,7 @@ static void unmake(struct shard *shard, bool owns_conf)
     cache_teardown(shard->cache);
     if (shard->orders.fd >= 0)
         close(shard->orders.fd);
+    shard->orders.fd = -1;
     free(shard->cache);
     shard->cache = NULL;
 }
@@ -270,8 +272,10 @@ int shards_setup(struct shards *shards, const struct cache_conf *conf, char *pro
     sem_init(&shards->go, 0, 0);
     sem_init(&shards->applied, 0, 0);
     int error = make_all(shards, conf, problem, problem_size);
-    if (!error)
+    if (!error) {
+        pause_open(&shards->list[0].cache->pauses);
         error = start_threads(shards);
+    }
     if (!error)
         return 0;
     if (problem[0] == '\0')

@@ -67,6 +67,7 @@ struct tenant {
     int64_t credit_ns;
     int64_t quantum_ns; /* what a turn adds to it */
     struct pause_watch pauses;
+    struct pause_patience patience;
     struct purges purges;
     struct account account;
     struct counters counters;

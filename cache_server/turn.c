@@ -449,18 +449,22 @@ static bool has_come(struct cache *cache, struct session *session)
     return true;
 }
 
-/* Of a session that is watched. Nothing else waits while we look, so waits are known by what was counted when
- * it began, without a system call for each look. */
+/* Of a session that is watched. Short looks do not wait, so waits are known by what was counted before them,
+ * without a system call for each. */
 static bool has_come_in_time(struct cache *cache, struct session *session)
 {
-    struct pause_touch touch = {
-        .before = cache->looking, .began_ns = clock_mono_ns(), .held_up_ns = cache->held_up_ns};
-    bool more = has_come(cache, session);
+    int64_t began_ns = clock_mono_ns();
 
-    if (clock_mono_ns() - touch.began_ns < PAUSE_LONG_NS)
+    if (began_ns - cache->looked_ns >= PAUSE_LONG_NS) /* whoever is not watched took that long */
+        cache->looking = pause_mark(&cache->pauses);
+    struct pause_touch touch = {
+        .before = cache->looking, .began_ns = began_ns, .held_up_ns = cache->pauses.held_up_ns};
+    bool more = has_come(cache, session);
+    cache->looked_ns = clock_mono_ns();
+    if (cache->looked_ns - began_ns < PAUSE_TOUCH_NS)
         return more;
     touch_took(session, &touch);
-    cache->looking = pause_mark();
+    cache->looking = pause_mark(&cache->pauses);
     return more;
 }
 
@@ -509,9 +513,9 @@ static bool look_on(struct cache *cache)
 
     if (cache->spin.percent == 0 || cache->idle_ns > 0 || cache->flooded || sleep_time(cache) == 0)
         return false;
-    int64_t began = cache->looking_ns = clock_mono_ns();
-    if (began < cache->watching_ns)
-        cache->looking = pause_mark();
+    int64_t began = cache->looking_ns = cache->looked_ns = clock_mono_ns();
+    if (began < cache->pauses.watching_ns)
+        cache->looking = pause_mark(&cache->pauses);
     bool found = spin_look(&cache->spin, something_has_come, cache);
     suspect_those_looked_at(cache, clock_mono_ns() - began);
     if (found) {
