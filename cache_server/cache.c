@@ -387,10 +387,9 @@ static void tell_shards(const struct session *session)
 void cache_part(struct cache *cache, struct session **pointer, enum departure why)
 {
     struct session *session = *pointer;
-    bool obstructs = session->obstructs;
 
     *pointer = NULL;
-    if (why == DEPARTURE_FAULTED && obstructs)
+    if (why == DEPARTURE_FAULTED && session->obstructs)
         why = DEPARTURE_OBSTRUCTED;
     note_departure(session, why);
     if (is_put_out(why))
@@ -414,7 +413,7 @@ void cache_part(struct cache *cache, struct session **pointer, enum departure wh
         pins_drop_all(session);
         holds_part(session);
     }
-    if (is_put_out(why) || (session->obstructs && !obstructs && why != DEPARTURE_SHUTDOWN))
+    if (is_put_out(why) || (session->obstructs && !session->is_known_to_leave && why != DEPARTURE_SHUTDOWN))
         tell_shards(session);
     cache->spoiled -= session->spoiled; /* perhaps just now */
     registry_remove(&cache->registry, session->registration);

@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -14,10 +13,36 @@ static const struct pause_mark unknown = {.waits = -1, .faults = -1};
 
 /* ---- what the kernel knows ---- */
 
+/* Time on a processor, time ready to run without one, and how often it got one (proc(5)); 0 where that cannot
+ * be read. */
+struct schedstat {
+    int64_t ran_ns, queued_ns, times;
+};
+
+static struct schedstat read_schedstat(const struct pauses *pauses)
+{
+    struct schedstat now = {0};
+    char text[96];
+    ssize_t length = pauses->knows_queued ? pread(pauses->schedstat, text, sizeof(text) - 1, 0) : 0;
+    char *at = text;
+
+    if (length <= 0)
+        return now;
+    text[length] = '\0';
+    now.ran_ns = strtoll(at, &at, 10);
+    now.queued_ns = strtoll(at, &at, 10);
+    now.times = strtoll(at, &at, 10);
+    return now;
+}
+
 void pause_open(struct pauses *pauses)
 {
     pauses->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    pauses->knows_queued = pauses->schedstat >= 0;
+    if (pauses->schedstat < 0)
+        return;
+    pauses->knows_queued = true;
+    if (read_schedstat(pauses).times == 0) /* a kernel that does not count */
+        pause_close(pauses);
 }
 
 void pause_close(struct pauses *pauses)
@@ -27,29 +52,18 @@ void pause_close(struct pauses *pauses)
     pauses->knows_queued = false;
 }
 
-/* The second number: how long the thread was ready to run and did not, in nanoseconds. */
-static int64_t queued(const struct pauses *pauses)
-{
-    char text[96];
-    ssize_t length = pauses->knows_queued ? pread(pauses->schedstat, text, sizeof(text) - 1, 0) : 0;
-
-    text[length > 0 ? length : 0] = '\0';
-    const char *second = strchr(text, ' ');
-    return second ? strtoll(second, NULL, 10) : 0;
-}
-
 struct pause_mark pause_mark(const struct pauses *pauses)
 {
     struct rusage usage;
 
     if (getrusage(RUSAGE_THREAD, &usage))
         return unknown;
-    /* Not ru_majflt: a fault that had to be tried again, as one that has waited is, counts as a major one. */
+    /* A fault that had to be tried again, as one that has waited is, counts as a major one. */
     return (struct pause_mark){.waits = usage.ru_nvcsw,
-                               .faults = usage.ru_minflt,
+                               .faults = usage.ru_minflt + usage.ru_majflt,
                                .reads = usage.ru_inblock,
                                .preemptions = usage.ru_nivcsw,
-                               .queued_ns = queued(pauses)};
+                               .queued_ns = read_schedstat(pauses).queued_ns};
 }
 
 static struct pause_mark mark_with_time(const struct pauses *pauses)
@@ -137,6 +151,12 @@ static bool has_company(const struct session *session, int64_t now_ns)
     return now_ns - processes_others_served(&session->cache->processes, session->process) < PAUSE_COMPANY_NS;
 }
 
+/* For a page: not one of a thread that was stopped. */
+static bool has_waited(const struct pause_mark *before, const struct pause_mark *after)
+{
+    return after->waits > before->waits && after->faults > before->faults;
+}
+
 static void halve_waits(struct pause_watch *watch, int64_t now_ns)
 {
     int64_t halvings = (now_ns - watch->halved_at_ns) / PAUSE_HALVING_NS;
@@ -149,18 +169,18 @@ static void halve_waits(struct pause_watch *watch, int64_t now_ns)
 
 /* Of a session that was watched. */
 static void judge(struct session *session, const struct pause_mark *before, const struct pause_mark *after,
-                  int64_t began_ns, int64_t now_ns)
+                  int64_t length, int64_t now_ns)
 {
     struct pause_watch *watch = watch_of(session);
 
-    if (after->waits != before->waits) {
+    if (has_waited(before, after)) {
         halve_waits(watch, now_ns);
         watch->waits++;
-        begin(session, now_ns + length_of(watch, now_ns - began_ns));
+        begin(session, now_ns + length_of(watch, length));
         cache_count(session, COUNTER_pauses, 1);
         watch_until(session, session->pause.until_ns + PAUSE_WATCH_NS);
-    } else if (after->faults != before->faults && has_company(session, began_ns)) {
-        begin(session, now_ns + (now_ns - began_ns < PAUSE_FAULTS_NS ? now_ns - began_ns : PAUSE_FAULTS_NS));
+    } else if (after->faults != before->faults && has_company(session, now_ns - length)) {
+        begin(session, now_ns + (length < PAUSE_FAULTS_NS ? length : PAUSE_FAULTS_NS));
     }
 }
 
@@ -175,13 +195,13 @@ int64_t pause_after(struct session *session, const struct pause_mark *before, in
     if (length < PAUSE_LONG_NS)
         return length;
     suspect(session, began_ns, length);
-    if (by_others_ns > 0) /* who waited for what cannot be told */
+    if (by_others_ns >= length) /* who waited for what cannot be told */
         return length;
     after = before->waits >= 0 ? mark_with_time(pauses) : unknown;
     if (after.waits < 0)
         return length;
-    judge(session, before, &after, began_ns, now_ns);
-    if (after.waits != before->waits || after.processor_ns - before->processor_ns > length)
+    judge(session, before, &after, length, now_ns);
+    if (has_waited(before, &after) || after.processor_ns - before->processor_ns > length)
         return length;
     return after.processor_ns - before->processor_ns;
 }
@@ -245,11 +265,12 @@ static bool has_patience(struct session *session, int64_t waited_ns, int64_t now
 static int64_t waited(const struct pauses *pauses, const struct pause_mark *before,
                       const struct pause_mark *after, int64_t length)
 {
-    if (after->waits <= before->waits || after->reads != before->reads)
+    if (!has_waited(before, after) || after->reads != before->reads)
         return 0;
     if (!pauses->knows_queued)
         return after->preemptions == before->preemptions ? length : 0;
-    return length - (after->queued_ns - before->queued_ns);
+    int64_t queued_ns = after->queued_ns - before->queued_ns;
+    return length - (queued_ns > 0 ? queued_ns : 0);
 }
 
 struct pause_touch pause_touch(const struct session *session)
@@ -258,8 +279,10 @@ struct pause_touch pause_touch(const struct session *session)
     struct pause_touch touch = {
         .before = unknown, .began_ns = clock_mono_ns(), .held_up_ns = pauses->held_up_ns};
 
-    if (pause_watches(session, touch.began_ns))
+    if (pause_watches(session, touch.began_ns)) {
         touch.before = pause_mark(pauses);
+        touch.began_ns = clock_mono_ns(); /* the scheduler likes the end of a system call */
+    }
     return touch;
 }
 

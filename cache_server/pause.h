@@ -6,8 +6,9 @@
  * not served for a while: twice as long as it took, doubled each time up to a second, so that waiting soon
  * takes less than a hundredth of the cache's time. How often that was is remembered of the tenant, so that
  * nobody begins anew by registering again, and half forgotten every PAUSE_HALVING_NS; but only who makes the
- * cache wait is passed over. Being passed over by the scheduler is no waiting, and nobody's fault: the kernel
- * counts it apart (getrusage(2), ru_nvcsw and ru_nivcsw).
+ * cache wait is passed over. Being passed over by the scheduler, or stopped, is no waiting, and nobody's
+ * fault: the kernel counts it apart (getrusage(2), ru_nvcsw and ru_nivcsw), and who waits for a page counts a
+ * fault then.
  *
  * Memory that the cache touches for the first time costs as well: the kernel clears it, a huge page at a
  * time, and a hypervisor may have to find it first, which was seen to take milliseconds. The credit of
@@ -23,7 +24,8 @@
  * are ended (touch.h), and for PAUSE_BAR_FACTOR times as long as the waits, doubled each time, the tenant
  * gets no new registration. A single wait that is longer than that by itself is forgiven, once in
  * PAUSE_FORGIVING_NS: a signal may have stopped the cache just then. Waits during which the cache read from a
- * disk do not count, nor does the time for which it stood in line for a processor. What is waited is taken
+ * disk do not count, nor does the time for which it stood in line for a processor. (A page that somebody else
+ * is reading from there is not told from one that is being punched out.) What is waited is taken
  * off what is charged to whoever was being served, unless it was for a pool of the same tenant.
  *
  * Asking the kernel costs a system call, so the sessions of a tenant are watched only after a batch of one of

@@ -76,8 +76,9 @@ struct session {
     struct keeper *keeper;  /* what it keeps in its segments (holds.h); NULL: it never asked for that */
     int64_t keeper_retry_ms;
     struct pause pause;
-    bool spoiled;   /* it is to be dropped, and its pool left alone: it lost pages, */
-    bool obstructs; /*   or it, or another of its process, made the cache wait (pause.h) */
+    bool spoiled;           /* it is to be dropped, and its pool left alone: it lost pages, */
+    bool obstructs;         /*   or it, or another of its process, made the cache wait (pause.h) */
+    bool is_known_to_leave; /* another shard has said so */
 };
 
 /* May a peer of this owner register so? Nothing is asked of one of our own user whose queue is private. */

@@ -52,6 +52,7 @@ static void let_leavers_go(struct shard *shard)
         struct session *session = registry_find_token(&shard->cache->registry, leavers[i].token);
         if (!session)
             continue;
+        session->is_known_to_leave = true;
         if (leavers[i].obstructs)
             touch_no_more(session);
         cache_part(shard->cache, &session, DEPARTURE_BYE);

@@ -170,11 +170,12 @@ static bool arm(struct cache *cache, struct session *session)
     bool armed = ring_arm(&pool->requests);
     if (!armed)
         ring_disarm(&pool->requests);
-    if (!shm_guard_leave()) {
+    bool is_there = shm_guard_leave();
+    process_spend(session->process, pause_after(session, &mark, began, clock_mono_ns()));
+    if (!is_there) {
         cache_part(cache, &session, DEPARTURE_FAULTED);
         return armed;
     }
-    process_spend(session->process, pause_after(session, &mark, began, clock_mono_ns()));
     if (armed && session->active)
         cache_deactivate(cache, session);
     return armed;
@@ -455,8 +456,10 @@ static bool has_come_in_time(struct cache *cache, struct session *session)
 {
     int64_t began_ns = clock_mono_ns();
 
-    if (began_ns - cache->looked_ns >= PAUSE_LONG_NS) /* whoever is not watched took that long */
+    if (began_ns - cache->looked_ns >= PAUSE_LONG_NS) { /* whoever is not watched took that long */
         cache->looking = pause_mark(&cache->pauses);
+        began_ns = clock_mono_ns();
+    }
     struct pause_touch touch = {
         .before = cache->looking, .began_ns = began_ns, .held_up_ns = cache->pauses.held_up_ns};
     bool more = has_come(cache, session);

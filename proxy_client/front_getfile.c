@@ -103,7 +103,7 @@ static void answer_line(struct getfile_client *client, const char *line)
 
 static void spool_failed(struct getfile_client *client, const char *what, int error)
 {
-    if (error == -EFBIG)
+    if (error == -ENOBUFS)
         log_warn("no room for a body of unknown length; see --max-spool",
                  "max_spool=%" PRIu64 " used=%" PRIu64, client->front->spools.limit,
                  client->front->spools.used);

@@ -127,14 +127,21 @@ static void show_purgers(const void *value, const struct conf_key *key, FILE *ou
         fprintf(out, "%s = %s\n", key->name, purgers->texts[i]);
 }
 
+/* A name that begins with a semicolon could be given only after a comma; anywhere else it is a comment. */
 static bool take_names(void *value, const char *text, struct conf_taking *taking)
 {
+    struct http_names *names = value;
     const char *kept = conf_texts_keep(taking->texts, text, strlen(text));
 
     if (!kept)
         return refuse(taking, "cannot be kept: out of memory");
-    return http_names_add(value, span_of(kept)) ||
-           refuse(taking, "is not a list of names, or makes more than %d of them", HTTP_OVERRIDES_LIST);
+    if (!http_names_add(names, span_of(kept)))
+        return refuse(taking, "is not a list of names, or makes more than %d of them", HTTP_OVERRIDES_LIST);
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (names->items[i].at[0] == ';')
+            return refuse(taking, "has a name that begins with ;, which begins a comment");
+    }
+    return true;
 }
 
 /* A line each, so that what is shown is no longer than what was read. */

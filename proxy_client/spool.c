@@ -45,12 +45,20 @@ void spool_close(struct spool *spool)
     spool->fd = -1;
 }
 
+static bool has_room(const struct spool *spool, size_t size)
+{
+    const struct spool_room *room = spool->room;
+    uint64_t left = room->used < room->limit ? room->limit - room->used : 0;
+
+    return size <= left && spool->size + size <= left - size;
+}
+
 int spool_write(struct spool *spool, const char *data, size_t size)
 {
     struct spool_room *room = spool->room;
 
-    if (room->used > room->limit || size > room->limit - room->used)
-        return -EFBIG;
+    if (!has_room(spool, size))
+        return -ENOBUFS;
     while (size > 0) {
         ssize_t written = pwrite(spool->fd, data, size, (off_t)spool->size);
 

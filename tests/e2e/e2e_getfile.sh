@@ -74,9 +74,9 @@ for framing in chunked nolength; do
     done
 done
 
-# ---- these have so much room, all together ----
+# ---- these have so much room, all together, and one has half of it ----
 
-start_proxy small --max-spool 400000
+start_proxy small --max-spool 800000
 await_proxies 3
 getfile "$DIR/body" "${GETFILE[small]}" "/large?size=400001&chunked=1"
 expect_eq "more than there is room for" "$ANSWER" "GETFILE ERROR"

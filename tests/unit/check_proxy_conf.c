@@ -263,6 +263,7 @@ static const struct {
     {FILE_NEEDED "[cache-rules]\nheuristic-max = 2d\n", "is out of range (0s to 1d)"},
     {FILE_NEEDED "[cache-rules]\nignore-query = a b\n", "is not a list of names"},
     {FILE_NEEDED "[cache-rules]\nignore-query = \n", "is not a list of names"},
+    {FILE_NEEDED "[cache-rules]\nignore-query = a,;b\n", "has a name that begins with ;"},
     {FILE_NEEDED "[cache-rules]\nrefuse-methods = PUT, GET\n", "has GET or HEAD, which cannot be refused"},
     {FILE_NEEDED "[cache-rules]\nallow-methods = P@T\n", "has a word that is no method"},
     {FILE_NEEDED "[cache-rules]\nallow-methods = ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF\n", "is no method"},
