@@ -12,7 +12,7 @@ crowd() {
     start_origin --max-age 3600
     start_cache --memory 64M
     for ((i = 1; i <= PROXIES; i++)); do
-        start "p$i" "$BIN/proxy_client" --instance "$INSTANCE" --listen 127.0.0.1:0 --origin "http://$ORIGIN" \
+        start "p$i" "$BIN/proxy_client" --instance "$INSTANCE" --listen 127.0.0.1:0 --cache-timeout 5000 --origin "http://$ORIGIN" \
             --segments 8 --segment-size 16K
     done
     for ((i = 1; i <= PROXIES; i++)); do
