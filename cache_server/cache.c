@@ -251,6 +251,7 @@ static enum wire_refusal enrol(struct cache *cache, struct session *session, con
         cache->proxies++;
         cache_count(session, COUNTER_registrations, 1);
     }
+    pause_enrol(session);
     return WIRE_REFUSAL_NONE;
 }
 

@@ -176,7 +176,10 @@ static void judge(struct session *session, const struct pause_mark *before, cons
     if (has_waited(before, after)) {
         halve_waits(watch, now_ns);
         watch->waits++;
-        begin(session, now_ns + length_of(watch, length));
+        int64_t pause_ns = length_of(watch, length);
+        if (watch->paused_ns < now_ns + pause_ns)
+            watch->paused_ns = now_ns + pause_ns;
+        begin(session, now_ns + pause_ns * session->process->sessions);
         cache_count(session, COUNTER_pauses, 1);
         watch_until(session, session->pause.until_ns + PAUSE_WATCH_NS);
     } else if (after->faults != before->faults && has_company(session, now_ns - length)) {
@@ -321,6 +324,14 @@ bool pause_touched(struct session *session, const struct pause_touch *touch)
 bool pause_bars(const struct session *session)
 {
     return session->tenant && clock_mono_ns() < session->tenant->patience.barred_ns;
+}
+
+void pause_enrol(struct session *session)
+{
+    const struct pause_watch *watch = watch_of(session);
+
+    if (clock_mono_ns() < watch->paused_ns)
+        begin(session, watch->paused_ns);
 }
 
 /* ---- their ends ---- */

@@ -3,12 +3,13 @@
  * A page of a pool that its owner is just punching out (fallocate(2), madvise(2) MADV_REMOVE) lets nobody
  * touch it until that has ended, which may be long after the owner has lost its processor. An honest proxy
  * changes no page of a segment that it has handed over, so the cache never waits for it. Who makes it wait is
- * not served for a while: twice as long as it took, doubled each time up to a second, so that waiting soon
- * takes less than a hundredth of the cache's time. How often that was is remembered of the tenant, so that
- * nobody begins anew by registering again, and half forgotten every PAUSE_HALVING_NS; but only who makes the
- * cache wait is passed over. Being passed over by the scheduler, or stopped, is no waiting, and nobody's
- * fault: the kernel counts it apart (getrusage(2), ru_nvcsw and ru_nivcsw), and who waits for a page counts a
- * fault then.
+ * not served for a while: twice as long as it took, doubled each time up to a second, times the registrations
+ * of its process, so that waiting soon takes less than a hundredth of the cache's time. How often that was is
+ * remembered of the tenant, and half forgotten every PAUSE_HALVING_NS; and whoever is registered during a
+ * pause begins with the rest of it (of one registration), so that nobody begins anew by registering again.
+ * Those of the tenant that were there and do not make the cache wait are not passed over. Being passed over
+ * by the scheduler, or stopped, is no waiting, and nobody's fault: the kernel counts it apart (getrusage(2),
+ * ru_nvcsw and ru_nivcsw), and who waits for a page counts a fault then.
  *
  * Memory that the cache touches for the first time costs as well: the kernel clears it, a huge page at a
  * time, and a hypervisor may have to find it first, which was seen to take milliseconds. The credit of
@@ -25,8 +26,9 @@
  * gets no new registration. A single wait that is longer than that by itself is forgiven, once in
  * PAUSE_FORGIVING_NS: a signal may have stopped the cache just then. Waits during which the cache read from a
  * disk do not count, nor does the time for which it stood in line for a processor. (A page that somebody else
- * is reading from there is not told from one that is being punched out.) What is waited is taken
- * off what is charged to whoever was being served, unless it was for a pool of the same tenant.
+ * is reading from there, or that the kernel is just moving, is not told from one that is being punched out.)
+ * What is waited is taken off what is charged to whoever was being served, unless it was for a pool of the
+ * same tenant.
  *
  * Asking the kernel costs a system call, so the sessions of a tenant are watched only after a batch of one of
  * them, or a touch of its pool, that took PAUSE_LONG_NS: for a second, or PAUSE_WATCH_FACTOR times as long as
@@ -61,6 +63,7 @@ struct session;
 /* Part of a tenant; all zero at first, as are the next ones. */
 struct pause_watch {
     int64_t until_ns;
+    int64_t paused_ns; /* until then whoever is registered is paused */
     int64_t halved_at_ns;
     uint32_t waits;   /* in batches; halved every PAUSE_HALVING_NS */
     int64_t short_ns; /* touches of less than PAUSE_LONG_NS, since they came to that */
@@ -133,6 +136,8 @@ struct pause_touch pause_touch(const struct session *session);
 bool pause_touched(struct session *session, const struct pause_touch *touch);
 /* May it not be registered now? Its tenant and owner are known. */
 bool pause_bars(const struct session *session);
+/* It has been: is another of its tenant paused for having us wait, it is so as well. */
+void pause_enrol(struct session *session);
 /* Ends the pauses that are over; in a turn's housekeeping. */
 void pause_step(struct cache *cache);
 /* Until the first of them is over, in milliseconds rounded up; -1: there is none. */

@@ -49,7 +49,7 @@ bool touch_end(struct session *session, const struct pause_touch *touch)
 {
     bool there = shm_guard_leave();
 
-    if (!pause_touched(session, touch) && there)
+    if (!pause_touched(session, touch))
         obstruct(session);
     return there;
 }
@@ -66,9 +66,9 @@ bool touch_end_other(struct session *session, const struct pause_touch *touch)
 {
     bool there = shm_guard_leave_other(), is_endured = pause_touched(session, touch);
 
-    if (!there)
-        spoil(session);
-    else if (!is_endured)
+    if (!is_endured)
         obstruct(session);
+    else if (!there)
+        spoil(session);
     return there;
 }

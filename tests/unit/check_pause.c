@@ -237,6 +237,50 @@ START_TEST(pauses_end)
 }
 END_TEST
 
+/* What is not served out by who leaves is by who comes. */
+START_TEST(pauses_outlast_registrations)
+{
+    struct session next;
+
+    begin_watched();
+    now = clock_mono_ns();
+    int64_t length = batch(LONG, wait_for_it);
+    ck_assert_int_gt(length, 0);
+    int64_t until = session.pause.until_ns;
+    next = (struct session){.cache = &cache, .tenant = news, .process = other, .state = SESSION_ALIVE};
+    pause_enrol(&next);
+    ck_assert(clock_mono_ns() >= until || next.pause.until_ns == until);
+    news->pauses.paused_ns = until = clock_mono_ns() + PAUSE_LONGEST_NS;
+    pause_part(&next);
+    pause_enrol(&next);
+    ck_assert_int_eq(next.pause.until_ns, until);
+    cache_activate(&cache, &next);
+    ck_assert(!next.active);
+    pause_part(&next);
+    next.tenant = tenants_get(&cache.tenants, "other");
+    pause_enrol(&next);
+    ck_assert_int_eq(next.pause.until_ns, 0);
+    end();
+}
+END_TEST
+
+/* Sixty-four of them wait no more often than one. */
+START_TEST(pauses_grow_with_registrations)
+{
+    begin_watched();
+    session.process->sessions += 7;
+    ck_assert_int_eq(batch(LONG, wait_for_it), 8 * PAUSE_FACTOR * LONG);
+    ck_assert_int_eq(news->pauses.paused_ns, now + PAUSE_FACTOR * LONG);
+    session.process->sessions -= 7;
+    go_on();
+    serve_other();
+    session.process->sessions += 7;
+    ck_assert_int_eq(batch(LONG, fault), LONG); /* nobody's fault */
+    session.process->sessions -= 7;
+    end();
+}
+END_TEST
+
 /* As long as it takes, up to a minute: a wait of a second must not be followed by another one unseen. */
 START_TEST(long_batches_are_watched_longer)
 {
@@ -584,6 +628,8 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, mere_length_is_nobodys_fault);
     tcase_add_test(tcase, only_what_is_used_is_paid_for);
     tcase_add_test(tcase, pauses_end);
+    tcase_add_test(tcase, pauses_outlast_registrations);
+    tcase_add_test(tcase, pauses_grow_with_registrations);
     tcase_add_test(tcase, long_batches_are_watched_longer);
     tcase_add_test(tcase, who_makes_others_wait_obstructs);
     tcase_add_test(tcase, short_waits_are_borne_for_a_while);

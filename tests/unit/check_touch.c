@@ -112,6 +112,26 @@ START_TEST(wait_spoils_the_process)
 }
 END_TEST
 
+/* Truncated just before we look again: that excuses nobody. */
+START_TEST(wait_for_a_page_that_is_lost_spoils_the_process)
+{
+    begin();
+    for (int i = 0; i < TIMES_AT_MOST && !sessions[0].obstructs; i++) {
+        struct pause_touch touch = touch_begin_other(&sessions[0]);
+        wait_for_page(&sessions[0]);
+        ck_assert_int_eq(ftruncate(fd, 0), 0);
+        sessions[0].pool.base[0] = 1;
+        ck_assert(!touch_end_other(&sessions[0], &touch));
+        ck_assert_int_eq(ftruncate(fd, BYTES), 0);
+        ck_assert_ptr_eq(
+            mmap(sessions[0].pool.base, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0),
+            sessions[0].pool.base);
+    }
+    ck_assert(sessions[0].obstructs && sessions[1].obstructs && !sessions[2].obstructs);
+    end();
+}
+END_TEST
+
 /* Those of other pid namespaces count as one process, and need not be. */
 START_TEST(whose_pid_is_unseen_answers_for_itself)
 {
@@ -159,6 +179,7 @@ static void add_cases(TCase *tcase)
     tcase_add_test(tcase, lost_page_spoils_one);
     tcase_add_test(tcase, lost_page_of_ones_own_is_told);
     tcase_add_test(tcase, wait_spoils_the_process);
+    tcase_add_test(tcase, wait_for_a_page_that_is_lost_spoils_the_process);
     tcase_add_test(tcase, whose_pid_is_unseen_answers_for_itself);
     tcase_add_test(tcase, nobody_is_spoiled_twice);
     tcase_add_test(tcase, wait_for_ones_own_message_spoils_as_well);
