@@ -108,23 +108,23 @@ expect_sample 'larder_proxies{tenant="news",state="alive"}' 1
 expect_sample 'larder_proxies{tenant="news",state="draining"}' 0
 expect_sample 'larder_cache_usage_bytes{tenant="news",kind="used"}' "$(cache_stat '.tenants[0].bytes_used')"
 
-expect_eq "tenants" "$(cache_ctl tenants --json | jq -c '[.[] | [.name, .hits]] | sort')" '[["news",4],["shop.eu",1]]'
+expect_eq "tenants" "$(cache_ctl tenants --json | gojq -c '[.[] | [.name, .hits]] | sort')" '[["news",4],["shop.eu",1]]'
 expect_eq "tenants for people" "$(cache_ctl tenants | awk '{ print $1 }' | sort | tr '\n' ' ')" "news shop.eu tenant "
-expect_eq "proxies" "$(cache_ctl proxies --json | jq -c '[.[] | [.pid, .tenant, .state, .draining]] | sort')" \
-    "$(jq -nc "[[${PID[news]}, \"news\", \"alive\", false], [${PID[shop]}, \"shop.eu\", \"alive\", false]] | sort")"
+expect_eq "proxies" "$(cache_ctl proxies --json | gojq -c '[.[] | [.pid, .tenant, .state, .draining]] | sort')" \
+    "$(gojq -nc "[[${PID[news]}, \"news\", \"alive\", false], [${PID[shop]}, \"shop.eu\", \"alive\", false]] | sort")"
 
 # ---- what is stored ----
 
 url="http://$ORIGIN/generate?size=1000"
 cache_ctl show "$url" --tenant news --json >"$DIR/shown"
-expect_eq "size of what is stored" "$(jq -r '[.stored, .size, .fresh, .leased] | @csv' "$DIR/shown")" \
+expect_eq "size of what is stored" "$(gojq -r '[.stored, .size, .fresh, .leased] | @csv' "$DIR/shown")" \
     'true,1000,true,false'
-expect_eq "its age" "$(jq '.age_seconds >= 0 and .age_seconds < 600' "$DIR/shown")" true
+expect_eq "its age" "$(gojq '.age_seconds >= 0 and .age_seconds < 600' "$DIR/shown")" true
 expect_match "age for people" "$(cache_ctl show "$url" --tenant news)" 'age  *[0-9]+ s'
-expect_match "its fields" "$(jq -r '.fields[]' "$DIR/shown")" "Cache-Control: max-age=3600"
+expect_match "its fields" "$(gojq -r '.fields[]' "$DIR/shown")" "Cache-Control: max-age=3600"
 expect_match "for people" "$(cache_ctl show "GET $url" --tenant shop.eu)" "stored"
-expect_eq "by path" "$(cache_ctl show --origin "http://$ORIGIN" '/generate?size=1000' --tenant news --json | jq .size)" 1000
-expect_eq "another" "$(cache_ctl show "$url&x" --tenant news --json | jq -c '[.stored, .leased]')" '[false,false]'
+expect_eq "by path" "$(cache_ctl show --origin "http://$ORIGIN" '/generate?size=1000' --tenant news --json | gojq .size)" 1000
+expect_eq "another" "$(cache_ctl show "$url&x" --tenant news --json | gojq -c '[.stored, .leased]')" '[false,false]'
 expect_status 2 show "$url" --tenant nobody
 expect_status 2 show "$url" --tenant 'no/body'
 expect_status 2 show /path
@@ -138,10 +138,10 @@ for _ in {1..100}; do cat "$DIR/once"; done >"$DIR/hundred"
 is_known_as_hot() {
     curl -sS --noproxy '*' -K "$DIR/hundred"
     cache_ctl top --tenant news --json >"$DIR/top"
-    [[ $(jq -r '.[0].text // ""' "$DIR/top") == "GET $url" ]]
+    [[ $(gojq -r '.[0].text // ""' "$DIR/top") == "GET $url" ]]
 }
 wait_until "the key that is asked for is known as hot" is_known_as_hot
-expect_eq "nothing of another tenant" "$(jq -r '[.[].tenant] | unique | join(" ")' "$DIR/top")" news
+expect_eq "nothing of another tenant" "$(gojq -r '[.[].tenant] | unique | join(" ")' "$DIR/top")" news
 expect_match "for people" "$(cache_ctl top --count 1)" "GET http://$ORIGIN/generate.size=1000"
 expect_status 2 top --count 0
 expect_status 2 top --count 65
@@ -213,7 +213,7 @@ await_proxies 2
 wait_until "the next cache is told" shows_state news draining
 cannot_connect news || fail "it takes clients again, untold"
 
-cache_ctl undrain "$(cache_ctl proxies --json | jq -r '.[] | select(.tenant == "news") | .registration')" >"$DIR/said"
+cache_ctl undrain "$(cache_ctl proxies --json | gojq -r '.[] | select(.tenant == "news") | .registration')" >"$DIR/said"
 wait_until "it takes clients again" is_served news
 wait_until "its state is shown" shows_state news alive
 cache_ctl undrain "${PID[news]}" >"$DIR/said" # nothing to do, no harm

@@ -168,7 +168,7 @@ says FAIL cache "there is no queue /larder.$INSTANCE" "cache_server --instance $
 says ok 'stale names' none
 tail -n 1 "$DIR/report" | grep -Eq "^instance $INSTANCE: .* 1 failure: " || fail "$(tail -n 1 "$DIR/report")"
 examine 1 -- --json
-expect_eq "the failure in JSON" "$(jq -r '.findings[] | select(.level == "FAIL") | .subject' "$DIR/report")" cache
+expect_eq "the failure in JSON" "$(gojq -r '.findings[] | select(.level == "FAIL") | .subject' "$DIR/report")" cache
 
 # ---- all is well ----
 
@@ -188,8 +188,8 @@ says ok 'living names' "2 peers .* pids.* ${PID[living]}"
 says ok 'living names' " ${PID[doomed]}"
 says ok 'stale names' none
 examine_healthy -- --json
-expect_eq "failures in JSON" "$(jq .failures "$DIR/report")" 0
-expect_eq "levels" "$(jq -r '.findings[0] | .level, .subject, .mend' "$DIR/report" | tr '\n' ' ')" "ok cache null "
+expect_eq "failures in JSON" "$(gojq .failures "$DIR/report")" 0
+expect_eq "levels" "$(gojq -r '.findings[0] | .level, .subject, .mend' "$DIR/report" | tr '\n' ' ')" "ok cache null "
 
 # ---- frozen ----
 

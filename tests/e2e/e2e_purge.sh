@@ -345,7 +345,7 @@ ruled_is_stored() {
 }
 purged_by_http() { # TARGET [CURL_OPTION...]
     get_ok "$DIR/body" "$RULED$1" -X PURGE "${@:2}"
-    expect_eq "PURGE $*" "$(jq .purged "$DIR/body")" 1
+    expect_eq "PURGE $*" "$(gojq .purged "$DIR/body")" 1
 }
 ruled_is_stored
 purged_by_http "$Q&utm_source=elsewhere"

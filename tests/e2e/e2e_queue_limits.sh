@@ -24,7 +24,7 @@ ctl() {
 }
 
 ctl_shows() { # JQ_EXPRESSION VALUE
-    [[ $(ctl stats --json 2>/dev/null | jq -r "$1") == "$2" ]]
+    [[ $(ctl stats --json 2>/dev/null | gojq -r "$1") == "$2" ]]
 }
 
 serve() { # starts the cache

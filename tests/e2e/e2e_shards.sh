@@ -60,20 +60,20 @@ expect_origin '[.by_path[]] | max' "$OBJECTS"
 expect_match "ping" "$(cache_ctl ping)" ', 3 shards, answered'
 for ((i = 0; i < OBJECTS; i += 10)); do
     expect_eq "size of object $i" \
-        "$(cache_ctl show --origin "http://$ORIGIN" "$(url "$i")" --json | jq .size)" $((1000 + i * 997))
+        "$(cache_ctl show --origin "http://$ORIGIN" "$(url "$i")" --json | gojq .size)" $((1000 + i * 997))
 done
 
 # ---- purges ----
 
-expect_eq "one key" "$(cache_ctl purge --origin "http://$ORIGIN" --key "$(url 5)" --json | jq .purged)" 1
+expect_eq "one key" "$(cache_ctl purge --origin "http://$ORIGIN" --key "$(url 5)" --json | gojq .purged)" 1
 ! is_hit one "$(url 5)" || fail "what was purged came from the cache"
 wait_until "it is stored again" cache_shows .cache.objects "$OBJECTS"
 expect_eq "everything that begins so" \
-    "$(cache_ctl purge --origin "http://$ORIGIN" --prefix /generate --json | jq .purged)" "$OBJECTS"
+    "$(cache_ctl purge --origin "http://$ORIGIN" --prefix /generate --json | gojq .purged)" "$OBJECTS"
 expect_cache .cache.objects 0
 fetch_all two
 wait_until "all are stored again" cache_shows .cache.objects "$OBJECTS"
-expect_eq "everything" "$(cache_ctl purge --all --soft --json | jq .purged)" "$OBJECTS"
+expect_eq "everything" "$(cache_ctl purge --all --soft --json | gojq .purged)" "$OBJECTS"
 expect_cache .cache.objects "$OBJECTS"
 expect_cache .cache.purges 3
 expect_eq "of a tenant that is not there" "$(cache_ctl purge --all --tenant nobody 2>&1 >/dev/null | wc -l)" 1

@@ -117,13 +117,13 @@ expect_eq "a group that it is no member of" \
 # ---- statistics and reloads ----
 
 stats=$(ctl_of $NEWS $SENDERS,$NEWS_GROUP $NEWS_GROUP stats --json)
-expect_eq "tenants that news sees" "$(jq -r '[.tenants[].name] | join(",")' <<<"$stats")" news
-expect_eq "proxies that news sees" "$(jq -r '[.proxies[].tenant] | unique | join(",")' <<<"$stats")" news
-expect_eq "what news sees of all" "$(jq -r '.cache.hits' <<<"$stats")" 0
+expect_eq "tenants that news sees" "$(gojq -r '[.tenants[].name] | join(",")' <<<"$stats")" news
+expect_eq "proxies that news sees" "$(gojq -r '[.proxies[].tenant] | unique | join(",")' <<<"$stats")" news
+expect_eq "what news sees of all" "$(gojq -r '.cache.hits' <<<"$stats")" 0
 expect_eq "tenants that the cache's user sees" "$(cache_stat '[.tenants[].name] | sort | join(",")')" news,own,shop
 expect_eq "tenants that root sees" \
     "$("$DIR/cache_ctl" --instance "$INSTANCE" --group $SENDERS --cache-user $CACHE stats --json |
-        jq -r '[.tenants[].name] | sort | join(",")')" news,own,shop
+        gojq -r '[.tenants[].name] | sort | join(",")')" news,own,shop
 status=0
 ctl_of $NEWS $SENDERS,$NEWS_GROUP $NEWS_GROUP reload 2>"$DIR/err" || status=$?
 expect_eq "reload by news" "$status $(cat "$DIR/err")" "2 cache_ctl: this registration may not ask for that"

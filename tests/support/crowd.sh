@@ -61,7 +61,7 @@ play_round() {
 }
 
 result() { # JQ_EXPRESSION
-    jq -r "$1" <<<"$RESULT"
+    gojq -r "$1" <<<"$RESULT"
 }
 
 expect_result() { # JQ_EXPRESSION VALUE

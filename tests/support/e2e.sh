@@ -31,6 +31,7 @@ CURL_EXIT=0           # and curl's exit status
 e2e_begin() { # STORY
     INSTANCE=${1:0:16}-$$
     DIR=$(mktemp -d "${TMPDIR:-/tmp}/larder-e2e.XXXXXX")
+    export HOME=$DIR # nobody's .curlrc nor .jq counts
     mkfifo "$DIR/never"
     exec {NEVER}<>"$DIR/never"
     STORY_DONE=
@@ -281,20 +282,33 @@ get_ok() { # OUTPUT_FILE URL [CURL_OPTION...]
     get_status 200 "$@"
 }
 
-# Values of a field of the last response (its final head), one a line.
+# Values of a field of the last response (its final head), one a line. They are asked for so often that no program is
+# started for it.
 header() { # NAME
-    tr -d '\r' <"$DIR/head" | awk -v name="$1" '
-        /^HTTP\// { values = "" }
-        { at = index($0, ":") }
-        at && tolower(substr($0, 1, at - 1)) == tolower(name) {
-            value = substr($0, at + 1); gsub(/^[ \t]+|[ \t]+$/, "", value); values = values value "\n"
-        }
-        END { printf "%s", values }'
+    local line name values=()
+    while IFS= read -r line; do
+        line=${line%$'\r'}
+        name=${line%%:*}
+        if [[ $line == HTTP/* ]]; then
+            values=()
+        elif [[ $line == *:* && ${name,,} == "${1,,}" ]]; then
+            line=${line#*:}
+            line=${line#"${line%%[!$' \t']*}"}
+            values+=("${line%"${line##*[!$' \t']}"}")
+        fi
+    done <"$DIR/head"
+    ((${#values[@]} == 0)) || printf '%s\n' "${values[@]}"
 }
 
 # How Larder answered: its own member of Cache-Status.
 cache_status() {
-    header Cache-Status | tr ',' '\n' | sed 's/^ *//' | grep '^larder' | tail -n 1 || true
+    local member members ours=
+    IFS=$'\n,' read -rd '' -a members <<<"$(header Cache-Status)" || true
+    for member in "${members[@]}"; do
+        member=${member#"${member%%[! ]*}"}
+        [[ $member != larder* ]] || ours=$member
+    done
+    echo "$ours"
 }
 
 expect_hit() {
@@ -345,7 +359,7 @@ cache_ctl() {
 }
 
 cache_stat() { # JQ_EXPRESSION
-    cache_ctl stats --json | jq -r "$1"
+    cache_ctl stats --json | gojq -r "$1"
 }
 
 cache_shows() { # JQ_EXPRESSION VALUE
@@ -361,7 +375,7 @@ origin_control() { # PAGE
 }
 
 origin_stat() { # JQ_EXPRESSION
-    origin_control stats | jq -r "$1"
+    origin_control stats | gojq -r "$1"
 }
 
 requests_to() { # PATH: how often the origin was asked for it
