@@ -165,18 +165,10 @@ END_TEST
 
 static void begin_late(void)
 {
-    struct segment_pool *pool = &liar.endpoint.pool;
-
     story_begin(&story, "late");
+    story.ring_begin = RING_LATE;
     story_start_program(&story, "cache_server_late", NULL);
-    liar_appear(&liar, &story);
-    pool->requests.own = pool->requests.other = RING_LATE;
-    pool->completions.own = pool->completions.other = RING_LATE;
-    atomic_store(&pool->requests.shared->tail, RING_LATE);
-    atomic_store(&pool->requests.shared->head, RING_LATE);
-    atomic_store(&pool->completions.shared->tail, RING_LATE);
-    atomic_store(&pool->completions.shared->head, RING_LATE);
-    liar_say_hello(&liar, "news");
+    liar_register(&liar, &story, "news");
 }
 
 /* The object of look_up(), in pieces of a segment. */

@@ -38,6 +38,7 @@ struct story {
     struct test_footprint before;
     struct test_child cache;
     bool runs;
+    uint32_t ring_begin; /* where the cache has every ring begin: 0 but for cache_server_late */
 };
 
 void story_begin(struct story *story, const char *name);
