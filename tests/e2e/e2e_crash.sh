@@ -66,6 +66,10 @@ caches_are_killed() {
     expect_some caches "proxies killed"
     expect_some caches "cache kills"
     grep -q 'latency p99.*quiet run.*ratio' "$DIR/caches.out" || fail "no comparison with the quiet run"
+    grep -q "processors' time used .*quiet run" "$DIR/caches.out" || fail "no word of the processors"
+    grep -q 'of it taken by the host .*quiet run' "$DIR/caches.out" || fail "no word of the host"
+    chrt -f 1 true 2>/dev/null || return 0 # nobody may have a timer that no other thread keeps waiting
+    grep -q 'a timer was late .* ms; quiet run' "$DIR/caches.out" || fail "no word of the timer"
 }
 
 # Together, as they mostly wait.

@@ -7,7 +7,8 @@
  *
  * Modules: storm_corpus (what is asked for), storm_response (is it right), storm_load (clients; a thread),
  * storm_process and storm_fleet (processes), storm_chaos (harm), storm_names (names come and go; a thread),
- * storm_inspect (what is held at rest), storm_spoil (damage that must be noticed), storm_report (the table).
+ * storm_inspect (what is held at rest), storm_machine (what the machine adds), storm_spoil (damage that must
+ * be noticed), storm_report (the table).
  */
 #include "storm_chaos.h"
 #include "storm_inspect.h"
@@ -38,6 +39,7 @@ struct storm {
     struct fleet fleet;
     struct baseline baseline;
     struct report report;
+    struct machine_watch machine_quiet, machine_storm;
 };
 
 static void say(const char *what)
@@ -99,36 +101,32 @@ static bool warm_up(struct storm *storm)
 
 static bool quiet_run(struct storm *storm)
 {
-    struct machine_time time = {0};
     char line[96];
 
-    storm->report.quiet_use = NAN;
     if (!storm->conf.quiet)
         return true;
     snprintf(line, sizeof(line), "Quiet run: %.0f s ...", storm_length(&storm->conf));
     say(line);
-    inspect_machine_use(&time);
-    if (!run_quietly(storm, LOAD_QUIET, storm_length(&storm->conf)))
-        return false;
-    storm->report.quiet_use = inspect_machine_use(&time);
-    return rest(storm);
+    machine_watch_begin(&storm->machine_quiet);
+    bool whole = run_quietly(storm, LOAD_QUIET, storm_length(&storm->conf));
+    storm->report.quiet_machine = machine_watch_end(&storm->machine_quiet);
+    return whole && rest(storm);
 }
 
 static bool stormy_run(struct storm *storm)
 {
     int64_t began = storm_now(), deadline = STORM_FOREVER;
-    struct machine_time time = {0};
     bool whole;
 
     if (storm->conf.seconds > 0)
         deadline = began + storm_seconds(storm->conf.seconds);
     say("Storm ...");
     inspect_memory(&storm->fleet, &storm->report.before);
-    inspect_machine_use(&time);
+    machine_watch_begin(&storm->machine_storm);
     load_resume(storm->load, LOAD_STORM);
     spoil_storm(&storm->fleet);
     whole = chaos_run(&storm->fleet, deadline, storm->conf.kills);
-    storm->report.storm_use = inspect_machine_use(&time);
+    storm->report.storm_machine = machine_watch_end(&storm->machine_storm);
     storm->report.seconds = (double)(storm_now() - began) / 1e9;
     return whole && rest(storm);
 }

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -370,34 +369,6 @@ void inspect_memory(const struct fleet *fleet, struct memory *memory)
     text[got > 0 ? got : 0] = '\0';
     memory->resident = memory_line(text, "\nVmRSS:");
     memory->anonymous = memory_line(text, "\nRssAnon:");
-}
-
-/* The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. */
-static bool read_machine_time(struct machine_time *time)
-{
-    FILE *file = fopen("/proc/stat", "re");
-    char line[512], *at = line + 3;
-    bool good = file && fgets(line, sizeof(line), file) && strncmp(line, "cpu ", 4) == 0;
-
-    *time = (struct machine_time){0};
-    if (file)
-        fclose(file);
-    for (int column = 0; good && column < 8; column++) {
-        uint64_t ticks = strtoull(at, &at, 10);
-
-        time->all += ticks;
-        time->busy += column == 3 || column == 4 ? 0 : ticks;
-    }
-    return good;
-}
-
-double inspect_machine_use(struct machine_time *state)
-{
-    struct machine_time before = *state;
-
-    if (!read_machine_time(state) || state->all <= before.all)
-        return NAN;
-    return (double)(state->busy - before.busy) / (double)(state->all - before.all);
 }
 
 /* ---- all of it ---- */

@@ -54,10 +54,4 @@ void inspect_names_left(struct fleet *fleet, struct inspection *found);
 /* Notes what was found as problems. */
 void inspection_report(const struct inspection *found, const char *when);
 
-/* The share of all processors' time that was used since *state was last passed; NAN without /proc/stat. */
-struct machine_time {
-    uint64_t busy, all;
-};
-double inspect_machine_use(struct machine_time *state);
-
 #endif

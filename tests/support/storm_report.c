@@ -118,13 +118,31 @@ static void print_latency(const struct report *report, FILE *to)
     if (report->storm->witnesses_unserved + report->quiet->witnesses_unserved)
         row(to, "left out of these for want of time", "%" PRIu64 "; quiet run %" PRIu64,
             report->storm->witnesses_unserved, report->quiet->witnesses_unserved);
-    if (isnan(report->storm_use))
-        return;
-    if (isnan(report->quiet_use))
-        row(to, "processors' time used", "%.0f %%", 100 * report->storm_use);
+}
+
+static void print_share(FILE *to, const char *name, double storm, double quiet)
+{
+    if (isnan(quiet))
+        row(to, name, "%.0f %%", 100 * storm);
     else
-        row(to, "processors' time used", "%.0f %%; quiet run %.0f %%", 100 * report->storm_use,
-            100 * report->quiet_use);
+        row(to, name, "%.0f %%; quiet run %.0f %%", 100 * storm, 100 * quiet);
+}
+
+/* What the times above have to be read with. */
+static void print_machine(const struct report *report, FILE *to)
+{
+    const struct machine_use *storm = report->storm_machine, *quiet = report->quiet_machine;
+    double late = ms(histogram_quantile(&storm->late, 0.99));
+
+    if (!isnan(storm->used)) {
+        print_share(to, "processors' time used", storm->used, quiet ? quiet->used : NAN);
+        print_share(to, "  of it taken by the host", storm->stolen, quiet ? quiet->stolen : NAN);
+    }
+    if (storm->late.count > 0 && quiet)
+        row(to, "a timer was late p99, max", "%.2f, %.2f ms; quiet run %.2f, %.2f ms", late,
+            ms(storm->late.max), ms(histogram_quantile(&quiet->late, 0.99)), ms(quiet->late.max));
+    else if (storm->late.count > 0)
+        row(to, "a timer was late p99, max", "%.2f, %.2f ms", late, ms(storm->late.max));
 }
 
 void report_print(const struct report *report, FILE *to)
@@ -136,6 +154,7 @@ void report_print(const struct report *report, FILE *to)
     print_memory(report, to);
     print_reclaims(report, to);
     print_latency(report, to);
+    print_machine(report, to);
     row(to, "seed", "%" PRIu64, report->conf->seed);
 }
 

@@ -4,6 +4,7 @@
 
 #include "storm_fleet.h"
 #include "storm_inspect.h"
+#include "storm_machine.h"
 
 #include <stdio.h>
 
@@ -15,9 +16,9 @@ struct report {
     struct memory before, after;
     struct histogram reclaims;
     unsigned reclaims_outstanding;
-    unsigned names_left; /* after everything had ended */
-    double seconds;      /* of the storm */
-    double quiet_use, storm_use;
+    unsigned names_left;                                     /* after everything had ended */
+    double seconds;                                          /* of the storm */
+    const struct machine_use *quiet_machine, *storm_machine; /* of quiet: NULL if there was none */
     unsigned problems;
 };
 
