@@ -242,8 +242,9 @@ START_TEST(pauses_outlast_registrations)
 {
     struct session next;
 
-    begin_watched();
+    begin();
     now = clock_mono_ns();
+    ck_assert_int_eq(batch(LONG, fault), 0); /* now it is watched */
     int64_t length = batch(LONG, wait_for_it);
     ck_assert_int_gt(length, 0);
     int64_t until = session.pause.until_ns;
