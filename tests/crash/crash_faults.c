@@ -267,7 +267,7 @@ START_TEST(who_makes_the_cache_wait_is_paused)
         liar_expect(&liar, &request, WIRE_STATUS_OK);
         liar_take_back(&liar, request.segment);
     }
-    ck_assert_uint_gt(story_counter(&story, COUNTER_pauses), 0);
+    ck_assert_uint_gt(story_tenant(&story, "news").values[COUNTER_pauses], 0);
     check_other();
     atomic_store(&punching, false);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);

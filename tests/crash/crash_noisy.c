@@ -55,26 +55,14 @@ static void await_stored(uint32_t number)
     ck_assert(test_wait_until(has_stored, &number, TEST_DEADLINE_MS * 6));
 }
 
-static struct wire_row tenant_numbers(const char *name)
-{
-    struct wire_row rows[16];
-    int count = story_rows(&story, rows, ROWS(rows));
-
-    for (int i = 0; i < count; i++) {
-        if (rows[i].kind == WIRE_ROW_TENANT && strcmp(rows[i].name, name) == 0)
-            return rows[i];
-    }
-    ck_abort_msg("there is no tenant %s", name);
-}
-
 static uint64_t counter_of(const char *tenant, enum counter counter)
 {
-    return tenant_numbers(tenant).values[counter];
+    return story_tenant(&story, tenant).values[counter];
 }
 
 static uint64_t used_by(const char *tenant)
 {
-    struct wire_row row = tenant_numbers(tenant);
+    struct wire_row row = story_tenant(&story, tenant);
 
     return gauge_of(&row, GAUGE_bytes_used);
 }

@@ -440,6 +440,18 @@ struct wire_row story_numbers(const struct story *story)
     return rows[0];
 }
 
+struct wire_row story_tenant(const struct story *story, const char *name)
+{
+    static struct wire_row rows[ROWS_MAX];
+    int count = story_rows(story, rows, ROWS_MAX);
+
+    for (int i = 0; i < count; i++) {
+        if (rows[i].kind == WIRE_ROW_TENANT && strcmp(rows[i].name, name) == 0)
+            return rows[i];
+    }
+    ck_abort_msg("there is no tenant %s", name);
+}
+
 uint64_t gauge_of(const struct wire_row *row, enum gauge gauge)
 {
     return row->values[COUNTER_COUNT + gauge];

@@ -38,7 +38,7 @@ struct story {
     struct test_footprint before;
     struct test_child cache;
     bool runs;
-    uint32_t ring_begin; /* where the cache has every ring begin: 0 but for cache_server_late */
+    uint32_t ring_begin; /* where the cache has every ring begin: 0 but for cache_server_late, of one shard */
 };
 
 void story_begin(struct story *story, const char *name);
@@ -71,9 +71,11 @@ int story_rows(const struct story *story, struct wire_row *rows, int most);
 /* The rows of one shard alone. */
 int story_shard_rows(const struct story *story, uint32_t shard, struct wire_row *rows, int most);
 struct wire_row story_numbers(const struct story *story); /* the cache's row */
+struct wire_row story_tenant(const struct story *story, const char *name);
 uint64_t gauge_of(const struct wire_row *row, enum gauge gauge);
 uint64_t story_counter(const struct story *story, enum counter counter);
-/* What is counted for the cache and for each tenant: the tenants' numbers add up to the cache's. */
+/* What is counted for the cache and for each tenant: the tenants' numbers add up to the cache's. Of a cache
+ * of one shard: of several, some numbers are the largest of theirs. */
 void story_adds_up(const struct story *story);
 /* `proxies` are registered, and nothing is held by anybody: no pin, no lease, no place among those who
  * follow, no pool of somebody who has gone. Waits for it. */

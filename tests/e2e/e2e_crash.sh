@@ -70,6 +70,8 @@ caches_are_killed() {
     grep -q 'of it taken by the host .*quiet run' "$DIR/caches.out" || fail "no word of the host"
     chrt -f 1 true 2>/dev/null || return 0 # nobody may have a timer that no other thread keeps waiting
     grep -q 'a timer was late .* ms; quiet run' "$DIR/caches.out" || fail "no word of the timer"
+    [[ $(grep -c '^    less what the machine was away .* ms' "$DIR/caches.out") == 2 ]] ||
+        fail "reclaiming and latency are not told without the machine's absences"
 }
 
 # Together, as they mostly wait.

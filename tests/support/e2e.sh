@@ -31,7 +31,11 @@ CURL_EXIT=0           # and curl's exit status
 e2e_begin() { # STORY
     INSTANCE=${1:0:16}-$$
     DIR=$(mktemp -d "${TMPDIR:-/tmp}/larder-e2e.XXXXXX")
-    export HOME=$DIR # nobody's .curlrc nor .jq counts
+    # Nobody's .jq counts, nor .curlrc: curl ends its search at the first that there is, and without one would look
+    # into the home that the system has on record.
+    export HOME=$DIR CURL_HOME=$DIR
+    unset XDG_CONFIG_HOME
+    : >"$DIR/.curlrc"
     mkfifo "$DIR/never"
     exec {NEVER}<>"$DIR/never"
     STORY_DONE=

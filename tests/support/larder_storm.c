@@ -39,7 +39,7 @@ struct storm {
     struct fleet fleet;
     struct baseline baseline;
     struct report report;
-    struct machine_watch machine_quiet, machine_storm;
+    struct machine *machine;
 };
 
 static void say(const char *what)
@@ -107,9 +107,9 @@ static bool quiet_run(struct storm *storm)
         return true;
     snprintf(line, sizeof(line), "Quiet run: %.0f s ...", storm_length(&storm->conf));
     say(line);
-    machine_watch_begin(&storm->machine_quiet);
+    machine_use_begin(storm->machine, &storm->report.quiet_machine);
     bool whole = run_quietly(storm, LOAD_QUIET, storm_length(&storm->conf));
-    storm->report.quiet_machine = machine_watch_end(&storm->machine_quiet);
+    machine_use_end(storm->machine, &storm->report.quiet_machine);
     return whole && rest(storm);
 }
 
@@ -122,11 +122,11 @@ static bool stormy_run(struct storm *storm)
         deadline = began + storm_seconds(storm->conf.seconds);
     say("Storm ...");
     inspect_memory(&storm->fleet, &storm->report.before);
-    machine_watch_begin(&storm->machine_storm);
+    machine_use_begin(storm->machine, &storm->report.storm_machine);
     load_resume(storm->load, LOAD_STORM);
     spoil_storm(&storm->fleet);
     whole = chaos_run(&storm->fleet, deadline, storm->conf.kills);
-    storm->report.storm_machine = machine_watch_end(&storm->machine_storm);
+    machine_use_end(storm->machine, &storm->report.storm_machine);
     storm->report.seconds = (double)(storm_now() - began) / 1e9;
     return whole && rest(storm);
 }
@@ -155,9 +155,9 @@ static void account(struct storm *storm)
     report->quiet = load_numbers(storm->load, LOAD_QUIET);
     report->storm = load_numbers(storm->load, LOAD_STORM);
     report->counts = &storm->fleet.counts;
-    names_watch_reclaims(storm->names, &report->reclaims, &report->reclaims_outstanding);
-    if (report->reclaims_outstanding)
-        problem_note("%u killed proxies have not been reclaimed", report->reclaims_outstanding);
+    names_watch_reclaims(storm->names, &report->reclaims);
+    if (report->reclaims.outstanding)
+        problem_note("%u killed proxies have not been reclaimed", report->reclaims.outstanding);
 }
 
 static void stop(struct storm *storm)
@@ -228,7 +228,8 @@ static struct load *create_load(const struct storm *storm)
                              .witnesses = storm->conf.witnesses,
                              .connections = CONNECTIONS,
                              .rate = storm->conf.load,
-                             .seed = storm->conf.seed + 1};
+                             .seed = storm->conf.seed + 1,
+                             .machine = storm->machine};
 
     return load_create(&conf);
 }
@@ -259,8 +260,10 @@ int main(int argc, char **argv)
     problem_clock();
     corpus_create(&storm.corpus, storm.conf.seed);
     introduce(&storm);
-    storm.names = names_watch_create(storm.conf.instance);
+    storm.machine = machine_create();
+    storm.names = names_watch_create(storm.conf.instance, storm.machine);
     if (!storm.names) {
+        machine_destroy(&storm.machine);
         corpus_destroy(&storm.corpus);
         return cannot("cannot watch /dev/shm");
     }
@@ -271,6 +274,7 @@ int main(int argc, char **argv)
     load_destroy(&storm.load);
     fleet_destroy(&storm.fleet);
     names_watch_destroy(&storm.names);
+    machine_destroy(&storm.machine);
     corpus_destroy(&storm.corpus);
     return status;
 }

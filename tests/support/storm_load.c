@@ -116,6 +116,14 @@ static void note_wrong(const struct load *load, const struct connection *connect
                  connection->response.received);
 }
 
+static void note_latency(struct load *load, struct load_numbers *numbers, int64_t due)
+{
+    int64_t now = storm_now();
+
+    histogram_add(&numbers->latency, now - due);
+    histogram_add(&numbers->present, now - due - machine_away(load->conf.machine, due, now));
+}
+
 static void request_answered(struct load *load, const struct connection *connection)
 {
     struct load_numbers *numbers = &load->numbers[connection->phase];
@@ -128,7 +136,7 @@ static void request_answered(struct load *load, const struct connection *connect
         note_wrong(load, connection);
     }
     if (connection->slot < load->conf.witnesses)
-        histogram_add(&numbers->latency, storm_now() - connection->due);
+        note_latency(load, numbers, connection->due);
     if (connection->response.attached && connection->cache_run &&
         connection->cache_run == atomic_load(&load->cache_run))
         atomic_store(&slot->attached, (uint64_t)connection->life << 32 | connection->cache_run);

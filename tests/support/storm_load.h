@@ -14,6 +14,7 @@
 
 #include "storm_corpus.h"
 #include "storm_histogram.h"
+#include "storm_machine.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct load_conf {
     unsigned connections;
     double rate; /* requests a second and proxy */
     uint64_t seed;
+    struct machine *machine; /* outlives the load */
 };
 
 struct load_numbers {
@@ -38,6 +40,7 @@ struct load_numbers {
     uint64_t wrong_responses, wrong_bytes;
     uint64_t witnesses_unserved; /* of the unserved, those of witnesses */
     struct histogram latency;    /* witnesses */
+    struct histogram present;    /* the same, less what a processor was away (machine_away()) */
 };
 
 struct load;

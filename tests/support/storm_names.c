@@ -2,6 +2,7 @@
 
 #include "names.h"
 #include "storm_problems.h"
+#include "storm_process.h"
 #include "storm_time.h"
 
 #include <errno.h>
@@ -32,11 +33,12 @@ struct seen {
 
 struct names_watch {
     const char *instance;
+    struct machine *machine;
     int inotify, bell;
     pthread_t thread;
     pthread_mutex_t mutex; /* for all below */
     struct seen *all, *existing;
-    struct histogram reclaims;
+    struct reclaims reclaims; /* without the outstanding */
 };
 
 /* ---- the watching thread ---- */
@@ -70,8 +72,11 @@ static void vanished(struct names_watch *watch, struct seen *seen, int64_t now)
         return;
     seen->exists = false;
     DL_DELETE(watch->existing, seen);
-    if (seen->timed)
-        histogram_add(&watch->reclaims, now - seen->killed);
+    if (seen->timed) {
+        histogram_add(&watch->reclaims.times, now - seen->killed);
+        histogram_add(&watch->reclaims.present,
+                      now - seen->killed - machine_away(watch->machine, seen->killed, now));
+    }
     seen->timed = false;
 }
 
@@ -113,6 +118,7 @@ static void *run(void *argument)
     struct names_watch *watch = argument;
     struct pollfd fds[] = {{.fd = watch->inotify, .events = POLLIN}, {.fd = watch->bell, .events = POLLIN}};
 
+    process_put_first(0); /* its own waiting for a processor is no part of a reclaim */
     for (;;) {
         if (poll(fds, 2, -1) < 0)
             continue;
@@ -125,13 +131,14 @@ static void *run(void *argument)
 
 /* ---- set-up ---- */
 
-struct names_watch *names_watch_create(const char *instance)
+struct names_watch *names_watch_create(const char *instance, struct machine *machine)
 {
     struct names_watch *watch = calloc(1, sizeof(*watch));
 
     if (!watch)
         abort();
     watch->instance = instance;
+    watch->machine = machine;
     pthread_mutex_init(&watch->mutex, NULL);
     watch->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     watch->bell = eventfd(0, EFD_CLOEXEC);
@@ -223,13 +230,12 @@ void names_watch_each(struct names_watch *watch, names_visit *visit, void *conte
     pthread_mutex_unlock(&watch->mutex);
 }
 
-void names_watch_reclaims(struct names_watch *watch, struct histogram *out, unsigned *outstanding)
+void names_watch_reclaims(struct names_watch *watch, struct reclaims *out)
 {
-    *outstanding = 0;
     pthread_mutex_lock(&watch->mutex);
     *out = watch->reclaims;
     for (const struct seen *seen = watch->existing; seen; seen = seen->next)
-        *outstanding += seen->timed;
+        out->outstanding += seen->timed;
     pthread_mutex_unlock(&watch->mutex);
 }
 

@@ -10,6 +10,7 @@
 #define STORM_NAMES_H
 
 #include "storm_histogram.h"
+#include "storm_machine.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,8 +18,8 @@
 
 struct names_watch;
 
-/* NULL with errno if /dev/shm cannot be watched. */
-struct names_watch *names_watch_create(const char *instance);
+/* NULL with errno if /dev/shm cannot be watched. Both outlive it. */
+struct names_watch *names_watch_create(const char *instance, struct machine *machine);
 void names_watch_destroy(struct names_watch **watch);
 
 /* Call right before the process is killed: the time from now until its pools have vanished is taken if
@@ -32,8 +33,12 @@ pid_t names_watch_holder(const struct names_watch *watch, uint64_t token);
 typedef void names_visit(void *context, uint64_t token);
 void names_watch_each(struct names_watch *watch, names_visit *visit, void *context);
 
-/* How long reclaiming took; and of how many timed ones the end has not been seen. */
-void names_watch_reclaims(struct names_watch *watch, struct histogram *out, unsigned *outstanding);
+struct reclaims {
+    struct histogram times, present; /* present: less what a processor was away (machine_away()) */
+    unsigned outstanding;            /* timed, but the end has not been seen */
+};
+
+void names_watch_reclaims(struct names_watch *watch, struct reclaims *out);
 
 /* The cache has been killed: what it has not reclaimed will not be by it. */
 void names_watch_untimed(struct names_watch *watch);

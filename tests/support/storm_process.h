@@ -23,8 +23,8 @@ struct process {
 int process_start(struct process *process, const char *const argv[], int log_fd);
 
 /* Lets a thread or process (0: the calling thread) run before all others, if the user may do so. For those
- * that stand for other machines, the clients and the origin: their own waiting for a processor is not the
- * proxies'. */
+ * that stand for other machines, the clients and the origin, and for those that only take the time: their own
+ * waiting for a processor is not the proxies'. */
 void process_put_first(pid_t id);
 
 /* Takes the next line of its output without the newline, if a whole one has come. */

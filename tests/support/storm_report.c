@@ -87,61 +87,79 @@ static void print_memory(const struct report *report, FILE *to)
                      report->after.anonymous);
 }
 
-static void print_reclaims(const struct report *report, FILE *to)
+/* Nothing is known of it where nobody may have a real-time priority. */
+static bool machine_is_known(const struct report *report)
 {
-    const struct histogram *reclaims = &report->reclaims;
-
-    if (reclaims->count == 0)
-        row(to, "reclaim time", "no proxy was killed while known to be registered");
-    else
-        row(to, "reclaim time p50, p99, max", "%.2f, %.2f, %.2f ms  (of %" PRIu64 " registered proxies)",
-            ms(histogram_quantile(reclaims, 0.5)), ms(histogram_quantile(reclaims, 0.99)), ms(reclaims->max),
-            reclaims->count);
+    return report->storm_machine.late.count > 0;
 }
 
-static void print_latency_row(const struct report *report, FILE *to, const char *name, double share)
+static void print_reclaims_row(FILE *to, const char *name, const struct histogram *reclaims)
 {
-    int64_t quiet = histogram_quantile(&report->quiet->latency, share);
-    int64_t storm = histogram_quantile(&report->storm->latency, share);
+    row(to, name, "%.2f, %.2f, %.2f ms  (of %" PRIu64 " registered proxies)",
+        ms(histogram_quantile(reclaims, 0.5)), ms(histogram_quantile(reclaims, 0.99)), ms(reclaims->max),
+        reclaims->count);
+}
 
-    if (quiet == 0)
-        row(to, name, "%.3f ms", ms(storm));
+static void print_reclaims(const struct report *report, FILE *to)
+{
+    const struct reclaims *reclaims = &report->reclaims;
+
+    if (reclaims->times.count == 0) {
+        row(to, "reclaim time", "no proxy was killed while known to be registered");
+        return;
+    }
+    print_reclaims_row(to, "reclaim time p50, p99, max", &reclaims->times);
+    if (machine_is_known(report))
+        print_reclaims_row(to, "  less what the machine was away", &reclaims->present);
+}
+
+static void print_latency_row(FILE *to, const char *name, const struct histogram *storm,
+                              const struct histogram *quiet, double share)
+{
+    double in_storm = ms(histogram_quantile(storm, share)), in_quiet = ms(histogram_quantile(quiet, share));
+
+    if (quiet->count == 0)
+        row(to, name, "%.3f ms", in_storm);
     else
-        row(to, name, "%.3f ms; quiet run %.3f ms; ratio %.2f", ms(storm), ms(quiet),
-            (double)storm / (double)quiet);
+        row(to, name, "%.3f ms; quiet run %.3f ms; ratio %.2f", in_storm, in_quiet, in_storm / in_quiet);
 }
 
 static void print_latency(const struct report *report, FILE *to)
 {
-    print_latency_row(report, to, "latency p50, unharmed proxies", 0.5);
-    print_latency_row(report, to, "latency p99, unharmed proxies", 0.99);
-    if (report->storm->witnesses_unserved + report->quiet->witnesses_unserved)
+    const struct load_numbers *storm = report->storm, *quiet = report->quiet;
+
+    print_latency_row(to, "latency p50, unharmed proxies", &storm->latency, &quiet->latency, 0.5);
+    print_latency_row(to, "latency p99, unharmed proxies", &storm->latency, &quiet->latency, 0.99);
+    if (machine_is_known(report))
+        print_latency_row(to, "  less what the machine was away", &storm->present, &quiet->present, 0.99);
+    if (storm->witnesses_unserved + quiet->witnesses_unserved)
         row(to, "left out of these for want of time", "%" PRIu64 "; quiet run %" PRIu64,
-            report->storm->witnesses_unserved, report->quiet->witnesses_unserved);
+            storm->witnesses_unserved, quiet->witnesses_unserved);
 }
 
-static void print_share(FILE *to, const char *name, double storm, double quiet)
+static void print_share(FILE *to, const char *name, double storm, double quiet, bool had_quiet)
 {
-    if (isnan(quiet))
-        row(to, name, "%.0f %%", 100 * storm);
-    else
+    if (had_quiet)
         row(to, name, "%.0f %%; quiet run %.0f %%", 100 * storm, 100 * quiet);
+    else
+        row(to, name, "%.0f %%", 100 * storm);
 }
 
 /* What the times above have to be read with. */
 static void print_machine(const struct report *report, FILE *to)
 {
-    const struct machine_use *storm = report->storm_machine, *quiet = report->quiet_machine;
+    const struct machine_use *storm = &report->storm_machine, *quiet = &report->quiet_machine;
+    bool had_quiet = report->conf->quiet;
     double late = ms(histogram_quantile(&storm->late, 0.99));
 
     if (!isnan(storm->used)) {
-        print_share(to, "processors' time used", storm->used, quiet ? quiet->used : NAN);
-        print_share(to, "  of it taken by the host", storm->stolen, quiet ? quiet->stolen : NAN);
+        print_share(to, "processors' time used", storm->used, quiet->used, had_quiet);
+        print_share(to, "  of it taken by the host", storm->stolen, quiet->stolen, had_quiet);
     }
-    if (storm->late.count > 0 && quiet)
+    if (machine_is_known(report) && had_quiet)
         row(to, "a timer was late p99, max", "%.2f, %.2f ms; quiet run %.2f, %.2f ms", late,
             ms(storm->late.max), ms(histogram_quantile(&quiet->late, 0.99)), ms(quiet->late.max));
-    else if (storm->late.count > 0)
+    else if (machine_is_known(report))
         row(to, "a timer was late p99, max", "%.2f, %.2f ms", late, ms(storm->late.max));
 }
 
@@ -162,5 +180,5 @@ bool report_is_good(const struct report *report)
 {
     return report->problems == 0 && SUM(report, wrong_bytes) == 0 && SUM(report, broken) == 0 &&
            inspection_is_clean(&report->found) && report->names_left == 0 &&
-           report->reclaims_outstanding == 0;
+           report->reclaims.outstanding == 0;
 }

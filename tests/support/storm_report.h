@@ -14,11 +14,10 @@ struct report {
     const struct fleet_counts *counts;
     struct inspection found;
     struct memory before, after;
-    struct histogram reclaims;
-    unsigned reclaims_outstanding;
-    unsigned names_left;                                     /* after everything had ended */
-    double seconds;                                          /* of the storm */
-    const struct machine_use *quiet_machine, *storm_machine; /* of quiet: NULL if there was none */
+    struct reclaims reclaims;
+    unsigned names_left; /* after everything had ended */
+    double seconds;      /* of the storm */
+    struct machine_use quiet_machine, storm_machine;
     unsigned problems;
 };
 
