@@ -264,6 +264,8 @@ static bool send_output(struct connection *connection)
 {
     size_t before = connection->output.bytes;
 
+    if (connection->held)
+        return true;
     while (connection->output.bytes > 0 && connection->may_write) {
         if (!send_once(connection))
             return false;
@@ -369,7 +371,13 @@ int connection_open(struct connection *connection, struct connection_home *home,
 
 void connection_wake(struct connection *connection)
 {
+    connection->held = false;
     loop_put_off(connection->home->loop, &connection->task);
+}
+
+void connection_hold(struct connection *connection)
+{
+    connection->held = true;
 }
 
 size_t connection_room(const struct connection *connection)

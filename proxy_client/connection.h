@@ -69,6 +69,7 @@ struct connection {
     uint32_t input_size, input_used;
     enum connection_state state;
     bool may_read, may_write, peer_ended;
+    bool held;            /* what waits in the output waits for more */
     bool urgent;          /* TCP urgent data was announced */
     bool served;          /* a request was completed */
     bool close_ends_body; /* set by the front-end: only the end of the connection tells the end of the body */
@@ -122,6 +123,9 @@ void connection_grow_input(struct connection *connection, uint32_t size);
 
 /* Sends what was added to the output outside of front->proceed(), at the end of the turn, and calls that. */
 void connection_wake(struct connection *connection);
+/* What is in the output waits for what will be added soon, to leave with it: until connection_wake(). For who
+ * will call that whatever comes. */
+void connection_hold(struct connection *connection);
 size_t connection_room(const struct connection *connection);
 void connection_finish(struct connection *connection);
 /* As connection_finish(), for a response that is not whole: where only the close would tell, it is a reset.

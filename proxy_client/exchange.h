@@ -97,6 +97,8 @@ struct exchange_sink {
      * source: takes one. */
     void (*body_shared)(void *owner, struct output_source *source, struct larder_segment *segment,
                         uint32_t offset, uint32_t size);
+    /* What was given need not leave before what comes next, which will not be long. May be NULL. */
+    void (*hold)(void *owner);
     void (*finished)(void *owner);
     void (*broken)(void *owner);
     /* Bytes that the front-end takes without hoarding; 0: wait for exchange_room(). */

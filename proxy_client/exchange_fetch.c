@@ -608,8 +608,11 @@ static void give_continuation(struct exchange *exchange, const char *data, size_
     }
 }
 
+/* A head whose whole body is kept waits for it: both leave in one piece. */
 static void keep_tail(struct exchange *exchange, const char *data, size_t size)
 {
+    if (exchange->position == 0 && exchange->sink->hold)
+        exchange->sink->hold(exchange->owner);
     exchange->tail = malloc(size);
     INVARIANT(exchange->tail);
     memcpy(exchange->tail, data, size);

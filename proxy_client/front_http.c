@@ -262,6 +262,13 @@ static void sink_body_shared(void *owner, struct output_source *source, struct l
     end_piece(client, size);
 }
 
+static void sink_hold(void *owner)
+{
+    struct http_client *client = owner;
+
+    connection_hold(&client->base);
+}
+
 /* The response is queued whole. */
 static void response_over(struct http_client *client)
 {
@@ -369,6 +376,7 @@ static const struct exchange_sink sink = {
     .body = sink_body,
     .body_segment = sink_body_segment,
     .body_shared = sink_body_shared,
+    .hold = sink_hold,
     .finished = sink_finished,
     .broken = sink_broken,
     .room = sink_room,

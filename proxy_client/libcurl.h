@@ -30,9 +30,7 @@
     X(multi_init)                                                                                            \
     X(multi_remove_handle)                                                                                   \
     X(multi_setopt)                                                                                          \
-    X(multi_socket_action)                                                                                   \
-    X(slist_append)                                                                                          \
-    X(slist_free_all)
+    X(multi_socket_action)
 
 /* In parentheses: some of them are macros as well. */
 #define LIBCURL_MEMBER(name) __typeof__((curl_##name)) *name;

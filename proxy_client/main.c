@@ -16,6 +16,7 @@
 #include "shutdown.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -345,6 +346,8 @@ int main(int argc, char **argv)
     int status;
 
     schedule_long_turns();
+    /* What is stored has random names: from a generator in this process, not a system call each. */
+    randombytes_set_implementation(&randombytes_internal_implementation);
     log_setup("proxy_client");
     status = parse(&command, &conf, argc, argv);
     if (status < 0)

@@ -20,11 +20,13 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define CONNECT_TIMEOUT_MS 5000L
 #define IDLE_CONNECTIONS   128L /* kept open towards the origin */
 #define FREE_FETCHES_KEPT  64
+#define HEADERS_KEPT       (8u * 1024) /* by a fetch that waits for its next use */
 #define RECEIVE_BUFFER     (64L * 1024)
 
 enum fetch_state { FETCH_FREE, FETCH_RUNNING, FETCH_ENDED };
@@ -40,6 +42,8 @@ struct origin {
     struct origin_fetch *fetches;  /* every one that was ever made and not freed */
     struct origin_fetch *free_fetches;
     unsigned free_count;
+    struct origin_socket **sockets; /* by descriptor: those that open_socket() made */
+    size_t socket_places;
     bool is_lame; /* libcurl cannot be loaded, which was said */
 };
 
@@ -48,7 +52,8 @@ struct origin_fetch {
     struct origin_fetch *next_free;
     struct origin *origin;
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers; /* and their text behind them, in one block of headers_room bytes */
+    size_t headers_room;
     const struct origin_calls *calls; /* NULL once closed */
     void *owner;
     struct deadline deadline;
@@ -63,11 +68,17 @@ struct origin_fetch {
     char problem[CURL_ERROR_SIZE];
 };
 
-/* One socket of libcurl's in the loop. */
+/* One socket of libcurl's. A connection is wanted and not wanted with every fetch: it stays in the loop as it
+ * is until something happens on it that nobody waits for, so that a fetch costs no epoll_ctl(2). That takes
+ * knowing when it is closed, so it goes for those that open_socket() made; what libcurl opens by itself (its
+ * resolver) comes and goes as it says. */
 struct origin_socket {
     struct loop_watch watch;
     struct loop_task free_later;
     struct origin *origin;
+    uint32_t watched; /* for these it is in the loop; 0: it is not */
+    bool wanted;      /* by libcurl */
+    bool lasting;     /* until close_socket() */
 };
 
 static void fetch_ended(struct origin_fetch *fetch, CURLcode code);
@@ -91,6 +102,28 @@ static void take_results(struct origin *origin)
     }
 }
 
+static void socket_ready(struct loop_watch *watch, uint32_t events);
+
+static void leave_loop(struct origin_socket *socket)
+{
+    if (socket->watched)
+        loop_unwatch(socket->origin->loop, &socket->watch);
+    socket->watched = 0;
+}
+
+static bool enter_loop(struct origin_socket *socket, uint32_t events)
+{
+    struct proxy_loop *loop = socket->origin->loop;
+
+    if (socket->watched == events)
+        return true;
+    socket->watch.ready = socket_ready;
+    if ((socket->watched ? loop_change : loop_watch)(loop, &socket->watch, events) != 0)
+        return false;
+    socket->watched = events;
+    return true;
+}
+
 static void socket_ready(struct loop_watch *watch, uint32_t events)
 {
     struct origin_socket *socket = (struct origin_socket *)watch;
@@ -98,6 +131,10 @@ static void socket_ready(struct loop_watch *watch, uint32_t events)
     int mask = 0;
     int running;
 
+    if (!socket->wanted) { /* libcurl finds out when it wants it again */
+        leave_loop(socket);
+        return;
+    }
     mask |= events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0;
     mask |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
     mask |= events & EPOLLERR ? CURL_CSELECT_ERR : 0;
@@ -110,42 +147,100 @@ static void free_socket(struct loop_task *task)
     free((char *)task - offsetof(struct origin_socket, free_later));
 }
 
-static void forget_socket(struct origin *origin, struct origin_socket *socket)
-{
-    loop_unwatch(origin->loop, &socket->watch);
-    loop_put_off(origin->loop, &socket->free_later);
-}
-
-static struct origin_socket *add_socket(struct origin *origin, curl_socket_t fd, uint32_t events)
+static struct origin_socket *new_socket(struct origin *origin, curl_socket_t fd)
 {
     struct origin_socket *socket = malloc(sizeof *socket);
 
     INVARIANT(socket);
     *socket = (struct origin_socket){
         .watch = {.ready = socket_ready, .fd = fd}, .free_later = {.run = free_socket}, .origin = origin};
-    if (loop_watch(origin->loop, &socket->watch, events) != 0) {
-        free(socket);
-        return NULL;
-    }
-    curl->multi_assign(origin->multi, fd, socket);
     return socket;
+}
+
+static void forget_socket(struct origin_socket *socket)
+{
+    leave_loop(socket);
+    socket->wanted = false;
+    loop_put_off(socket->origin->loop, &socket->free_later);
+}
+
+static struct origin_socket *lasting_socket(const struct origin *origin, curl_socket_t fd)
+{
+    return (size_t)fd < origin->socket_places ? origin->sockets[fd] : NULL;
+}
+
+static void remember_socket(struct origin *origin, curl_socket_t fd)
+{
+    size_t places = origin->socket_places ? origin->socket_places : 64;
+
+    while (places <= (size_t)fd)
+        places *= 2;
+    if (places > origin->socket_places) {
+        origin->sockets = reallocarray(origin->sockets, places, sizeof(struct origin_socket *));
+        INVARIANT(origin->sockets);
+        memset(origin->sockets + origin->socket_places, 0,
+               (places - origin->socket_places) * sizeof(struct origin_socket *));
+        origin->socket_places = places;
+    }
+    if (origin
+            ->sockets[fd]) /* closed by other means than close_socket(), which ended its place in the loop */
+        forget_socket(origin->sockets[fd]);
+    origin->sockets[fd] = new_socket(origin, fd);
+    origin->sockets[fd]->lasting = true;
+}
+
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+    (void)purpose;
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    remember_socket(user, fd);
+    return fd;
+}
+
+static int close_socket(void *user, curl_socket_t fd)
+{
+    struct origin *origin = user;
+    struct origin_socket *socket = lasting_socket(origin, fd);
+
+    if (socket) {
+        origin->sockets[fd] = NULL;
+        forget_socket(socket);
+    }
+    return close(fd);
+}
+
+static void unwanted(struct origin_socket *socket)
+{
+    socket->wanted = false;
+    if (!socket->lasting)
+        forget_socket(socket);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
 {
     struct origin *origin = user;
-    struct origin_socket *socket = known;
+    struct origin_socket *socket = known ? known : lasting_socket(origin, fd);
     uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
 
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (socket)
-            forget_socket(origin, socket);
+            unwanted(socket);
         return 0;
     }
-    if (socket)
-        return loop_change(origin->loop, &socket->watch, events) == 0 ? 0 : -1;
-    return add_socket(origin, fd, events) ? 0 : -1;
+    if (!socket)
+        socket = new_socket(origin, fd);
+    if (!known)
+        curl->multi_assign(origin->multi, fd, socket);
+    socket->wanted = true;
+    if (enter_loop(socket, events))
+        return 0;
+    curl->multi_assign(origin->multi, fd, NULL);
+    unwanted(socket);
+    return -1;
 }
 
 static void curl_time_has_come(struct deadline *deadline)
@@ -288,6 +383,10 @@ static void easy_setup(struct origin_fetch *fetch)
     curl->easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
     curl->easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
     curl->easy_setopt(easy, CURLOPT_READDATA, fetch);
+    curl->easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl->easy_setopt(easy, CURLOPT_OPENSOCKETDATA, origin);
+    curl->easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    curl->easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, origin);
     curl->easy_setopt(easy, CURLOPT_URL, origin->url.connect);
     curl->easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -339,7 +438,7 @@ static void fetch_destroy(struct origin_fetch *fetch)
         fetch->next->prev = fetch->prev;
     deadline_clear(&fetch->deadline);
     curl->easy_cleanup(fetch->easy);
-    curl->slist_free_all(fetch->headers);
+    free(fetch->headers);
     origin_head_free(&fetch->response);
     free(fetch);
 }
@@ -360,9 +459,7 @@ static void fetch_give(struct origin_fetch *fetch)
     struct origin *origin = fetch->origin;
 
     fetch->state = FETCH_FREE;
-    curl->slist_free_all(fetch->headers);
-    fetch->headers = NULL;
-    if (origin->free_count >= FREE_FETCHES_KEPT) {
+    if (origin->free_count >= FREE_FETCHES_KEPT || fetch->headers_room > HEADERS_KEPT) {
         fetch_destroy(fetch);
         return;
     }
@@ -479,62 +576,79 @@ static bool is_made_here(const struct http_field *field)
            http_name_is(field, "connection");
 }
 
-static bool append_line(struct curl_slist **list, const char *line)
-{
-    struct curl_slist *longer = curl->slist_append(*list, line);
+/* Lines for libcurl, which only reads them (CURLOPT_HTTPHEADER(3)): each a string and a node of its list, in
+ * one block that serves fetch after fetch. */
+struct line_writer {
+    struct curl_slist *node;
+    char *at;
+};
 
-    if (longer)
-        *list = longer;
-    return longer != NULL;
+static void write_span(struct line_writer *to, const char *bytes, size_t length)
+{
+    if (length > 0)
+        memcpy(to->at, bytes, length);
+    to->at += length;
+}
+
+static void write_line(struct line_writer *to, struct http_span name, const char *between,
+                       struct http_span value)
+{
+    to->node->data = to->at;
+    to->node->next = to->node + 1;
+    write_span(to, name.at, name.length);
+    write_span(to, between, strlen(between));
+    write_span(to, value.at, value.length);
+    *to->at++ = '\0';
+    to->node++;
 }
 
 /* libcurl's grammar: "Name: value", and "Name;" for a field with an empty value. */
-static bool append_field(struct curl_slist **list, const struct http_field *field)
+static void write_field(struct line_writer *to, const struct http_field *field)
 {
-    size_t room = (size_t)field->name.length + field->value.length + 3;
-    char *line = malloc(room);
-    bool done;
+    write_line(to, field->name, field->value.length > 0 ? ": " : ";", field->value);
+}
 
-    INVARIANT(line);
-    memcpy(line, field->name.at, field->name.length);
-    if (field->value.length == 0) {
-        memcpy(line + field->name.length, ";", 2);
-    } else {
-        memcpy(line + field->name.length, ": ", 2);
-        memcpy(line + field->name.length + 2, field->value.at, field->value.length);
-        line[room - 1] = '\0';
+#define MADE_LINES      3u /* Host, Expect and Accept */
+#define MADE_LINE_BYTES 32u
+
+static struct line_writer line_writer_begin(struct origin_fetch *fetch, const struct origin_request *request)
+{
+    size_t lines = (size_t)request->field_count + MADE_LINES;
+    size_t bytes = lines * sizeof(struct curl_slist) + MADE_LINES * MADE_LINE_BYTES +
+                   sizeof fetch->origin->url.authority;
+
+    for (uint32_t i = 0; i < request->field_count; i++)
+        bytes += (size_t)request->fields[i].name.length + request->fields[i].value.length + sizeof ": ";
+    if (bytes > fetch->headers_room) {
+        free(fetch->headers);
+        fetch->headers = malloc(bytes);
+        INVARIANT(fetch->headers);
+        fetch->headers_room = bytes;
     }
-    done = append_line(list, line);
-    free(line);
-    return done;
+    return (struct line_writer){fetch->headers, (char *)(fetch->headers + lines)};
 }
 
-static bool append_host(struct curl_slist **list, const struct origin *origin)
+static void set_headers(struct origin_fetch *fetch, const struct origin_request *request)
 {
-    char line[ORIGIN_URL_MAX + 16];
-
-    snprintf(line, sizeof line, "Host: %s", origin->url.authority);
-    return append_line(list, line);
-}
-
-static bool set_headers(struct origin_fetch *fetch, const struct origin_request *request)
-{
+    static const struct http_span nothing = {"", 0};
+    const char *authority = fetch->origin->url.authority;
+    struct line_writer to = line_writer_begin(fetch, request);
     bool accept = false;
 
-    if (!append_host(&fetch->headers, fetch->origin))
-        return false;
+    write_line(&to, HTTP_SPAN("Host"), ": ", (struct http_span){authority, (uint32_t)strlen(authority)});
     for (uint32_t i = 0; i < request->field_count; i++) {
         const struct http_field *field = &request->fields[i];
 
         accept = accept || http_name_is(field, "accept");
-        if (!is_made_here(field) && !append_field(&fetch->headers, field))
-            return false;
+        if (!is_made_here(field))
+            write_field(&to, field);
     }
     /* libcurl's own additions: a name with nothing behind the colon removes them. */
-    if (!append_line(&fetch->headers, fetch->awaits_continue ? "Expect: 100-continue" : "Expect:") ||
-        (!accept && !append_line(&fetch->headers, "Accept:")))
-        return false;
-    return curl->easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers) == CURLE_OK;
+    if (!accept)
+        write_line(&to, HTTP_SPAN("Accept"), ":", nothing);
+    write_line(&to, HTTP_SPAN("Expect"), ":", fetch->awaits_continue ? HTTP_SPAN(" 100-continue") : nothing);
+    to.node[-1].next = NULL;
+    curl->easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers);
 }
 
 static bool set_target(struct origin_fetch *fetch, struct http_span target)
@@ -644,8 +758,8 @@ int origin_fetch(struct origin *origin, struct origin_fetch **out, const struct 
     fetch->head_held = false;
     fetch->problem[0] = '\0';
     origin_head_reset(&fetch->response);
-    if (!set_headers(fetch, request) || !set_target(fetch, request->target) || !set_method(fetch, request) ||
-        !start(fetch)) {
+    set_headers(fetch, request);
+    if (!set_target(fetch, request->target) || !set_method(fetch, request) || !start(fetch)) {
         fetch_give(fetch);
         return -ENOMEM;
     }
@@ -745,6 +859,7 @@ void origin_destroy(struct origin **origin)
     libcurl_settle();
     if (dying->multi)
         libcurl_release();
+    free(dying->sockets);
     free(dying->ca_file);
     free(dying);
     *origin = NULL;

@@ -163,6 +163,12 @@ static void answer(struct connection *connection, char request)
     received++;
     if (request == 'o')
         count_answers();
+    if (request == 'h') {
+        output_add(&connection->output, "H", 1);
+        connection_wake(connection);
+        connection_hold(connection);
+        return;
+    }
     if (request == 'f' || request == 'b') {
         answer_half(connection, request == 'b');
         return;
@@ -307,6 +313,11 @@ static bool all_have_spoken(void)
     return received == client_count;
 }
 
+static bool has_spoken_once(void)
+{
+    return received == 1;
+}
+
 /* ---- who is answered when ---- */
 
 /* All ask before the loop turns. */
@@ -320,6 +331,43 @@ START_TEST(answer_does_not_wait_for_the_others)
         client_send(clients[i], "o", 0);
     turn_until(all_have_spoken);
     ck_assert_uint_eq(have_answers, 2);
+    clients_close();
+    end();
+}
+END_TEST
+
+static unsigned answered_of(int fd)
+{
+    char bytes[8];
+    ssize_t got = recv(fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+
+    return got > 0 ? (unsigned)got : 0;
+}
+
+static bool second_is_answered(void)
+{
+    return answered_of(clients[1]) > 0;
+}
+
+static bool first_is_answered(void)
+{
+    return answered_of(clients[0]) > 0;
+}
+
+START_TEST(what_is_held_leaves_with_what_follows)
+{
+    begin(CLIENTS);
+    client_connect(0);
+    client_connect(0);
+    turn_until(all_are_accepted);
+    client_send(clients[0], "h", 0);
+    turn_until(has_spoken_once);
+    client_send(clients[1], "r", 0);
+    turn_until(second_is_answered);
+    ck_assert_uint_eq(answered_of(clients[0]), 0);
+    client_send(clients[0], "r", 0);
+    turn_until(first_is_answered);
+    ck_assert_uint_eq(answered_of(clients[0]), 2);
     clients_close();
     end();
 }
@@ -803,6 +851,7 @@ END_TEST
 static void add_cases(TCase *tcase)
 {
     tcase_add_test(tcase, answer_does_not_wait_for_the_others);
+    tcase_add_test(tcase, what_is_held_leaves_with_what_follows);
     tcase_add_test(tcase, burst_is_answered);
     tcase_add_test(tcase, only_the_idle_are_dropped);
     tcase_add_test(tcase, the_silent_make_way);
