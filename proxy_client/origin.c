@@ -182,8 +182,8 @@ static void remember_socket(struct origin *origin, curl_socket_t fd)
                (places - origin->socket_places) * sizeof(struct origin_socket *));
         origin->socket_places = places;
     }
-    if (origin
-            ->sockets[fd]) /* closed by other means than close_socket(), which ended its place in the loop */
+    /* One that was closed by other means than close_socket(), and so left the loop with that. */
+    if (origin->sockets[fd])
         forget_socket(origin->sockets[fd]);
     origin->sockets[fd] = new_socket(origin, fd);
     origin->sockets[fd]->lasting = true;
@@ -459,7 +459,12 @@ static void fetch_give(struct origin_fetch *fetch)
     struct origin *origin = fetch->origin;
 
     fetch->state = FETCH_FREE;
-    if (origin->free_count >= FREE_FETCHES_KEPT || fetch->headers_room > HEADERS_KEPT) {
+    if (fetch->headers_room > HEADERS_KEPT) {
+        free(fetch->headers);
+        fetch->headers = NULL;
+        fetch->headers_room = 0;
+    }
+    if (origin->free_count >= FREE_FETCHES_KEPT) {
         fetch_destroy(fetch);
         return;
     }

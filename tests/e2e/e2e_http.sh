@@ -246,6 +246,17 @@ start_proxy distrustful --origin "https://$TLS_ORIGIN"
 get_status 502 "$DIR/body" "http://${HTTP[distrustful]}/untrusted?size=10"
 stop distrustful
 
+# ---- requests one after another, long fields in one of them ----
+
+long=$(printf '%12000s' '' | tr ' ' x)
+number=0
+for value in short "$long" other; do
+    get_ok "$DIR/body" "$URL/fields-$((++number))?size=10" -H "X-Empty;" -H "X-Value: $value"
+    last=$(origin_control last | tr -d '\r')
+    grep -qix "X-Value: *$value" <<<"$last" || fail "field $number is not what was sent"
+    expect_match "X-Empty at the origin" "$last" 'X-Empty:'
+done
+
 # ---- the end ----
 
 stop proxy
